@@ -272,6 +272,17 @@ async def test_too_large_message_closes_the_socket(gateway: GatewayProcess) -> N
     assert closed.value.rcvd.code == 1009
 
 
+@pytest.mark.parametrize("path", ["/v1/ws", "/v1/realtime"])
+def test_request_without_upgrade_headers_is_rejected_with_a_hint_about_proxies(
+    gateway: GatewayProcess, path: str
+) -> None:
+    response = gateway.get(path)
+    assert response.status_code == 426
+    message = response.json()["error"]["message"]
+    assert message.startswith(f"{path} supports only WebSockets.")
+    assert "`Upgrade` and `Connection`" in message
+
+
 @pytest.mark.parametrize(("path", "status"), [("/v1/responses", 426), ("/v1/chat/completions", 426), ("/v1/nope", 404)])
 async def test_handshake_on_other_paths_is_rejected(gateway: GatewayProcess, path: str, status: int) -> None:
     headers = {"openai-beta": "responses_websockets=2026-02-06"}

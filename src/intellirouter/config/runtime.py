@@ -39,7 +39,7 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     max_tools: int = DEFAULT_LIMITS.tools
     max_inputs: int = DEFAULT_LIMITS.inputs
     body_timeout_s: float = 60.0
-    """Timeout for receiving the whole request body."""
+    """Timeout for receiving a whole request body, or a large WebSocket message."""
     drain_s: float = 30.0
     """How long a stopping gateway waits for in-flight requests."""
     head_timeout_s: float = 30.0
@@ -49,7 +49,7 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     write_timeout_s: float = 60.0
     """How long a client may read nothing of a response before its connection is closed."""
     max_buffered_bytes: int = 64 * 1024 * 1024
-    """Memory for request bodies that are arriving, over all connections."""
+    """Memory for request bodies and WebSocket messages that are arriving, over all connections."""
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     unix_socket: str | None = None

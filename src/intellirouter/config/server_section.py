@@ -72,7 +72,8 @@ class Server(Section):
         description="Maximum number of inputs in a request: texts to embed, documents to rank, prompts to complete.",
     )
     body_timeout_s: Seconds = Field(
-        default=60.0, description="Timeout for receiving the whole request body, in seconds."
+        default=60.0,
+        description="Timeout for receiving a whole request body, or a large WebSocket message, in seconds.",
     )
     head_timeout_s: Seconds = Field(
         default=30.0,
@@ -88,8 +89,9 @@ class Server(Section):
         default=64 * 1024 * 1024,
         ge=1024 * 1024,
         le=64 * 1024**3,
-        description="Maximum memory for large request bodies that are arriving, over all connections, in bytes. "
-        "Further bodies wait for up to 5 seconds and are then rejected with 503. It is at least max_body_bytes.",
+        description="Maximum memory for large request bodies and WebSocket messages that are arriving, over all "
+        "connections, in bytes. Further bodies wait for up to 5 seconds and are then rejected with 503, and further "
+        "messages close their sockets with 1013. It is at least max_body_bytes.",
     )
     tls_cert_file: Text | None = Field(
         default=None,

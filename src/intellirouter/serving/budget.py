@@ -1,4 +1,4 @@
-"""Limits the memory for request bodies that are arriving, over all connections."""
+"""Limits the memory for request bodies and WebSocket messages that are arriving, over all connections."""
 
 import asyncio
 from collections import deque

@@ -6,8 +6,6 @@ The first handshake loads this module and its library, which most gateways never
 import asyncio
 import logging
 import secrets
-from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import InvalidState
@@ -19,7 +17,10 @@ from websockets.server import ServerProtocol
 
 from intellirouter.core import SocketClosed, errors
 from intellirouter.gateway import RequestHead, header_lines
+from intellirouter.serving import tcp
 from intellirouter.serving.flow import ClientProtocol, error_response
+from intellirouter.serving.frames import PING, UNRESERVED_BYTES, Control, FrameError, FrameReader, Pending
+from intellirouter.serving.head import HEAD_END
 from intellirouter.serving.state import ServerState
 
 if TYPE_CHECKING:
@@ -31,14 +32,27 @@ _library_logger.setLevel(logging.CRITICAL)  # the library logs URLs, which may c
 
 _PING_INTERVAL_S: Final = 20.0
 _PING_TIMEOUT_S: Final = 20.0
+_HANDSHAKE_TIMEOUT_S: Final = 120.0
+"""How long the answer to a handshake may take. Realtime sessions are answered when an upstream has accepted them."""
 _CLOSE_TIMEOUT_S: Final = 10.0
+_LINGER_S: Final = 2.0
+_MAX_LINGER_BYTES: Final = 64 * 1024 * 1024
+"""A client that is still sending gets this long to read why the connection is closed, and may send this much."""
 _STATUS_SWITCHING: Final = 101
 _ABNORMAL: Final = 1006
-_INVALID_TEXT: Final = 1007
+_POLICY: Final = 1008
+_TRY_AGAIN_LATER: Final = 1013
+_FRAMES_PER_TURN: Final = 32
+"""How many frames of a client are read before others get their turn. Each takes up to 20 µs."""
+_MAX_CONTROL_FRAMES: Final = 500
+"""How many control frames a client may send between two sweeps, in half a second."""
 
 
 class WebSocket(ClientProtocol):
-    """A WebSocket from its handshake on. Reading stops while a message waits for the application."""
+    """A WebSocket from its handshake on. Nothing is read while a message waits for the application.
+
+    `FrameReader` reads the frames. The library gets the control frames, and does the handshake and all that is sent.
+    """
 
     def __init__(self, server: ServerState, transport: asyncio.Transport, head: RequestHead) -> None:
         super().__init__(server)
@@ -46,23 +60,41 @@ class WebSocket(ClientProtocol):
         offered = ",".join(value.decode("latin-1") for name, value in head.fields if name == b"sec-websocket-protocol")
         self.subprotocols = tuple(part.strip() for part in offered.split(",") if part.strip())
         self._transport = transport
-        self._protocol = ServerProtocol(max_size=server.limits.max_body_bytes, logger=_library_logger)
+        self._protocol = ServerProtocol(logger=_library_logger)
+        self._reader = FrameReader(server.limits.max_body_bytes)
         self._handshake: Response | None = None
         self._is_answered = False
-        self._messages: deque[str | bytes] = deque()
-        self._fragments: list[bytes] = []
-        self._is_text = False
+        self._is_lingering = False
+        self._linger_bytes = _MAX_LINGER_BYTES
+        self._message: str | bytes | None = None
+        """A message that waits for the application."""
+        self._turn: asyncio.Handle | None = None
+        """Reads the next frames."""
+        self._reserving: asyncio.Task[None] | None = None
+        """Waits for memory for a large message."""
+        self._reserved_bytes = 0
+        self._message_due_s = float("inf")
+        """When a large message must have arrived, and the application must have taken it."""
+        self._control_frames = 0
+        """Since the last sweep."""
+        self._late_ping = b""
+        """The last ping since the client has stopped reading. Only the last one needs a pong (RFC 6455, 5.5.3)."""
         self._closed: SocketClosed | None = None
         self._arrived: asyncio.Future[None] | None = None
         self._ping: bytes | None = None
         self._ping_due_s = float("inf")
-        self._close_by_s = float("inf")
+        self._close_by_s = self.loop.time() + _HANDSHAKE_TIMEOUT_S
+        self._close_timeout_s = _CLOSE_TIMEOUT_S
         self._task: asyncio.Task[None] | None = None
 
     def open(self, data: bytes) -> None:
         """Read the handshake, at the beginning of `data`, and have it answered."""
         self.server.add(self)
-        self._protocol.receive_data(data)
+        data = data.lstrip(b"\r\n")  # empty lines before a request are ignored
+        end = data.find(HEAD_END) + len(HEAD_END)
+        self._protocol.receive_data(data[:end])
+        if end < len(data):
+            self.data_received(data[end:])
         events = self._protocol.events_received()
         if not events or not isinstance(events[0], HandshakeRequest):
             self._refuse_malformed(str(self._problem()))
@@ -72,7 +104,6 @@ class WebSocket(ClientProtocol):
             self._refuse_malformed(str(self._problem()))
             return
         self._handshake = response
-        self._take_frames(events[1:])
         self._task = self.loop.create_task(self._serve())
 
     # -- asyncio.Protocol ---------------------------------------------------------------------------------------
@@ -81,12 +112,31 @@ class WebSocket(ClientProtocol):
         super().connection_lost(exc)
         self.server.discard(self)
         self._end(SocketClosed(self._protocol.close_rcvd.code if self._protocol.close_rcvd else _ABNORMAL))
-        self._fragments.clear()
+        if self._turn is not None:
+            self._turn.cancel()
+        self._reader.clear()
+        self._protocol.parser.close()  # it refers to the protocol, and the protocol to it
+        if self._message is None:
+            self._release()
 
     def data_received(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
-        self._take_frames(self._protocol.events_received())
-        self._write_out()
+        if self._is_lingering:
+            self._linger_bytes -= len(data)
+            if self._linger_bytes < 0:
+                self.abort()
+            return
+        self._reader.feed(data)
+        if self._can_read():
+            self._read_frames()
+        else:
+            self.pause()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._late_ping:
+            ping, self._late_ping = self._late_ping, b""
+            self._protocol.receive_data(ping)
+            self._write_out()
 
     def eof_received(self) -> bool:
         return False
@@ -104,23 +154,28 @@ class WebSocket(ClientProtocol):
         self._is_answered = True
         self._protocol.send_response(response)
         self._write_out()
+        self._close_by_s = float("inf")
         self._ping_due_s = self.loop.time() + _PING_INTERVAL_S
+        if self._reader.has_input:
+            self._read_on()
 
     async def refuse(self, status: int, headers: "Headers", body: bytes) -> None:
         self._check_open()
         self._respond(status, header_lines(headers), body)
 
     async def receive(self) -> str | bytes:
-        while not self._messages:
+        while self._message is None:
             if self._closed is not None:
                 raise SocketClosed(self._closed.code, self._closed.reason)
-            self.resume()
+            self._read_on()
             self._arrived = self.loop.create_future()
             try:
                 await self._arrived
             finally:
                 self._arrived = None
-        return self._messages.popleft()
+        message, self._message = self._message, None
+        self._release()
+        return message
 
     async def send(self, message: str | bytes) -> None:
         self._check_open()
@@ -144,15 +199,18 @@ class WebSocket(ClientProtocol):
         except InvalidState:
             raise SocketClosed(_ABNORMAL) from None
         self._end(SocketClosed(code, reason))
-        self._messages.clear()
-        self._close_by_s = self.loop.time() + _CLOSE_TIMEOUT_S
+        if self._message is not None:
+            self._message = None
+            self._release()
+        self._close_by_s = self.loop.time() + self._close_timeout_s
         self._write_out()
-        self.resume()
+        self._read_on()
 
     # -- for the server -----------------------------------------------------------------------------------------
 
     def begin_close(self) -> None:
-        """Do nothing when the server is stopping: the gateway closes its sockets itself."""
+        """Wait less for clients, because the server is stopping. The gateway closes its sockets itself."""
+        self._close_timeout_s = _LINGER_S
 
     def cancel(self) -> bool:
         """Cancel the application's task, because the server is stopping. Return whether it was running."""
@@ -160,12 +218,14 @@ class WebSocket(ClientProtocol):
 
     def check_deadline(self, now_s: float) -> None:
         """Ping the client from time to time, and close the connection if it does not answer or does not read."""
-        if self.is_stalled(now_s) or now_s >= self._close_by_s:
+        self._control_frames = 0
+        if self.is_stalled(now_s) or now_s >= self._close_by_s or self._has_left():
             self.abort()
+        elif now_s >= self._message_due_s and self._closed is None:
+            self._fail(_POLICY, "A large message took too long.")
         elif now_s >= self._ping_due_s and self._protocol.state is State.OPEN:
             if self._ping is not None and not self._is_reading_paused:
-                self._protocol.fail(1011, "keepalive ping timeout")
-                self._close_by_s = now_s
+                self._fail(1011, "keepalive ping timeout")
             elif self._ping is None:
                 self._ping = secrets.token_bytes(4)
                 self._protocol.send_ping(self._ping)
@@ -185,45 +245,130 @@ class WebSocket(ClientProtocol):
                 error = errors.InternalError("The gateway failed to handle the request.")
                 self._respond(error.status, *error_response(error))
         finally:
-            if self._closed is None:
+            if self._closed is None or not self._is_answered:
                 self.abort()
+            if self._message is not None:
+                self._message = None
+                self._release()
 
-    def _take_frames(self, events: Sequence[object]) -> None:
-        for event in events:
-            if not isinstance(event, Frame):
-                continue
-            if event.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
-                self._take_data(event)
-            elif event.opcode is Opcode.PONG and bytes(event.data) == self._ping:
+    def _has_left(self) -> bool:
+        """Return whether a client has left whose handshake is not answered yet, and whose input is not read."""
+        return (
+            not self._is_answered
+            and self._is_reading_paused
+            and tcp.state(self._transport) in {tcp.CLOSE, tcp.CLOSE_WAIT}
+        )
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def _can_read(self) -> bool:
+        """Return whether frames may be read now: after the handshake, and while no message waits."""
+        return (
+            self._is_answered
+            and self._message is None
+            and self._turn is None
+            and self._reserving is None
+            and not self._is_lingering
+            and not self._transport.is_closing()
+        )
+
+    def _read_on(self) -> None:
+        """Read what has arrived, in the next turn of the event loop, and then more."""
+        if not self._can_read():
+            return
+        if self._reader.has_input:
+            self.pause()
+            self._turn = self.loop.call_soon(self._take_turn)
+        else:
+            self.resume()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        if self._can_read():
+            self._read_frames()
+
+    def _read_frames(self) -> None:
+        """Read a few of the frames that have arrived, up to the end of a message."""
+        result: str | bytes | Control | Pending = Pending.MORE
+        try:
+            for _ in range(_FRAMES_PER_TURN):
+                result = self._reader.read()
+                if isinstance(result, Control):
+                    self._take_control(result)
+                    if self._protocol.close_expected():
+                        break
+                elif result is not Pending.MORE:
+                    break
+        except FrameError as error:
+            self._fail(error.code, error.reason)
+            return
+        self._write_out()
+        if isinstance(result, str | bytes) and self._closed is None:
+            self._message = result
+            self._notify()
+            if self._reader.has_input:
+                self.pause()
+        elif result is Pending.INPUT:
+            self.resume()
+        elif result is Pending.MEMORY and self._can_read():
+            self.pause()
+            self._reserving = self.loop.create_task(self._reserve())
+        else:
+            if not isinstance(result, Control | Pending):
+                self._release()  # of a message after the end
+            self._read_on()
+
+    async def _reserve(self) -> None:
+        """Wait for memory for the message that is arriving. Close the socket if that takes too long."""
+        wanted = self._reader.wanted_bytes
+        try:
+            self._reserved_bytes += await self.server.body_budget.reserve(wanted)
+        except errors.Overloaded:
+            self._reserving = None
+            self._fail(_TRY_AGAIN_LATER, "The gateway is receiving too many large messages.")
+            return
+        self._reserving = None
+        self._reader.granted_bytes += wanted
+        self._message_due_s = min(self._message_due_s, self.loop.time() + self.server.limits.body_timeout_s)
+        self._read_on()
+
+    def _release(self) -> None:
+        """Release the memory of a message that was taken, or that does not arrive any more."""
+        self._message_due_s = float("inf")
+        self._reader.granted_bytes = UNRESERVED_BYTES
+        if self._reserving is not None:
+            self._reserving.cancel()
+            self._reserving = None
+        if self._reserved_bytes:
+            reserved, self._reserved_bytes = self._reserved_bytes, 0
+            self.server.body_budget.release(reserved)
+
+    def _take_control(self, control: Control) -> None:
+        """Have a control frame processed. Raises `FrameError` if the client sends too many."""
+        self._control_frames += 1
+        if self._control_frames > _MAX_CONTROL_FRAMES:
+            raise FrameError(_POLICY, "Too many control frames.")
+        if control.opcode == PING and self.is_write_paused:
+            self._late_ping = control.frame
+            return
+        protocol = self._protocol
+        protocol.receive_data(control.frame)
+        for event in protocol.events_received():
+            if isinstance(event, Frame) and event.opcode is Opcode.PONG and bytes(event.data) == self._ping:
                 self._ping = None
                 self._ping_due_s = self.loop.time() + _PING_INTERVAL_S
-        received = self._protocol.close_rcvd
-        if received is not None:
-            self._end(SocketClosed(received.code, received.reason))
-        elif self._protocol.parser_exc is not None:
+        if protocol.close_rcvd is not None:
+            self._end(SocketClosed(protocol.close_rcvd.code, protocol.close_rcvd.reason))
+        elif protocol.parser_exc is not None:
             self._end(SocketClosed(_ABNORMAL))
 
-    def _take_data(self, frame: Frame) -> None:
-        if frame.opcode is not Opcode.CONT:
-            self._is_text = frame.opcode is Opcode.TEXT
-        self._fragments.append(bytes(frame.data))
-        if not frame.fin:
-            return
-        data = self._fragments[0] if len(self._fragments) == 1 else b"".join(self._fragments)
-        self._fragments.clear()
-        if self._closed is not None:
-            return
-        if self._is_text:
-            try:
-                self._messages.append(data.decode())
-            except UnicodeDecodeError:
-                self._protocol.fail(_INVALID_TEXT, "invalid UTF-8")
-                self._end(SocketClosed(_INVALID_TEXT))
-                return
-        else:
-            self._messages.append(data)
-        self.pause()
-        self._notify()
+    # -- closing ------------------------------------------------------------------------------------------------
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Close the socket, because the client has broken the protocol or a limit."""
+        self._protocol.fail(code, reason)
+        self._end(SocketClosed(_ABNORMAL))
+        self._write_out()
 
     def _end(self, closed: SocketClosed) -> None:
         if self._closed is None:
@@ -238,18 +383,39 @@ class WebSocket(ClientProtocol):
     def _write_out(self) -> None:
         """Send what the protocol has to send. It ends with an empty piece when the connection must be closed."""
         pieces = self._protocol.data_to_send()
-        if self.is_lost or self._transport.is_closing():
+        if self.is_lost or self._is_lingering or self._transport.is_closing():
             return
         if data := b"".join(pieces):
             self._transport.write(data)
         if pieces and not pieces[-1]:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Close the connection when everything has been sent.
+
+        What the client still sends is discarded for a while. Closing a socket with unread bytes resets the connection,
+        which can destroy what was sent last.
+        """
+        if self._protocol.state is State.CONNECTING:
+            has_ended = not self._reader.has_input
+        else:
+            has_ended = self._protocol.close_rcvd is not None
+        self._reader.clear()
+        if self._message is None:
+            self._release()
+        if has_ended or not self._transport.can_write_eof():
             self._transport.close()
+            return
+        self._is_lingering = True
+        self._close_by_s = self.loop.time() + _LINGER_S
+        self._transport.write_eof()
+        self.resume()
 
     def _respond(self, status: int, lines: bytes, body: bytes) -> None:
         self._is_answered = True
         self._end(SocketClosed(_ABNORMAL))
         self.send_last(status, lines, body)
-        self._transport.close()
+        self._finish()
 
     def _problem(self) -> BaseException | str:
         problem = self._protocol.handshake_exc

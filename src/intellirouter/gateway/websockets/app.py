@@ -28,7 +28,8 @@ class WebSocketHints:
             f"{request.path} supports only WebSockets.",
             code="websocket_required",
             status=_STATUS_UPGRADE_REQUIRED,
-            hint="Open it with a ws:// or wss:// URL.",
+            hint="Open it with a ws:// or wss:// URL. A proxy in front of the gateway must pass on the headers "
+            "`Upgrade` and `Connection`.",
         )
 
 

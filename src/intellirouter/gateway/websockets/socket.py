@@ -43,7 +43,7 @@ class Socket:
         try:
             await self._connection.accept(headers, subprotocol)
         except SocketClosed as closed:
-            self._closed = closed
+            self._close_with(closed)
             raise
         self.is_accepted = True
 
@@ -66,7 +66,7 @@ class Socket:
         try:
             return await (self._connection.receive() if early is None else early)
         except SocketClosed as closed:
-            self._closed = closed
+            self._close_with(closed)
             raise
 
     async def send(self, message: str | bytes) -> None:
@@ -74,7 +74,7 @@ class Socket:
         try:
             await self._connection.send(message)
         except SocketClosed as closed:
-            self._closed = closed
+            self._close_with(closed)
             raise
 
     async def close(self, code: int, reason: str = "") -> None:
@@ -89,6 +89,10 @@ class Socket:
 
     async def stop(self) -> None:
         await self._tasks.stop()
+
+    def _close_with(self, closed: SocketClosed) -> None:
+        """Remember how the socket was closed: not the exception, whose traceback refers to this object."""
+        self._closed = SocketClosed(closed.code, closed.reason)
 
     def _check_open(self) -> None:
         if self._closed is not None:

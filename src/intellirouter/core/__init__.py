@@ -7,7 +7,7 @@ from intellirouter.core import errors
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
 from intellirouter.core.current import Current
-from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict
+from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict, reason_of
 from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
 from intellirouter.core.fair_share import has_fair_share
 from intellirouter.core.ids import new_id
@@ -118,6 +118,7 @@ __all__ = [
     "outline_of",
     "pusd_per_token",
     "read_retry_after_s",
+    "reason_of",
     "timeout_error",
     "whole_seconds",
 ]

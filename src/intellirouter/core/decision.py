@@ -1,5 +1,6 @@
 """Decisions and attempts as values, which response headers, records, logs and `explain` show."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -57,3 +58,15 @@ class Attempt(Struct, kw_only=True, omit_defaults=True):
     outcome: str = "pending"
     """`ok`, or the code of the error."""
     message: str | None = None
+
+
+def reason_of(decision: Decision, attempts: Sequence[Attempt]) -> str:
+    """Return why the deployment of the last attempt was called: the reason of the decision, or what failed before."""
+    if len(attempts) < 2:
+        return decision.reason
+    outcomes: dict[str, list[str]] = {}
+    for attempt in attempts[:-1]:
+        outcomes.setdefault(attempt.deployment, []).append(attempt.outcome)
+    failures = [f"{deployment} failed ({', '.join(dict.fromkeys(codes))})" for deployment, codes in outcomes.items()]
+    last = attempts[-1]
+    return f"{last.kind} on {last.deployment} after {'; '.join(failures)}"

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from intellirouter.core import format_usd
+from intellirouter.core import format_usd, reason_of
 from intellirouter.pipeline import Exchange, Headers
 
 
@@ -18,7 +18,7 @@ def decision_headers(exchange: Exchange) -> Headers:
         headers.append((b"x-intellirouter-deployment", header_value(exchange.deployment.name)))
     headers += (
         (b"x-intellirouter-strategy", header_value(decision.strategy)),
-        (b"x-intellirouter-reason", header_value(decision.reason)),
+        (b"x-intellirouter-reason", header_value(reason_of(decision, exchange.attempts))),
         (b"x-intellirouter-attempts", b"%d" % len(exchange.attempts)),
         (b"x-intellirouter-cache", b"off"),
     )

@@ -8,10 +8,10 @@ The phases are values, so a stage states in its signature which phase it needs:
 
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.catalog import ResolvedModel
-from intellirouter.core import Attempt, Call, Decision, Deployment, ExchangeRecord, Loss, Usage, errors
+from intellirouter.core import Attempt, Call, Decision, Deployment, ExchangeRecord, Loss, Usage, errors, reason_of
 from intellirouter.dialects import Endpoint
 from intellirouter.governance import UNIDENTIFIED, Identity
 
@@ -126,7 +126,7 @@ class Exchange:
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
-            decision=self.decision,
+            decision=self._final_decision(),
             attempts=tuple(self.attempts),
             usage=self.usage,
             cost_microusd=self.cost_microusd,
@@ -138,6 +138,13 @@ class Exchange:
             request_body=None if self.logged_request is None else _text(self.logged_request),
             response_body=_text(b"".join(self.logged_response)) if self.logged_response else None,
         )
+
+    def _final_decision(self) -> Decision | None:
+        """Return the decision with the reason for the last attempt."""
+        decision = self.decision
+        if decision is None or len(self.attempts) < 2:
+            return decision
+        return structs.replace(decision, reason=reason_of(decision, self.attempts))
 
 
 def _text(body: bytes) -> str:

@@ -44,6 +44,8 @@ _POLICY: Final = 1008
 _TRY_AGAIN_LATER: Final = 1013
 _FRAMES_PER_TURN: Final = 32
 """How many frames of a client are read before others get their turn. Each takes up to 20 µs."""
+_TURN_BYTES: Final = 64 * 1024
+"""A client that sends more at once while its input is discarded waits for a turn."""
 _MAX_CONTROL_FRAMES: Final = 500
 """How many control frames a client may send between two sweeps, in half a second."""
 
@@ -124,6 +126,9 @@ class WebSocket(ClientProtocol):
             self._linger_bytes -= len(data)
             if self._linger_bytes < 0:
                 self.abort()
+            elif len(data) > _TURN_BYTES:
+                self.pause()  # otherwise the event loop reads 32 times in a row
+                self.loop.call_soon(self.resume)
             return
         self._reader.feed(data)
         if self._can_read():

@@ -194,6 +194,21 @@ async def test_control_frames_are_limited_between_two_sweeps() -> None:
     assert (1008).to_bytes(2) in transport.sent[-100:]
 
 
+async def test_input_after_the_end_is_discarded_in_turns_up_to_a_limit() -> None:
+    world = World(echo)
+    socket, transport = world.open()
+    await turns()
+    socket.data_received(b"\xff" * 1000)
+    assert transport.has_ended()
+    for _ in range(64 * 4):
+        socket.data_received(bytes(MIB // 4))
+        assert (transport.is_reading, transport.is_closing()) == (False, False)
+        await turns(2)
+        assert transport.is_reading
+    socket.data_received(b"a")
+    assert transport.is_closing()
+
+
 # -- memory ----------------------------------------------------------------------------------------------------------
 
 

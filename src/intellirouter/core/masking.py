@@ -5,7 +5,7 @@ Vendors show it whole, as a part (`key ending in wxyz`), or with the middle repl
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -24,7 +24,10 @@ _MIN_SHOWN: Final = 3
 _MIN_HEAD: Final = 10
 _MIN_TAIL: Final = 8
 """Parts of a secret that are masked wherever they are. Public prefixes such as `sk-proj-` are shorter."""
-_PARTLY_MASKED: Final = re.compile(r"([\w\-+/=]{0,80}?)((?:[*•.#]|[^\x00-\x7f]){2,}|…|[xX]{4,})([\w\-+/=]{0,80})")
+_MIDDLE: Final = re.compile(r"(?:[*•.#]|[^\x00-\x7f]){2,}+|…|[xX]{4,}+")
+"""What replaces the middle of a secret."""
+_SHOWN: Final = re.compile(r"[\w\-+/=]{0,80}+")
+_MAX_SHOWN: Final = 80
 _ENDING: Final = re.compile(r"(\bend(?:s|ed|ing)?\s+(?:in|with)\W{0,4})([\w\-+/=]{3,16})", re.IGNORECASE)
 _TOKENS: Final = re.compile(r"\b(bearer\s+|ya29\.)[\w.~+/=\-]{12,}", re.IGNORECASE)
 """Access tokens, which are not part of the configuration."""
@@ -99,23 +102,31 @@ def _mask_parts(text: str, value: str) -> str:
     if len(value) < _WORD_CHARS:
         return text
     text = _ENDING.sub(lambda found: found[1] + _MASK if value.endswith(found[2]) else found[0], text)
-    text = _PARTLY_MASKED.sub(lambda found: _without_shown(found, value), text)
+    text = _without_shown_parts(text, value)
     return _mask_end(_mask_beginning(text, value), value)
 
 
-def _without_shown(found: re.Match[str], value: str) -> str:
-    """Return a partly masked word without the parts of the secret that it shows."""
-    head, middle, tail = found[1], found[2], found[3]
-    shown_head = _longest(len(head), lambda size: value.startswith(head[len(head) - size :]))
-    shown_tail = _longest(len(tail), lambda size: value.endswith(tail[:size]))
-    if not shown_head and not shown_tail:
-        return found[0]
-    return f"{head[: len(head) - shown_head]}{_MASK}{'' if shown_head and shown_tail else middle}{tail[shown_tail:]}"
-
-
-def _longest(limit: int, is_shown: Callable[[int], bool]) -> int:
-    """Return the largest size that is shown, or 0."""
-    return next((size for size in range(limit, _MIN_SHOWN - 1, -1) if is_shown(size)), 0)
+def _without_shown_parts(text: str, value: str) -> str:
+    """Return the text without the parts of the secret that partly masked words show."""
+    pieces: list[str] = []
+    done = 0
+    for found in _MIDDLE.finditer(text):
+        start, end = found.span()
+        if start < done:
+            continue
+        before = text[max(done, start - _MAX_SHOWN) : start]
+        after = text[end : end + _MAX_SHOWN]
+        size = _SHOWN.match(before[::-1]).end()  # type: ignore[union-attr]  # it also matches nothing
+        head, tail = before[len(before) - size :], _SHOWN.match(after)[0]  # type: ignore[index]
+        sizes_head = range(len(head), _MIN_SHOWN - 1, -1)
+        sizes_tail = range(len(tail), _MIN_SHOWN - 1, -1)
+        shown_head = next((size for size in sizes_head if value.startswith(head[len(head) - size :])), 0)
+        shown_tail = next((size for size in sizes_tail if value.endswith(tail[:size])), 0)
+        if not shown_head and not shown_tail:
+            continue
+        pieces += (text[done : start - shown_head], _MASK, "" if shown_head and shown_tail else found[0])
+        done = end + shown_tail
+    return "".join([*pieces, text[done:]]) if pieces else text
 
 
 def _mask_beginning(text: str, value: str) -> str:

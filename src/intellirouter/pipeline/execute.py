@@ -29,7 +29,7 @@ from intellirouter.pipeline.large_answers import run_large
 from intellirouter.pipeline.media import fetch_media
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
 
-_MAX_ERROR_BYTES: Final = 256 * 1024
+_MAX_ERROR_BYTES: Final = 64 * 1024
 
 
 class WholeAnswer(Struct, frozen=True):

@@ -96,7 +96,7 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
     write = delivery.write if delivery.taps else delivery.reply.write
     while True:
         if out:
-            await write(out if relay.error is None else _without_secrets(out, stream))
+            await write(out)
         if relay.is_finished or not (chunk := await response.next_chunk()):
             last = await _end(relay, stream.off_loop)
             return last if relay.error is None else _without_secrets(last, stream)
@@ -105,11 +105,7 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
             out = relay.feed(chunk)
         else:
             out = b""
-
-            async def write_slice(data: bytes) -> None:
-                await write(data if relay.error is None else _without_secrets(data, stream))
-
-            await _feed_slices(chunk, relay, stream.off_loop, write_slice)
+            await _feed_slices(chunk, relay, stream.off_loop, write)
 
 
 def _without_secrets(data: bytes, stream: OpenStream) -> bytes:

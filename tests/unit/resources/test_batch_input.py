@@ -74,7 +74,7 @@ def test_model_is_known_if_all_lines_request_the_same() -> None:
         (b"{", "invalid_json_line"),
         (b"nonsense", "invalid_json_line"),
         (b'{"custom_id": "\xff"}', "invalid_json_line"),
-        (b'{"body": ' + b"[" * 100_000, "invalid_json_line"),
+        (b'{"body": ' + b"[" * 100_000, "limit_exceeded"),
         (b"[]", "invalid_request"),
         (b"null", "invalid_request"),
         (line(body=[1]), "invalid_request"),

@@ -5,6 +5,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 _SCHEME: Final = "data:"
+_MAX_TYPE_CHARS: Final = 1000
 _SLICE_CHARS: Final = 64 * 1024
 
 
@@ -13,8 +14,10 @@ def read_data_url(url: str) -> tuple[str, str] | None:
     comma = url.find(",")
     if comma < 0:
         return None
-    media_type, _, parameters = url[len(_SCHEME) : comma].partition(";")
+    media_type, _, parameters = url[len(_SCHEME) : min(comma, len(_SCHEME) + _MAX_TYPE_CHARS)].partition(";")
     data = url[comma + 1 :]
+    if comma > _MAX_TYPE_CHARS:
+        parameters = url[comma - _MAX_TYPE_CHARS : comma]  # `base64` is the last one
     if "base64" not in map(str.strip, parameters.lower().split(";")):
         data = base64.b64encode(_percent_decoded(data)).decode()
     return media_type, data

@@ -88,7 +88,8 @@ def test_changed_or_renamed_row_is_not_decrypted(url: str, tamper: str) -> None:
         _rows(url, "UPDATE credentials SET name = 'b'")
         name = "b"
     else:
-        _rows(url, "UPDATE credentials SET sealed = CAST(x'00' || substr(sealed, 2) AS BLOB)")
+        other = "CASE substr(sealed, 1, 1) WHEN x'00' THEN x'01' ELSE x'00' END"
+        _rows(url, f"UPDATE credentials SET sealed = CAST({other} || substr(sealed, 2) AS BLOB)")
         name = "a"
     with pytest.raises(CredentialError, match=f"stored credential {name} cannot be decrypted"):
         store.get(name)

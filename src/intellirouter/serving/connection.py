@@ -35,6 +35,7 @@ class Connection(ClientProtocol):
         "_is_lingering",
         "_linger_bytes",
         "_partial",
+        "_queued_bytes",
         "_request",
         "_unread",
         "_waiting",
@@ -58,6 +59,8 @@ class Connection(ClientProtocol):
         self._linger_bytes = 0
         """How much the client may still send."""
         self._has_served = False
+        self._queued_bytes = 0
+        """What the system had not sent yet when the connection was last found idle."""
         self._waiting_since_s = 0.0
         """Since when the client has been expected to send a request, or the rest of its head."""
 
@@ -328,7 +331,17 @@ class Connection(ClientProtocol):
             if self._is_reading_paused:
                 self._check_peer(self._request)
         elif now_s - self._waiting_since_s >= self._allowed_s():
-            self.abort() if self._is_lingering else self.close()
+            self._end_waiting(now_s)
+
+    def _end_waiting(self, now_s: float) -> None:
+        """Close an idle connection, unless the client is still reading the end of the last response."""
+        queued = 0 if self._is_lingering else tcp.queued_bytes(self._transport)
+        if queued and queued != self._queued_bytes:
+            self._queued_bytes, self._waiting_since_s = queued, now_s
+        elif self._is_lingering:
+            self.abort()
+        else:
+            self.close()
 
     def _allowed_s(self) -> float:
         """Return how long the client may send nothing now."""

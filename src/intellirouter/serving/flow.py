@@ -31,9 +31,11 @@ class ClientProtocol(asyncio.Protocol):
     __slots__ = (
         "_drained",
         "_is_reading_paused",
+        "_sent_bytes",
         "_transport",
         "_unsent_bytes",
         "_unsent_since_s",
+        "_written_bytes",
         "is_lost",
         "is_write_paused",
         "loop",
@@ -49,6 +51,9 @@ class ClientProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport = None  # type: ignore[assignment] # set before anything else is called
         self._drained: asyncio.Future[None] | None = None
         self._is_reading_paused = False
+        self._written_bytes = 0
+        self._sent_bytes = 0
+        """How much of what was written the client had received at the last check."""
         self._unsent_bytes = 0
         self._unsent_since_s = 0.0
         """Since when the client has read nothing of what was sent."""
@@ -65,6 +70,7 @@ class ClientProtocol(asyncio.Protocol):
         self._wake()
 
     def write(self, data: bytes) -> None:
+        self._written_bytes += len(data)
         self._transport.write(data)
 
     def send_last(self, status: int, header_lines: bytes, body: bytes) -> None:
@@ -100,9 +106,10 @@ class ClientProtocol(asyncio.Protocol):
     def is_stalled(self, now_s: float) -> bool:
         """Return whether the client has read nothing of what was sent for too long. Called regularly."""
         unsent = tcp.unsent_bytes(self._transport)
-        if not self._unsent_bytes or unsent < self._unsent_bytes:
+        sent = self._written_bytes - unsent  # over TLS less, by the same amount each time
+        if not self._unsent_bytes or sent > self._sent_bytes:
             self._unsent_since_s = now_s
-        self._unsent_bytes = unsent
+        self._unsent_bytes, self._sent_bytes = unsent, sent
         timeout_s = self.server.limits.write_timeout_s
         if not unsent or now_s - self._unsent_since_s < timeout_s:
             return False

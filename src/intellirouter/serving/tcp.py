@@ -32,12 +32,17 @@ def unsent_bytes(transport: asyncio.Transport) -> int:
     It includes the buffer of the system, because a client that reads slowly empties only that for a long time.
     """
     unsent = transport.get_write_buffer_size()
+    return unsent + queued_bytes(transport) if unsent else 0
+
+
+def queued_bytes(transport: asyncio.Transport) -> int:
+    """Return the size of the system's buffer of what the client has not received yet."""
     sock = transport.get_extra_info("socket")
-    if not unsent or sock is None:
-        return unsent
+    if sock is None:
+        return 0
     queued = array.array("i", [0])
     try:
         fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, queued)
     except OSError:
-        return unsent
-    return unsent + queued[0]
+        return 0
+    return queued[0]

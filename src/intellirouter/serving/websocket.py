@@ -391,7 +391,7 @@ class WebSocket(ClientProtocol):
         if self.is_lost or self._is_lingering or self._transport.is_closing():
             return
         if data := b"".join(pieces):
-            self._transport.write(data)
+            self.write(data)
         if pieces and not pieces[-1]:
             self._finish()
 

@@ -9,6 +9,7 @@ import pytest
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import errors
 from intellirouter.gateway import HttpRequest, ServerSocket
+from intellirouter.serving import tcp
 from intellirouter.serving.connection import Connection
 from intellirouter.serving.state import ServerState
 
@@ -435,6 +436,21 @@ async def test_client_that_reads_nothing_is_disconnected() -> None:
     assert world.transport.events == []
     world.pass_time(29)
     assert world.transport.events == ["abort"]
+
+
+async def test_idle_connection_is_kept_while_the_client_reads_what_the_system_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queued = [2_000_000, 1_000_000, 1_000_000]
+    monkeypatch.setattr(tcp, "queued_bytes", lambda _: queued.pop(0))
+    world = World(echo)
+    await world.send(GET)
+    start_s = asyncio.get_running_loop().time()
+    for period in (1, 2):
+        world.connection.check_deadline(start_s + period * 1000)
+        assert world.transport.events == []
+    world.connection.check_deadline(start_s + 3000)  # it has read nothing since
+    assert world.transport.events == ["close"]
 
 
 async def test_no_deadline_applies_while_a_request_is_answered() -> None:

@@ -78,7 +78,7 @@ def format_value(value: Any) -> str:
 
 def format_count(number: int, noun: str) -> str:
     """Return `1 model`, `2 models`, …"""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return core.format_count(number, noun)
 
 
 def printable(untrusted: str, *, keeps_lines: bool = True) -> str:

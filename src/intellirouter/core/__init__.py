@@ -6,6 +6,7 @@ Door: the names below, and `errors` for the error tree.
 from intellirouter.core import errors
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
+from intellirouter.core.counts import format_count
 from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict, reason_of
 from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
@@ -107,6 +108,7 @@ __all__ = [
     "estimate_input_tokens",
     "estimate_tokens",
     "examine",
+    "format_count",
     "format_usd",
     "has_fair_share",
     "is_large",

@@ -82,7 +82,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             response = await send_copies(self.upstream, deployment, request)
         attempt.status = response.status
         attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
-        if response.status != 200 and not 200 < response.status < 300:
+        if not 200 <= response.status < 300:
             raise await self._read_error(response, route, deployment)
         try:
             if call.is_stream:
@@ -107,8 +107,10 @@ class Executor(Struct, frozen=True, kw_only=True):
             try:
                 answer = await self._decode(context, route, body)
             except errors.UpstreamMalformed:
-                encoding = content_encoding(response.headers)
-                plain = decompress(body, encoding, limit) if encoding else None
+                if not (encoding := content_encoding(response.headers)):
+                    raise
+                # A small body can become as large as the limit.
+                plain = await self.off_loop.run(limit, partial(decompress, body, encoding, limit))
                 if plain is None:
                     raise
                 answer, body = await self._decode(context, route, plain), plain
@@ -142,7 +144,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     async def _read_error(
         self, response: UpstreamResponse, route: Route, deployment: Deployment
     ) -> errors.UpstreamError:
-        """Return the error that a response with another status than 200 reports."""
+        """Return the error that a response without a 2xx status reports."""
         try:
             text = await response.read(_MAX_ERROR_BYTES)
             if encoding := content_encoding(response.headers):

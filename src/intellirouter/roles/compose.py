@@ -14,7 +14,7 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import HealthBoard
 from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, OffLoop, Upstream, errors
+from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, OffLoop, Upstream, errors, format_count
 from intellirouter.dialects import DIALECTS, build_dialects
 from intellirouter.fake import FakeProvider
 from intellirouter.gateway import (
@@ -55,10 +55,6 @@ logger = logging.getLogger(__name__)
 _OTHER_VENDORS = frozenset(name for name, row in VENDORS.items() if row.transport != "http")
 _BATCHES_STOP_S = 5.0
 """How long the lines of batches may continue after the requests in flight have finished."""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class GatewayProcess:
@@ -146,7 +142,7 @@ class GatewayProcess:
         if count == 0:
             logger.info("Stopping: no request is in flight.")
         else:
-            requests = "1 request" if count == 1 else f"{count} requests"
+            requests = format_count(count, "request")
             logger.info("Stopping: waiting up to %g s for %s in flight.", drain_s, requests)
         self.feed.close()
         self.websockets.begin_stop()
@@ -191,7 +187,8 @@ class GatewayProcess:
         set_up_logging(runtime.log_level, runtime.log_format)
         for setting in generation.pending_restart:
             logger.warning("%s has changed. It takes effect after a restart.", setting)
-        models, deployments = _count(len(runtime.models), "model"), _count(len(runtime.deployments), "deployment")
+        models = format_count(len(runtime.models), "model")
+        deployments = format_count(len(runtime.deployments), "deployment")
         logger.info("The configuration was reloaded: %s, %s.", models, deployments)
 
     def _swap(self, generation: Generation) -> None:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import uvloop
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import TaskOwner
+from intellirouter.core import TaskOwner, format_count
 from intellirouter.gateway import RequestHead
 from intellirouter.serving.connection import Connection
 from intellirouter.serving.interpreter import MemoryKeeper, tune_interpreter
@@ -128,8 +128,8 @@ class Server:
         await self._wait_until_empty(drain_s)
         canceled = sum([each.cancel() for each in tuple(connections)])
         if canceled and not self.is_forced:
-            requests = "1 request is" if canceled == 1 else f"{canceled} requests are"
-            logger.warning("%s still in flight after %g s (server.drain_s) and canceled.", requests, drain_s)
+            requests = format_count(canceled, "request")
+            logger.warning("The drain ended after %g s (server.drain_s). Canceled: %s.", drain_s, requests)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._state.is_empty.wait(), _CANCEL_S)
         for each in tuple(connections):

@@ -96,12 +96,13 @@ async def test_work_beyond_the_limit_is_refused() -> None:
 
 
 async def test_closing_ends_the_threads() -> None:
-    off_loop = OffLoop()
+    off_loop, others = OffLoop(), set(threading.enumerate())
     await off_loop.run(LARGE, lambda: None)
-    assert any(thread.name == "off-loop-large" for thread in threading.enumerate())
+    [own] = set(threading.enumerate()) - others
+    assert own.name == "off-loop-large"
     off_loop.close()
     deadline = time.monotonic() + 5
-    while any(thread.name == "off-loop-large" for thread in threading.enumerate()):
+    while own.is_alive():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
 

@@ -126,7 +126,7 @@ class Exchange:
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
-            decision=self._final_decision(),
+            decision=self.decision if len(self.attempts) < 2 else self._final_decision(),
             attempts=tuple(self.attempts),
             usage=self.usage,
             cost_microusd=self.cost_microusd,
@@ -141,9 +141,8 @@ class Exchange:
 
     def _final_decision(self) -> Decision | None:
         """Return the decision with the reason for the last attempt."""
-        decision = self.decision
-        if decision is None or len(self.attempts) < 2:
-            return decision
+        if (decision := self.decision) is None:
+            return None
         return structs.replace(decision, reason=reason_of(decision, self.attempts))
 
 

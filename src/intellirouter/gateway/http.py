@@ -1,13 +1,15 @@
 """What the data plane needs of an HTTP server: request heads, requests, and WebSockets. `serving` implements it."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, RequestContext
 from intellirouter.dialects import Endpoint
 from intellirouter.pipeline import Headers
+
+_join_pair: Final = b": ".join
 
 
 class Destination(Struct, frozen=True, kw_only=True):
@@ -134,4 +136,4 @@ class ServerSocket(Protocol):
 
 def header_lines(headers: Headers) -> bytes:
     """Return headers in their wire format. Names and values must not contain line breaks."""
-    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    return b"\r\n".join(map(_join_pair, headers)) + b"\r\n" if headers else b""

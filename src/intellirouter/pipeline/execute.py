@@ -52,7 +52,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     fetcher: Fetcher | None = None
     """None disables fetching URLs for clients."""
 
-    async def run(self, request: Decided, delivery: Delivery) -> None:
+    def run(self, request: Decided, delivery: Delivery) -> Awaitable[None]:
         """Answer the client, or raise the error for the client."""
 
         def serve(context: AttemptContext, opened: WholeAnswer | OpenStream) -> Awaitable[None]:
@@ -61,7 +61,7 @@ class Executor(Struct, frozen=True, kw_only=True):
                 return self._send_whole(context, opened, delivery)
             return self._send_stream(context, opened, delivery)
 
-        await self.attempts.run(delivery.exchange, request, self._open, serve)
+        return self.attempts.run(delivery.exchange, request, self._open, serve)
 
     async def _open(self, context: AttemptContext) -> WholeAnswer | OpenStream:
         """Open one attempt until its first content. The upstream request is encoded from the client's request."""

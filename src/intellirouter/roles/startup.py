@@ -31,7 +31,7 @@ from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.price_list import catalog_origin, price_list
 from intellirouter.routing import STRATEGIES
-from intellirouter.serving import CannotListen, TlsProblem, open_listener, run, tls_context
+from intellirouter.serving import CannotListen, Signals, StoppedEarly, TlsProblem, open_listener, run, tls_context
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
@@ -107,6 +107,15 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
 
     Without a file, the configuration is what `discover_here` finds. Raises `ConfigError`.
     """
+    signals = Signals()
+    signals.install()
+    try:
+        return _serve(config_path, overrides, signals)
+    except StoppedEarly:
+        return 0
+
+
+def _serve(config_path: Path | None, overrides: Mapping[str, object], signals: Signals) -> int:
     discovery = None
     if config_path is None:
         port = load_config(None, overrides=overrides).config.server.port
@@ -128,5 +137,6 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
         sock,
         runtime.server,
         on_ready=partial(print_banner, runtime, discovery, sock.getsockname(), config_path),
+        signals=signals,
     )
     return 0

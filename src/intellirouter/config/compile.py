@@ -22,6 +22,7 @@ from intellirouter.config.feature_support import (
 from intellirouter.config.keys import auth_warnings, compile_keys
 from intellirouter.config.load import process_environment
 from intellirouter.config.problems import ConfigError, ConfigProblem, did_you_mean, known_names, quoted, suggestion
+from intellirouter.config.resource_ports import local_base_url, unused_port_warning
 from intellirouter.config.runtime import (
     BackoffSpec,
     BatchesSpec,
@@ -104,6 +105,7 @@ class _Compiler:
         if self._problems:
             raise ConfigError(self._problems)
         self._warnings += auth_warnings(config)
+        self._warnings += _unused_ports(providers, self._sources.environ)
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
             server=_server(server),
@@ -193,7 +195,7 @@ class _Compiler:
                 message = f"The vendor `{row.name}` runs inside the gateway and has no URL."
                 self._report((*path, "base_url"), message, "Remove this setting.")
             return None, None
-        base_url = entry.base_url or row.base_url
+        base_url = entry.base_url or self._own_url(row)
         if base_url is not None and "{region}" in base_url:
             if entry.region is None:
                 hint = f"Set `region: NAME`, or `base_url: {row.base_url_hint}`."
@@ -209,6 +211,13 @@ class _Compiler:
         uds, _, prefix = base_url.removeprefix("unix:").partition(":/")
         prefix = f"/{prefix}" if prefix else urlsplit(row.base_url or "").path
         return f"http://localhost{prefix}".rstrip("/"), uds
+
+    def _own_url(self, row: VendorRow) -> str | None:
+        try:
+            return local_base_url(row, self._sources.environ)
+        except ConfigError as error:
+            self._problems += [each for each in error.problems if each not in self._problems]
+            return row.base_url
 
     def _credentials(self, entry: Provider, row: VendorRow, path: Path) -> tuple[Secret, ...]:
         if entry.credential is not None and entry.credentials is not None:
@@ -322,6 +331,14 @@ class _Compiler:
             hint = near or known_names(list(self._strategies), "strategies")
             self._report(("models", name, "strategy"), f"Unknown strategy {quoted(entry.strategy)}.", hint)
         return DEFAULT_STRATEGY
+
+
+def _unused_ports(providers: Mapping[str, ProviderSpec], environ: Mapping[str, str]) -> list[str]:
+    urls: dict[str, list[str | None]] = {}
+    for provider in providers.values():
+        urls.setdefault(provider.vendor, []).append(provider.base_url)
+    warning = unused_port_warning(urls, environ)
+    return [] if warning is None else [warning]
 
 
 def _server(server: Server) -> ServerSpec:

@@ -22,6 +22,7 @@ from intellirouter.config import (
     discover,
     load_config,
     process_environment,
+    resource_port,
 )
 from intellirouter.hosting import BUNDLED
 from intellirouter.providers import VENDORS, probe_local
@@ -80,7 +81,7 @@ def _compiled(loaded: LoadedConfig, *, resolves_secrets: bool = True) -> Runtime
         _check_certificate(runtime, loaded)
     prices = price_list(runtime, origin=catalog_origin(loaded))  # raises an error now if the price list is invalid
     advice = advise(runtime, Catalog(runtime, VENDORS, prices))
-    return structs.replace(runtime, warnings=(*runtime.warnings, *advice))
+    return structs.replace(runtime, warnings=(*loaded.warnings, *runtime.warnings, *advice))
 
 
 def _check_certificate(runtime: Runtime, loaded: LoadedConfig) -> None:
@@ -95,7 +96,7 @@ def _check_certificate(runtime: Runtime, loaded: LoadedConfig) -> None:
 def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _DEFAULT_PORT) -> Discovery:
     """Find what this machine offers: credentials in the environment, local model servers, the bundled model."""
     env = process_environment() if environ is None else environ
-    ports = {"ollama": int(port)} if (port := env.get("RESOURCE_PORTS_OLLAMA", "")).isdigit() else {}
+    ports = {row.name: port for row in VENDORS.values() if (port := resource_port(row.name, env)) is not None}
     probes = probe_local(VENDORS.values(), ports=ports, own_port=own_port)
     artifact, file = next(iter(BUNDLED.items()))
     title = f"bundled model {artifact.removeprefix('bundled:')} ({file.wheel_bytes // 1024**2} MiB, downloaded once)"

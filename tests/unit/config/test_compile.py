@@ -496,3 +496,28 @@ def test_hint_for_an_unknown_vendor_names_the_page_that_lists_all(compile_proble
     (problem,) = compile_problems("providers: {p: {vendor: zzzzzz}}")
     assert problem.message == "Unknown vendor `zzzzzz`."
     assert problem.hint.endswith("See docs/reference/vendors.md for all of them.")
+
+
+OLLAMA = "providers: {o: {vendor: ollama}}\n"
+
+
+def test_port_of_ollama_applies_to_a_provider_without_a_url(compile_text):
+    runtime = compile_text(OLLAMA, environ={"RESOURCE_PORTS_OLLAMA": "5555"})
+    assert runtime.providers["o"].base_url == "http://127.0.0.1:5555/v1"
+    assert runtime.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["providers: {f: {vendor: fake}}", 'providers: {o: {vendor: ollama, base_url: "http://127.0.0.1:1/v1"}}']
+)
+def test_port_of_ollama_that_no_provider_uses_is_a_warning(compile_text, text):
+    (warning,) = compile_text(text, environ={"RESOURCE_PORTS_OLLAMA": "5555"}).warnings
+    assert warning == (
+        "RESOURCE_PORTS_OLLAMA: No provider of the vendor `ollama` uses the port 5555, so this variable has no effect."
+    )
+
+
+def test_invalid_port_of_ollama_is_a_problem(compile_problems):
+    (problem,) = compile_problems(OLLAMA, environ={"RESOURCE_PORTS_OLLAMA": "many"})
+    assert problem.message == "RESOURCE_PORTS_OLLAMA must be a port number from 1 to 65535."
+    assert problem.origin == "env RESOURCE_PORTS_OLLAMA"

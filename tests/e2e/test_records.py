@@ -61,6 +61,46 @@ def test_error_response_has_a_request_id(
         assert (record["status"], record["error_code"]) == (answer.status, code)
 
 
+MESSAGES = [{"role": "user", "content": "hello"}]
+CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": MESSAGES}),
+        ("/v1/responses", {"input": "hello"}),
+        ("/v1/completions", {"prompt": "hello"}),
+        ("/v1/messages", {"messages": MESSAGES, "max_tokens": 5}),
+        ("/v1beta/models/asistant:", CONTENTS),
+        ("/api/chat", {"messages": MESSAGES}),
+    ],
+)
+def test_unknown_model_is_recorded_and_a_similar_one_suggested(
+    link: RawConnection, gateway: GatewayProcess, path: str, body: dict[str, Any], stream: bool
+) -> None:
+    if path.endswith(":"):
+        path += "streamGenerateContent" if stream else "generateContent"
+    else:
+        body = {**body, "model": "asistant", "stream": stream}
+    answer = post(link, path=path, **body)
+    assert answer.status == 404
+    assert "Did you mean `assistant`?" in answer.body.decode()
+    record = gateway.record(answer.headers["x-request-id"])
+    assert (record["model"], record["error_code"]) == ("asistant", "model_not_found")
+    narrow = post(link, "narrow", path, **body)
+    assert narrow.status == 404
+    assert "Did you mean" not in narrow.body.decode()
+
+
+@pytest.mark.parametrize("path", ["/v1/models/asistant", "/v1beta/models/asistant"])
+def test_page_of_an_unknown_model_suggests_a_similar_one(gateway: GatewayProcess, path: str) -> None:
+    answer = gateway.get(path, key=KEYS["ann"])
+    assert answer.status_code == 404
+    assert "Did you mean `assistant`?" in answer.text
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [

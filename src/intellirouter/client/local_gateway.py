@@ -10,7 +10,7 @@ from intellirouter.core import is_service_link
 _PORT_VARIABLES: Final = ("INTELLIR_SERVER__PORT", "ORCHESTRATOR_API_PORT", "API_PORT")
 _HOST_VARIABLES: Final = ("INTELLIR_SERVER__HOST", "ORCHESTRATOR_HOST")
 """In the order in which `serve` prefers them."""
-_ALL_ADDRESSES: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
+_ALL_ADDRESSES: Final = frozenset({"0.0.0.0", "::"})
 _CERTIFICATE_VARIABLE: Final = "INTELLIR_SERVER__TLS_CERT_FILE"
 
 

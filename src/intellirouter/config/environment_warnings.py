@@ -47,9 +47,8 @@ def _links(environ: Mapping[str, str], fixed: Mapping[str, object]) -> Iterator[
                     f"{name}: `{text.strip()[:100]}` is the address of a Service (a service link of Kubernetes or "
                     f"Docker), not a setting of the gateway. It is ignored. {_LINKS_HINT}"
                 )
-        elif name.startswith(PREFIX):
-            if is_ignored_link(name, text):
-                by_service.setdefault(linked_service(name, text) or name, []).append(name)
+        elif name.startswith(PREFIX) and is_ignored_link(name, text):
+            by_service.setdefault(linked_service(name, text) or name, []).append(name)
     for service, names in by_service.items():
         yield (
             f"{', '.join(names)}: These variables describe the Service `{service.lower().replace('_', '-')}` (service "

@@ -61,6 +61,75 @@ def test_error_response_has_a_request_id(
         assert (record["status"], record["error_code"]) == (answer.status, code)
 
 
+CHAT_BODY = json.dumps(chat_request()).encode()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_headers_without_effect_are_reported_and_recorded(
+    link: RawConnection, gateway: GatewayProcess, stream: bool
+) -> None:
+    body = json.dumps(chat_request(stream=stream)).encode()
+    key = {"authorization": f"Bearer {KEYS['ann']}"}
+    answer = link.post(body, **key, **{"idempotency-key": "a-1", "openai-organization": "org-1"})
+    assert answer.headers["x-intellirouter-dropped"] == "idempotency-key;how=dropped, openai-organization;how=dropped"
+    record = gateway.record(answer.headers["x-request-id"])
+    assert record["dropped"] == ["idempotency-key;how=dropped", "openai-organization;how=dropped"]
+    assert "x-intellirouter-dropped" not in link.post(body, **key).headers
+
+
+def test_ignored_header_of_an_upload_is_reported(gateway: GatewayProcess) -> None:
+    answer = httpx.post(
+        f"{gateway.base_url}/files",
+        headers={"authorization": f"Bearer {KEYS['ann']}", "idempotency-key": "a-1"},
+        files={"file": ("a.jsonl", b"{}")},
+        data={"purpose": "user_data"},
+    )
+    assert answer.headers["x-intellirouter-dropped"] == "idempotency-key;how=dropped"
+
+
+@pytest.mark.parametrize(
+    ("path", "code_at"),
+    [
+        ("/v1/chat/completions", ("error", "code")),
+        ("/v1/responses", ("error", "code")),
+        ("/v1/messages", ("error", "type")),
+        ("/v1beta/models/fake/echo:generateContent", ("error", "code")),
+        ("/api/chat", ("error",)),
+    ],
+)
+def test_only_if_cached_is_504_because_nothing_is_cached(
+    link: RawConnection, gateway: GatewayProcess, path: str, code_at: tuple[str, ...]
+) -> None:
+    key = {"authorization": f"Bearer {KEYS['ann']}"}
+    answer = link.post(CHAT_BODY, path, **key, **{"cache-control": "max-age=60, Only-If-Cached"})
+    assert answer.status == 504
+    found: Any = answer.json()
+    for step in code_at:
+        found = found[step]
+    assert found
+    assert gateway.record(answer.headers["x-request-id"])["error_code"] == "not_cached"
+    assert "attempts" not in gateway.record(answer.headers["x-request-id"])
+    wrong = link.post(
+        CHAT_BODY, path, authorization="Bearer sk-wrong-0123456789", **{"cache-control": "only-if-cached"}
+    )
+    assert wrong.status == 401
+
+
+@pytest.mark.parametrize(
+    "directive", ["no-cache", "no-store", "max-age=0", "max-stale=5, min-fresh=1", "x-only-if-cached"]
+)
+def test_other_cache_directives_are_satisfied_without_a_cache(link: RawConnection, directive: str) -> None:
+    key = {"authorization": f"Bearer {KEYS['ann']}"}
+    assert link.post(CHAT_BODY, **key, **{"cache-control": directive}).status == 200
+
+
+def test_unknown_request_header_with_our_prefix_is_refused(link: RawConnection) -> None:
+    key = {"authorization": f"Bearer {KEYS['ann']}"}
+    answer = link.post(CHAT_BODY, **key, **{"x-intellirouter-region": "eu"})
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "unknown_header")
+    assert "'x-intellirouter-region'" in answer.json()["error"]["message"]
+
+
 MESSAGES = [{"role": "user", "content": "hello"}]
 CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
 

@@ -102,6 +102,8 @@ class Exchange:
     is_client_disconnected: bool = False
     losses: tuple[Loss, ...] = ()
     """Fields that the last attempt did not pass on as requested."""
+    ignored: tuple[Loss, ...] = ()
+    """Headers of the request that have no effect, whatever answers it."""
     answered_by: str | None = None
     """The stage that answered instead of an upstream."""
     is_handed_over: bool = False
@@ -146,7 +148,7 @@ class Exchange:
             price_version=self.price_version,
             finish_reason=self.finish_reason,
             first_token_ms=self.first_token_ms,
-            dropped=tuple([str(loss) for loss in self.losses]) if self.losses else (),
+            dropped=tuple([str(loss) for loss in (*self.ignored, *self.losses)]) if self.losses or self.ignored else (),
             duration_ms=int((now_s - self.started_s) * 1e6) / 1e3,
             request_body=None if self.logged_request is None else _text(self.logged_request),
             response_body=_text(b"".join(self.logged_response)) if self.logged_response else None,

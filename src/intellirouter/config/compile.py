@@ -19,7 +19,7 @@ from intellirouter.config.feature_support import (
     is_postgres,
     unsupported_settings,
 )
-from intellirouter.config.keys import auth_warnings, compile_keys
+from intellirouter.config.keys import auth_warnings, compile_keys, requires_key
 from intellirouter.config.load import process_environment
 from intellirouter.config.problems import ConfigError, ConfigProblem, did_you_mean, known_names, quoted, suggestion
 from intellirouter.config.resource_ports import local_base_url, unused_port_warning
@@ -47,6 +47,7 @@ from intellirouter.config.secret_references import (
 from intellirouter.config.server_section import Server
 from intellirouter.config.store_section import Store
 from intellirouter.config.tree import Path, format_path
+from intellirouter.config.unused_settings import is_region_name, is_regional, unused_settings
 from intellirouter.config.value_types import artifact_model
 from intellirouter.core import Price, Secret, Timeouts, VendorRow, pusd_per_token
 
@@ -106,6 +107,8 @@ class _Compiler:
             raise ConfigError(self._problems)
         self._warnings += auth_warnings(config)
         self._warnings += _unused_ports(providers, self._sources.environ)
+        is_auth_required = requires_key(config)
+        self._warnings += unused_settings(config, self._vendors, models, is_auth_required=is_auth_required)
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
             server=_server(server),
@@ -181,6 +184,8 @@ class _Compiler:
             ca_file=None if entry.ca_file is None else str(FilePath(entry.ca_file).expanduser()),
             allows_any_model=self._allows_any_model(entry),
             max_connections=entry.max_connections,
+            retries=entry.retries,
+            is_regional=is_regional(entry, row),
             timeouts=inherit_timeouts(entry.timeouts, self._default_timeouts),
         )
 
@@ -254,6 +259,9 @@ class _Compiler:
         provider = providers.get(entry.provider)
         if provider is None:
             return None  # its own problem has been reported already
+        if entry.region is not None and provider.is_regional and not is_region_name(entry.region):
+            hint = "Use the vendor's name of the region, such as us-east-1."
+            self._report((*path, "region"), f"{quoted(entry.region)} is not the name of a region.", hint)
         return DeploymentSpec(
             name=name,
             provider=entry.provider,

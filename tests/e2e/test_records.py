@@ -409,3 +409,24 @@ def test_ledger_matches_the_records(link: RawConnection, gateway: GatewayProcess
         (each, "north", record["usage"]["input_tokens"], record["usage"]["output_tokens"], record["cost_microusd"], 0)
         for each, record in records.items()
     )
+
+
+def test_success_rate_is_successes_over_attempts(tmp_path: Path) -> None:
+    config = {
+        "defaults": {"retries": 0},
+        "providers": {"fake": {"vendor": "fake"}},
+        "deployments": {
+            "good": {"provider": "fake", "model": "echo"},
+            "bad": {"provider": "fake", "model": "error-500"},
+            "new": {"provider": "fake", "model": "echo"},
+        },
+    }
+    with GatewayProcess(config, tmp_path) as own:
+        for model in ("good", "good", "bad"):
+            httpx.post(f"{own.base_url}/chat/completions", json=chat_request(model=model))
+        models = {each["name"]: each for each in own.get("/api/v1/models").json()["models"]}
+    rates = {
+        name: (models[name]["metrics"][name]["success_rate"], models[name]["metrics"][name]["success_rate_attempts"])
+        for name in ("good", "bad", "new")
+    }
+    assert rates == {"good": (1.0, 2), "bad": (0.0, 1), "new": (None, 0)}

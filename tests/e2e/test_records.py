@@ -130,6 +130,23 @@ def test_unknown_request_header_with_our_prefix_is_refused(link: RawConnection) 
     assert "'x-intellirouter-region'" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/api/v1/requests", "Supported parameters are: `limit`, `before`, `model`, `deployment`, `errors`."),
+        ("/api/v1/models", "This path has none."),
+        ("/api/v1/requests/tail", "This path has none."),
+    ],
+)
+def test_unknown_query_parameter_of_the_control_api_is_refused(gateway: GatewayProcess, path: str, known: str) -> None:
+    answer = gateway.get(path, provider="mock")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "unknown_parameter", "provider")
+    assert known in error["message"]
+    assert gateway.get("/api/v1/health", provider="mock").status_code == 200
+    assert gateway.get("/api/v1/requests", limit=1, errors="true").status_code == 200
+
+
 MESSAGES = [{"role": "user", "content": "hello"}]
 CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
 

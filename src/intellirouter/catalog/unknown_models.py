@@ -31,7 +31,7 @@ def model_not_found(
     return errors.ModelNotFound(
         default if message is None else message,
         param="model",
-        hint=listed if near is None else f"Did you mean `{near}`? {listed}",
+        hint=listed if near is None else errors.join_sentences(f"Did you mean `{near}`?", listed),
     )
 
 

@@ -10,7 +10,7 @@ PREFIX: Final = "INTELLIR_"
 RESOURCE_PORTS: Final = "RESOURCE_PORTS_"
 OLLAMA_PORT: Final = f"{RESOURCE_PORTS}OLLAMA"
 """The port of Ollama on this machine."""
-_LINKS_HINT: Final = "Set `enableServiceLinks: false` in the pod to be rid of it."
+_LINKS_HINT: Final = "Set `enableServiceLinks: false` in the pod to turn these variables off."
 _NOT_AVAILABLE: Final[Mapping[str, str]] = {
     "UI_PORT": "there is no dashboard",
     f"{RESOURCE_PORTS}POSTGRES": "PostgreSQL is not available",

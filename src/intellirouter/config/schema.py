@@ -319,7 +319,8 @@ class Logging(Section):
         default="text", description="Format of log messages: text for people, json for machines."
     )
     bodies: Annotated[Literal["off", "full"], Switch] = Field(
-        default="off", description="With full, the request log also contains prompts and responses."
+        default="off",
+        description="With full, the request log also contains prompts and responses, except those of realtime sessions.",
     )
 
 

@@ -111,7 +111,9 @@ def _deployments(config: Config, vendors: Mapping[str, VendorRow], models: Mappi
 def _region(entry: DeploymentEntry, config: Config, vendors: Mapping[str, VendorRow], path: Path) -> Found:
     provider = config.providers.get(entry.provider)
     row = None if provider is None else vendors.get(provider.vendor)
-    if entry.region is not None and provider is not None and row is not None and not is_regional(provider, row):
+    if entry.region is None or provider is None or row is None or is_regional(provider, row):
+        return
+    if (provider.auth or row.auth) != "sigv4":  # which signs the region, if the host name does not contain one
         yield (*path, "region"), _without_regions(row)
 
 

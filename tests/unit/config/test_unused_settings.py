@@ -47,6 +47,7 @@ def test_setting_without_effect_is_a_warning(compile_text, text, path, warning):
         "providers: {m: {vendor: magic, timeouts: {total_s: 5}}}",
         OPENAI % "" + ONE % "weight: 2" + "models: {m: {deployments: [a], strategy: least_busy}}",
         OPENAI % "" + ONE % "capabilities: [chat, vision, files]",
+        OPENAI % "auth: sigv4, base_url: 'https://vpc.example'" + ONE % "region: eu-west-1",
         "providers: {h: {vendor: host}}\ndeployments: {a: {provider: h, artifact: 'bundled:x'}}\nhost: {threads: 2}",
         "tenants: {acme: {}, default: {}}\nkeys: [{key: 'env:K', tenant: acme}]",
     ],

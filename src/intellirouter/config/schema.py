@@ -320,7 +320,8 @@ class Logging(Section):
     )
     bodies: Annotated[Literal["off", "full"], Switch] = Field(
         default="off",
-        description="With full, the request log also contains prompts and responses, except those of realtime sessions.",
+        description="With full, the request log also contains prompts and responses, but not those of realtime "
+        "sessions.",
     )
 
 

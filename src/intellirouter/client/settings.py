@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from intellirouter.core import Secret
 
+BASE_URL_VARIABLE: Final = "INTELLIROUTER_BASE_URL"
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:8080"
 CONNECT_TIMEOUT_S: Final = 10.0
 KEEPALIVE_S: Final = 2.0
@@ -41,7 +42,7 @@ def resolve_settings(base_url: str | None, api_key: str | None, timeout_s: float
     Raises `ValueError` if the address is not an http or https URL.
     """
     environ = os.environ  # noqa: TID251 - the client has no configuration file; it is configured by these two variables
-    address = (base_url or environ.get("INTELLIROUTER_BASE_URL") or DEFAULT_BASE_URL).strip()
+    address = (base_url or environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL).strip()
     parts = urlsplit(address)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"The gateway address must be an http or https URL like {DEFAULT_BASE_URL}, not {address!r}.")

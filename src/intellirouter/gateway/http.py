@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from intellirouter.core import EMPTY_CONTEXT, RequestContext
+from intellirouter.core import EMPTY_CONTEXT, Loss, RequestContext
 from intellirouter.dialects import Endpoint
 from intellirouter.pipeline import Headers
 
@@ -21,7 +21,9 @@ class Destination(Struct, frozen=True, kw_only=True):
     context: RequestContext = EMPTY_CONTEXT
     key: bytes | None = None
     is_accepted: bool = True
-    """The media type and encoding of the body are supported."""
+    """The media type and encoding of the body are supported, and the headers demand nothing impossible."""
+    ignored: tuple[Loss, ...] = ()
+    """Headers that have no effect although the client may rely on them."""
 
 
 class RequestHead(Struct, kw_only=True, eq=False):

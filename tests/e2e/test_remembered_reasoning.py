@@ -4,7 +4,6 @@ The upstream gets the signatures and the reasoning that its answer carried. Like
 forged ones, and Claude's calls without their reasoning.
 """
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,9 @@ def second_turn(
 
 
 def signatures(sent: dict[str, Any]) -> list[str]:
-    return [part["thoughtSignature"] for each in sent["contents"] for part in each["parts"] if "thoughtSignature" in part]
+    return [
+        part["thoughtSignature"] for each in sent["contents"] for part in each["parts"] if "thoughtSignature" in part
+    ]
 
 
 def thinking(sent: dict[str, Any]) -> list[dict[str, Any]]:
@@ -89,3 +90,80 @@ def test_openai_gets_its_encrypted_reasoning_back(world: World, client: str, str
     assert items.index("reasoning") < items.index("function_call")
     (reasoning,) = [item for item in sent["input"] if item["type"] == "reasoning"]
     assert reasoning["encrypted_content"]
+
+
+@streamed_and_not
+def test_another_tenant_with_the_same_call_ids_gets_nothing(world: World, stream: bool) -> None:
+    sent = second_turn(world, "chat", "gemini", stream=stream, first_key="ann", key="bob")
+    assert signatures(sent) == [PLACEHOLDER]
+    assert not thinking(second_turn(world, "chat", "anthropic", stream=stream, first_key="ann", key="bob"))
+
+
+@pytest.mark.parametrize(("first", "second"), [("gemini", "anthropic"), ("anthropic", "gemini")])
+def test_another_upstream_gets_nothing(world: World, first: str, second: str) -> None:
+    prompt = Prompt(text=TWO_CALLS, tools=[WEATHER, CLOCK], more=THINKING["chat"])
+    calls = world.ask("chat", first, prompt).parsed.calls
+    result = unique()
+    prompt.called, prompt.results = [Call(each.id, each.name, each.arguments) for each in calls], ["sunny", result]
+    assert world.ask("chat", second, prompt).status == 200
+    sent = world.last_sent(result)
+    assert signatures(sent) == [PLACEHOLDER] if second == "gemini" else not thinking(sent)
+
+
+@streamed_and_not
+def test_ollama_calls_of_another_conversation_are_not_confused(world: World, stream: bool) -> None:
+    """The calls are the same and have no ids, but the texts before them differ."""
+    first = second_turn(world, "ollama", "gemini", stream=stream, mark=unique())
+    second = second_turn(world, "ollama", "gemini", stream=stream, mark=unique())
+    assert PLACEHOLDER not in signatures(first) + signatures(second)
+    assert signatures(first) != signatures(second)
+
+
+def test_reloads_keep_what_is_remembered_and_limits_apply_at_once(tmp_path: Path) -> None:
+    with MockVendor(api_key=CREDENTIAL) as vendor:
+        settings = config(vendor, tmp_path)
+        with GatewayProcess(settings, tmp_path, admin_key=KEYS["admin"]) as gateway:
+            world = World(gateway, vendor)
+
+            def second_signatures(**memory: Any) -> list[str]:
+                """Run a turn, reload with these settings, and return the signatures in the next turn."""
+                prompt = Prompt(text=TWO_CALLS, tools=[WEATHER, CLOCK])
+                calls, result = world.ask("chat", "gemini", prompt).parsed.calls, unique()
+                before = gateway.stderr().count("The configuration was reloaded")
+                gateway.configure({**settings, "logging": {"level": "info"}, "reasoning_memory": memory})
+                gateway.signal(signal.SIGHUP)
+                until(lambda: gateway.stderr().count("The configuration was reloaded") > before, "it is reloaded")
+                prompt.called = [Call(each.id, each.name, each.arguments) for each in calls]
+                prompt.results = ["sunny", result]
+                assert world.ask("chat", "gemini", prompt).status == 200
+                return signatures(world.last_sent(result))
+
+            assert second_signatures() != [PLACEHOLDER]
+            assert second_signatures(max_entries=1) != [PLACEHOLDER]
+            assert second_signatures(enabled=False) == [PLACEHOLDER]
+            assert second_signatures(enabled=True) == [PLACEHOLDER]  # nothing was remembered while it was disabled
+            assert second_signatures(enabled=True) != [PLACEHOLDER]
+            metrics = world.get("/metrics", key="admin").text
+            (line,) = [each for each in metrics.splitlines() if each.startswith("intellirouter_reasoning_memory_bytes")]
+            assert float(line.split()[1]) > 0
+            world.http.close()
+
+
+def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
+    with MockVendor(api_key=CREDENTIAL) as vendor:
+        settings = {**config(vendor, tmp_path), "reasoning_memory": {"max_entries": 1}}
+        with GatewayProcess(settings, tmp_path, admin_key=KEYS["admin"]) as gateway:
+            world = World(gateway, vendor)
+            prompts = [Prompt(text=TWO_CALLS, tools=[WEATHER, CLOCK]) for _ in range(2)]
+            for prompt in prompts:
+                prompt.called = world.ask("chat", "gemini", prompt).parsed.calls
+            sent = []
+            for prompt in prompts:
+                result = unique()
+                prompt.called = [Call(each.id, each.name, each.arguments) for each in prompt.called]
+                prompt.results = ["sunny", result]
+                assert world.ask("chat", "gemini", prompt).status == 200
+                sent.append(signatures(world.last_sent(result)))
+            assert sent[0] == [PLACEHOLDER]
+            assert sent[1] != [PLACEHOLDER]
+            world.http.close()

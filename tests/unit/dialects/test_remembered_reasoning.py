@@ -1,0 +1,203 @@
+"""What is remembered of answers with tool calls, and how it is added to later requests."""
+
+from typing import Any
+
+import pytest
+
+from intellirouter.dialects.adapt.remembered_reasoning import (
+    AnswerWatcher,
+    Issuer,
+    remember,
+    remembered_calls,
+    with_remembered,
+)
+from intellirouter.dialects.ir import (
+    Choice,
+    Conversation,
+    Message,
+    Opaque,
+    Part,
+    Reasoning,
+    Response,
+    Stop,
+    Text,
+    ToolCall,
+    ToolResult,
+    events_of,
+)
+
+HOME = Issuer("home", "gemini", wants_text_back=False)
+
+
+class Memory:
+    """One tenant's memory without limits."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.values
+
+    def put(self, key: str, value: bytes) -> None:
+        self.values[key] = value
+
+    def get(self, key: str) -> bytes | None:
+        return self.values.get(key)
+
+
+def token(value: str, origin: str = "home", dialect: str = "gemini") -> Opaque:
+    return Opaque(value, origin, dialect)
+
+
+def signed(text: str, value: str) -> Reasoning:
+    return Reasoning(text=text, token=token(value))
+
+
+def call(call_id: str, name: str = "f", value: str = "", arguments: str = "{}") -> ToolCall:
+    return ToolCall(id=call_id, name=name, arguments=arguments, token=token(value) if value else None)
+
+
+def chat(*parts: Part, dialect: str = "openai_chat", before: str = "hi") -> Conversation:
+    """Return a conversation whose last model turn consists of these parts; without parts, it has none."""
+    messages = [Message(role="user", parts=[Text(text=before)])]
+    if parts:
+        messages.append(Message(role="assistant", parts=list(parts)))
+        results: list[Part] = [ToolResult(call_id=each.id) for each in parts if isinstance(each, ToolCall)]
+        messages.append(Message(role="tool", parts=results))
+    return Conversation(dialect=dialect, model="m", messages=messages)
+
+
+def second(answer: list[Part], *sent: Part, issuer: Issuer = HOME, **more: Any) -> list[Part]:
+    """Return the model turn that this endpoint gets, of an answer of `HOME`, if the client sends these parts."""
+    memory = Memory()
+    remember(memory, answer, chat(), HOME, has_ids=True)
+    return with_remembered(chat(*sent, **more), memory, issuer).messages[1].parts
+
+
+def test_the_token_of_a_call_is_restored() -> None:
+    assert second([call("a", value="s"), call("b")], call("a"), call("b")) == [call("a", value="s"), call("b")]
+
+
+def test_reasoning_at_the_start_comes_before_text_and_calls_in_its_order() -> None:
+    redacted = Reasoning(token=token("r"), is_redacted=True)
+    answer: list[Part] = [signed("x", "1"), redacted, Text(text="t"), call("a"), call("b")]
+    assert second(answer, Text(text="t"), call("a"), call("b")) == answer
+
+
+def test_reasoning_between_calls_stays_between_them() -> None:
+    answer: list[Part] = [call("a", value="s"), signed("x", "1"), call("b")]
+    assert second(answer, call("a"), call("b")) == answer
+
+
+def test_reasoning_after_text_comes_directly_before_its_call() -> None:
+    answer: list[Part] = [signed("w", "0"), Text(text="t"), signed("x", "1"), call("a")]
+    assert second(answer, Text(text="t"), call("a")) == answer
+
+
+def test_the_remembered_reasoning_replaces_the_same_reasoning_without_its_token() -> None:
+    answer: list[Part] = [signed("x", "1"), call("a")]
+    assert second(answer, Reasoning(text="x"), call("a")) == answer
+
+
+def test_what_the_client_sends_takes_precedence() -> None:
+    answer: list[Part] = [signed("x", "1"), call("a", value="s")]
+    sent: list[Part] = [signed("y", "2"), call("a", value="t")]
+    assert second(answer, *sent) == sent
+
+
+def test_a_token_of_another_endpoint_is_replaced() -> None:
+    foreign = ToolCall(id="a", name="f", token=token("x", origin="elsewhere"))
+    assert second([call("a", value="s")], foreign) == [call("a", value="s")]
+
+
+@pytest.mark.parametrize("issuer", [Issuer("elsewhere", "gemini", True), Issuer("home", "openai_chat", True)])
+def test_another_endpoint_or_dialect_gets_nothing(issuer: Issuer) -> None:
+    assert second([signed("x", "1"), call("a", value="s")], call("a"), issuer=issuer) == [call("a")]
+
+
+def test_a_call_of_another_name_gets_nothing() -> None:
+    assert second([call("a", value="s")], call("a", name="g")) == [call("a", name="g")]
+
+
+def test_ids_are_compared_as_clients_of_anthropic_see_them() -> None:
+    assert second([call("functions.f:0", value="s")], call("functions_f_0"))[0].token == token("s")  # type: ignore[union-attr]
+
+
+def test_answers_without_tokens_are_not_remembered() -> None:
+    parts: list[Part] = [Reasoning(text="x"), Text(text="t"), call("a")]
+    assert remembered_calls(parts, HOME) == []
+    assert remembered_calls([signed("x", "1"), Text(text="t")], HOME) == []
+
+
+def test_unsigned_reasoning_is_remembered_for_upstreams_that_want_it_back() -> None:
+    issuer = Issuer("home", "openai_chat", wants_text_back=True)
+    memory = Memory()
+    remember(memory, [Reasoning(text="x"), call("a")], chat(), issuer, has_ids=True)
+    parts = with_remembered(chat(call("a")), memory, issuer).messages[1].parts
+    assert parts == [Reasoning(text="x"), call("a")]
+
+
+def test_the_conversation_of_the_client_is_not_changed() -> None:
+    memory = Memory()
+    remember(memory, [call("a", value="s")], chat(), HOME, has_ids=True)
+    before = chat(call("a"))
+    with_remembered(before, memory, HOME)
+    assert before == chat(call("a"))
+    untouched = chat(call("z"))
+    assert with_remembered(untouched, memory, HOME) is untouched
+
+
+def without_ids(*, text: str = "hi", arguments: str = '{"b": 1, "a": 2}', name: str = "f") -> list[Part]:
+    """Return what the endpoint gets of a client without ids, which sends this after an answer to `hi`."""
+    memory = Memory()
+    answer: list[Part] = [call("call_8f2k", value="s", arguments='{"a":2,"b":1}')]
+    remember(memory, answer, chat(dialect="ollama"), HOME, has_ids=False)
+    sent = chat(call("call_1", name=name, arguments=arguments), dialect="ollama", before=text)
+    return with_remembered(sent, memory, HOME).messages[1].parts
+
+
+def test_calls_without_ids_are_recognized_by_their_content_and_place() -> None:
+    (part,) = without_ids()
+    assert isinstance(part, ToolCall)
+    assert part.token == token("s")
+
+
+@pytest.mark.parametrize("difference", [{"text": "hello"}, {"arguments": '{"a": 2}'}, {"name": "g"}])
+def test_calls_without_ids_elsewhere_get_nothing(difference: dict[str, str]) -> None:
+    (part,) = without_ids(**difference)
+    assert isinstance(part, ToolCall)
+    assert part.token is None
+
+
+def test_the_same_call_twice_without_ids_gets_the_token_of_its_place() -> None:
+    memory = Memory()
+    first, second = chat(dialect="ollama"), chat(call("call_1"), dialect="ollama")
+    remember(memory, [call("x", value="s1")], first, HOME, has_ids=False)
+    remember(memory, [call("y", value="s2")], second, HOME, has_ids=False)
+    messages = [*second.messages, Message(role="assistant", parts=[call("call_2")])]
+    third = Conversation(dialect="ollama", model="m", messages=messages)
+    restored = with_remembered(third, memory, HOME).messages
+    tokens = [part.token for message in restored for part in message.parts if isinstance(part, ToolCall)]
+    assert tokens == [token("s1"), token("s2")]
+
+
+@pytest.mark.parametrize("has_ids", [True, False])
+def test_a_stream_is_remembered_like_a_complete_answer(has_ids: bool) -> None:
+    parts: list[Part] = [
+        signed("x", "1"),
+        Text(text="t"),
+        signed("y", "2"),
+        call("a", value="s", arguments='{"city":"Oslo"}'),
+        call("b"),
+    ]
+    other: list[Part] = [call("c", value="u")]
+    choices = [Choice(parts=each, stop=Stop(reason="tool_calls")) for each in (parts, other)]
+    whole, streamed = Memory(), Memory()
+    for choice in choices:
+        remember(whole, choice.parts, chat(), HOME, has_ids=has_ids)
+    watcher = AnswerWatcher(streamed, chat(), HOME, has_ids=has_ids)
+    for event in events_of(Response(choices=choices)):
+        watcher.watch([event])
+    assert streamed.values == whole.values
+    assert len(whole.values) == (2 if has_ids else 4)

@@ -14,7 +14,7 @@ from intellirouter.testing import MockVendor
 from tests.support.gateway.fixtures import KEYS
 from tests.support.gateway.process import GatewayProcess, until
 from tests.support.translation.prompt import Call, Prompt, Tool
-from tests.support.translation.world import BOTH, CREDENTIAL, World, config, unique
+from tests.support.translation.world import BOTH, CLIENTS, CREDENTIAL, World, config, unique
 
 WEATHER, CLOCK = Tool("weather", "Tells the weather."), Tool("clock", "Tells the time.")
 TWO_CALLS = 'call weather with {"city": "Oslo"} then call clock with {"city": "Rome"}'
@@ -62,6 +62,21 @@ def thinking(sent: dict[str, Any]) -> list[dict[str, Any]]:
 def test_gemini_gets_its_signature_back(world: World, client: str, stream: bool) -> None:
     sent = second_turn(world, client, "gemini", stream=stream)
     (signature,) = signatures(sent)
+    assert signature != PLACEHOLDER
+
+
+@streamed_and_not
+@pytest.mark.parametrize("client", ["chat", "messages", "responses", "ollama"])
+def test_gemini_gets_the_signature_of_a_text_back(world: World, client: str, stream: bool) -> None:
+    prompt = Prompt(text=unique())
+    answer = world.ask(client, "gemini", prompt, stream=stream)
+    request = CLIENTS[client].build(prompt, "gemini", stream=stream)
+    turns = request.body["input" if client == "responses" else "messages"]
+    turns += [{"role": "assistant", "content": answer.parsed.text}, {"role": "user", "content": (again := unique())}]
+    assert world.post(client, request.path, request.body, stream=stream).status == 200
+    sent = world.last_sent(again)
+    (signature,) = signatures(sent)
+    assert "thoughtSignature" in sent["contents"][1]["parts"][-1]
     assert signature != PLACEHOLDER
 
 

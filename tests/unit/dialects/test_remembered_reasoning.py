@@ -201,3 +201,48 @@ def test_a_stream_is_remembered_like_a_complete_answer(has_ids: bool) -> None:
         watcher.watch([event])
     assert streamed.values == whole.values
     assert len(whole.values) == (2 if has_ids else 4)
+
+
+SIGNED_TEXT: list[Part] = [Text(text="Hello "), Text(text="you"), Text(text="", token=token("s"))]
+
+
+def after_text(*sent: Part, before: str = "hi", issuer: Issuer = HOME) -> list[Part]:
+    """Return the model turn that this endpoint gets after a signed text, if the client sends these parts."""
+    memory = Memory()
+    remember(memory, SIGNED_TEXT, chat(), HOME, has_ids=True)
+    return with_remembered(chat(*sent, before=before), memory, issuer).messages[1].parts
+
+
+def test_the_token_of_a_text_is_restored() -> None:
+    assert after_text(Text(text="Hello you")) == [Text(text="Hello you"), Text(text="", token=token("s"))]
+
+
+def test_another_text_and_the_same_one_elsewhere_get_nothing() -> None:
+    for parts in (after_text(Text(text="Hello")), after_text(Text(text="Hello you"), before="other")):
+        assert [part.token for part in parts if isinstance(part, Text)] == [None]
+    elsewhere = after_text(Text(text="Hello you"), issuer=Issuer("elsewhere", "gemini", wants_text_back=False))
+    assert elsewhere == [Text(text="Hello you")]
+
+
+def test_the_token_of_a_text_before_a_call_is_restored_with_the_token_of_the_call() -> None:
+    answer: list[Part] = [Text(text="t", token=token("x")), call("a", value="s")]
+    assert second(answer, Text(text="t"), call("a")) == [
+        Text(text="t"),
+        Text(text="", token=token("x")),
+        call("a", value="s"),
+    ]
+
+
+def test_a_streamed_text_is_remembered_like_a_complete_one() -> None:
+    whole, streamed = Memory(), Memory()
+    remember(whole, SIGNED_TEXT, chat(), HOME, has_ids=True)
+    watcher = AnswerWatcher(streamed, chat(), HOME, has_ids=True)
+    watcher.watch(events_of(Response(choices=[Choice(parts=SIGNED_TEXT, stop=Stop(reason="stop"))])))
+    assert streamed.values == whole.values
+    assert len(whole.values) == 1
+
+
+def test_texts_of_other_upstreams_are_not_remembered() -> None:
+    memory = Memory()
+    remember(memory, SIGNED_TEXT, chat(), Issuer("home", "openai_chat", wants_text_back=False), has_ids=True)
+    assert memory.is_empty

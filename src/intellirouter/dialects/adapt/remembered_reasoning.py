@@ -6,7 +6,7 @@ as the client knows it, and added to a later request for the same endpoint in wh
 sends itself takes precedence.
 
 Clients of Ollama and of old functions send no ids. Their calls are recognized by name, arguments and the texts before
-them.
+them. So are the texts that Gemini signs.
 """
 
 import hashlib
@@ -49,15 +49,16 @@ _sorted_json: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 class RememberedCall(Struct, frozen=True, array_like=True, omit_defaults=True):
-    """What an answer carried for one tool call."""
+    """What an answer carried for one tool call, or for its text."""
 
     origin: str
     """The endpoint of the answer; see `origin_of`."""
     dialect: str
     """The dialect of the endpoint."""
     name: str
+    """The name of the tool; empty for a text."""
     token: Opaque | None = None
-    """The token of the call itself."""
+    """The token of the call or the text itself."""
     first: tuple[Reasoning, ...] = ()
     """The reasoning at the start of the answer, if this is its first call."""
     before: tuple[Reasoning, ...] = ()
@@ -79,6 +80,10 @@ class Issuer(Struct, frozen=True):
         return token is not None and (
             token.origin == self.origin or (not token.origin and token.dialect == self.dialect)
         )
+
+    @property
+    def signs_texts(self) -> bool:
+        return self.dialect == "gemini"
 
 
 def issuer_of(deployment: Deployment, dialect: str) -> Issuer:
@@ -108,18 +113,27 @@ def remembered_calls(parts: Iterable[Part], issuer: Issuer) -> list[tuple[ToolCa
 
 
 def remember(
-    memory: ReasoningMemory, parts: Iterable[Part], conversation: Conversation, issuer: Issuer, *, has_ids: bool
+    memory: ReasoningMemory, parts: Sequence[Part], conversation: Conversation, issuer: Issuer, *, has_ids: bool
 ) -> None:
     """Remember what the parts of an answer to the conversation carry."""
     calls = remembered_calls(parts, issuer)
-    if not calls:
-        return
-    place = b"" if has_ids else _Places(conversation.messages).before(len(conversation.messages))
+    text, token = _signed_text(parts) if issuer.signs_texts else ("", None)
+    needs_place = bool(text) or (bool(calls) and not has_ids)
+    place = _Places(conversation.messages).before(len(conversation.messages)) if needs_place else b""
     for call, entry in calls:
         value = _encode(entry)
         memory.put(_key_of_id(call.id), value)
         if not has_ids:
             memory.put(_key_of_place(call, place), value)
+    if text:
+        memory.put(_key_of_text(text, place), _encode(RememberedCall(issuer.origin, issuer.dialect, "", token)))
+
+
+def _signed_text(parts: Sequence[Part]) -> tuple[str, Opaque | None]:
+    """Return the whole text of an answer and its last token. The text is empty if it has none."""
+    texts = [part for part in parts if isinstance(part, Text)]
+    token = next((part.token for part in reversed(texts) if part.token is not None), None)
+    return ("".join([part.text for part in texts]) if token is not None else ""), token
 
 
 def with_remembered(conversation: Conversation, memory: ReasoningMemory, issuer: Issuer) -> Conversation:
@@ -128,15 +142,18 @@ def with_remembered(conversation: Conversation, memory: ReasoningMemory, issuer:
     places = _Places(messages)
     changed: dict[int, Message] = {}
     for index, message in enumerate(messages):
-        calls = [part for part in message.parts if isinstance(part, ToolCall)] if message.role == "assistant" else ()
-        if not calls or _is_complete(message.parts, calls, issuer):
+        if message.role != "assistant":
             continue
-        entries = {}
-        for call in calls:
-            if (entry := _recall(memory, call, index, places, issuer)) is not None:
-                entries[call.id] = entry
-        if entries:
-            changed[index] = structs.replace(message, parts=_completed(message.parts, entries, issuer))
+        parts = message.parts
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        if calls and not _is_complete(parts, calls, issuer):
+            recalled = {call.id: _recall(memory, call, index, places, issuer) for call in calls}
+            if entries := {call_id: entry for call_id, entry in recalled.items() if entry is not None}:
+                parts = _completed(parts, entries, issuer)
+        if issuer.signs_texts:
+            parts = _with_signed_text(parts, memory, places.before(index), issuer)
+        if parts is not message.parts:
+            changed[index] = structs.replace(message, parts=parts)
     if not changed:
         return conversation
     return structs.replace(conversation, messages=[changed.get(index, each) for index, each in enumerate(messages)])
@@ -157,12 +174,28 @@ def _recall(
     value = None
     if _POSITION_ID.fullmatch(call.id):
         value = memory.get(_key_of_place(call, places.before(index)))
-    value = value or memory.get(_key_of_id(call.id))
-    if value is None:
+    return _read(value or memory.get(_key_of_id(call.id)), call.name, issuer)
+
+
+def _read(value: bytes | None, name: str, issuer: Issuer) -> RememberedCall | None:
+    """Return the entry if it belongs to a call of this name and to this endpoint."""
+    entry = None if value is None else _decode(value)
+    if entry is None or (entry.name, entry.origin, entry.dialect) != (name, issuer.origin, issuer.dialect):
         return None
-    entry = _decode(value)
-    is_of_call = entry.name == call.name and (entry.origin, entry.dialect) == (issuer.origin, issuer.dialect)
-    return entry if is_of_call else None
+    return entry
+
+
+def _with_signed_text(parts: list[Part], memory: ReasoningMemory, place: bytes, issuer: Issuer) -> list[Part]:
+    """Return the parts with the token of their text, which gets a part of its own, as in Gemini's streams."""
+    texts = [part for part in parts if isinstance(part, Text)]
+    text = "".join([part.text for part in texts])
+    if not text or any(part.token is not None for part in texts):
+        return parts
+    entry = _read(memory.get(_key_of_text(text, place)), "", issuer)
+    if entry is None:
+        return parts
+    after = next(index for index in range(len(parts), 0, -1) if isinstance(parts[index - 1], Text))
+    return [*parts[:after], Text(text="", token=entry.token), *parts[after:]]
 
 
 def _completed(parts: Sequence[Part], entries: dict[str, RememberedCall], issuer: Issuer) -> list[Part]:
@@ -193,6 +226,10 @@ def _key_of_place(call: ToolCall, place: bytes) -> str:
     arguments = call.arguments_object()
     text = call.arguments.encode() if arguments is None else _sorted_json(arguments)
     return "at:" + hashlib.blake2b(b"\0".join((place, call.name.encode(), text)), digest_size=16).hexdigest()
+
+
+def _key_of_text(text: str, place: bytes) -> str:
+    return "text:" + hashlib.blake2b(place + text.encode(), digest_size=16).hexdigest()
 
 
 class _Places:
@@ -233,7 +270,7 @@ class AnswerWatcher:
         self._collector = Collector()
         self._ignored = _IGNORED_EVENTS | {ArgumentsDelta} if has_ids else _IGNORED_EVENTS
         self._texts: set[tuple[int, int]] = set()
-        """The choice and part of texts, of which only the first event is collected."""
+        """The choice and part of texts. Only their first event is collected, unless the endpoint signs texts."""
 
     def watch(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -247,11 +284,13 @@ class AnswerWatcher:
 
     def _watch_text(self, event: Any) -> None:
         key = (event.choice, event.part)
-        if key not in self._texts:
+        if self._issuer.signs_texts:
+            self._collector.add(TextDelta(text=event.text, choice=event.choice, part=event.part, token=event.token))
+        elif key not in self._texts:
             self._texts.add(key)
             self._collector.add(TextDelta(text="", choice=event.choice, part=event.part))
 
     def _finish(self, event: Any) -> None:
         choices = self._collector.response().choices
-        parts = next((choice.parts for choice in choices if choice.stop is event.stop), ())
+        parts: Sequence[Part] = next((choice.parts for choice in choices if choice.stop is event.stop), ())
         remember(self._memory, parts, self._conversation, self._issuer, has_ids=self._has_ids)

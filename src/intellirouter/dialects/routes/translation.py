@@ -13,7 +13,13 @@ from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, w
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.adapt.no_arguments import NoArguments
 from intellirouter.dialects.adapt.orphan_results import with_calls_for_results
-from intellirouter.dialects.adapt.remembered_reasoning import AnswerWatcher, issuer_of, remember, with_remembered
+from intellirouter.dialects.adapt.remembered_reasoning import (
+    AnswerWatcher,
+    Issuer,
+    issuer_of,
+    remember,
+    with_remembered,
+)
 from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
 from intellirouter.dialects.adapt.typed_media import with_media_types
 from intellirouter.dialects.calls import conversation_of
@@ -93,6 +99,10 @@ class ChatTranslation(Route):
     def _is_between_dialects(self, conversation: Conversation) -> bool:
         return conversation.dialect != self._upstream.dialect
 
+    def _can_be_remembered(self, conversation: Conversation, issuer: Issuer) -> bool:
+        """Return whether an answer can have something that its client may not send back."""
+        return bool(conversation.tools or issuer.signs_texts) and self._is_between_dialects(conversation)
+
     def _forced_tool(self, conversation: Conversation) -> FunctionTool | None:
         return None if self._traits.can_force_tools else forced_tool(conversation)
 
@@ -116,8 +126,9 @@ class ChatTranslation(Route):
         if (fit := self._fit(conversation)) is not None:
             response = fit.for_client(response)
         response = validate_answer(response, conversation)
-        if call.memory is not None and conversation.tools and self._is_between_dialects(conversation):
-            issuer, has_ids = issuer_of(deployment, self._upstream.dialect), _has_call_ids(call)
+        issuer = issuer_of(deployment, self._upstream.dialect)
+        if call.memory is not None and self._can_be_remembered(conversation, issuer):
+            has_ids = _has_call_ids(call)
             for choice in response.choices:
                 remember(call.memory, choice.parts, conversation, issuer, has_ids=has_ids)
         losses = LossReport()
@@ -138,10 +149,10 @@ class ChatTranslation(Route):
         return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits, watcher)
 
     def _watcher(self, call: Call, conversation: Conversation, deployment: Deployment) -> AnswerWatcher | None:
-        """Return what remembers the reasoning before tool calls; None if there can be none."""
-        if call.memory is None or not conversation.tools or not self._is_between_dialects(conversation):
-            return None
+        """Return what remembers the tokens in a stream; None if there can be none."""
         issuer = issuer_of(deployment, self._upstream.dialect)
+        if call.memory is None or not self._can_be_remembered(conversation, issuer):
+            return None
         return AnswerWatcher(call.memory, conversation, issuer, has_ids=_has_call_ids(call))
 
     def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:

@@ -14,6 +14,7 @@ from intellirouter.core import (
     ExchangeRecord,
     Fetcher,
     FrameSocket,
+    ReasoningMemory,
     RequestContext,
     SocketRefusal,
     SocketUpstream,
@@ -262,6 +263,7 @@ class World:
         keys: tuple[KeySpec, ...] = (),
         fetcher: Fetcher | None = None,
         sockets: SocketUpstream | None = None,
+        memory_of: Callable[[str], ReasoningMemory] | None = None,
         **answers: Sequence[Answer] | Answer,
     ) -> None:
         self.events: list[str] = []
@@ -295,6 +297,7 @@ class World:
             clock=self.clock,
             fetcher=fetcher,
             sockets=sockets,
+            memory_of=memory_of,
         )
         catalog: Any = NamedModels(model or resolved("a"))
         self.spine = Spine(self.runtime, catalog, parts, stages or Stages())

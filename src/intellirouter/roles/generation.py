@@ -55,7 +55,8 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     clock: Clock
     rng: random.Random
     off_loop: OffLoop
-    memory_of: Callable[[str], ReasoningMemory]
+    memory_of: Callable[[str], ReasoningMemory] | None = None
+    """Returns the memory of a tenant for reasoning that clients do not send back."""
 
 
 class Generations:

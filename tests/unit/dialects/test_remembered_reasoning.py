@@ -1,9 +1,11 @@
 """What is remembered of answers with tool calls, and how it is added to later requests."""
 
+import json
 from typing import Any
 
 import pytest
 
+from intellirouter.core import Call, LossReport
 from intellirouter.dialects.adapt.remembered_reasoning import (
     AnswerWatcher,
     Issuer,
@@ -25,6 +27,15 @@ from intellirouter.dialects.ir import (
     ToolResult,
     events_of,
 )
+from tests.support.dialects.pairs import (
+    BY_UPSTREAM,
+    call_of,
+    client_of,
+    plain_call,
+    read_answer,
+    translation_of,
+)
+from tests.support.dialects.standard import ENDPOINTS
 
 HOME = Issuer("home", "gemini", wants_text_back=False)
 
@@ -245,4 +256,87 @@ def test_a_streamed_text_is_remembered_like_a_complete_one() -> None:
 def test_texts_of_other_upstreams_are_not_remembered() -> None:
     memory = Memory()
     remember(memory, SIGNED_TEXT, chat(), Issuer("home", "openai_chat", wants_text_back=False), has_ids=True)
+    assert memory.is_empty
+
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+CLAUDE = BY_UPSTREAM["anthropic_messages"]
+BLOCKS: list[dict[str, Any]] = [
+    {"type": "thinking", "thinking": "First,", "signature": "s1"},
+    {"type": "redacted_thinking", "data": "d2"},
+    {"type": "text", "text": "I look."},
+    {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}},
+]
+ANSWER = {"type": "message", "role": "assistant", "content": BLOCKS, "stop_reason": "tool_use", "usage": {}}
+
+
+def chat_call(*turns: dict[str, Any], memory: Memory, is_stream: bool = False, tools: Any = TOOLS) -> Call:
+    messages = [{"role": "user", "content": "hi"}, *turns]
+    body: dict[str, Any] = {"model": "m", "messages": messages, "stream": is_stream, "reasoning_effort": "low"}
+    call = call_of("openai_chat", {"body": body | ({"tools": tools} if tools else {})})
+    call.memory = memory
+    return call
+
+
+def claude_stream() -> bytes:
+    call = plain_call("anthropic_messages", is_stream=True)
+    response = read_answer("anthropic_messages", {"body": ANSWER})
+    encoder = client_of("anthropic_messages").stream(call, LossReport())
+    events = [event for event in events_of(response) if type(event).__name__ != "StreamEnded"]
+    wire: bytes = encoder.encode(events) + encoder.end()
+    return wire
+
+
+def answer_in(mode: str, call: Call, wire: bytes) -> None:
+    route = translation_of(call, "openai_chat", "anthropic_messages")
+    if mode == "whole":
+        route.decode_response(wire, call, CLAUDE)
+        return
+    relay = route.relay(call, CLAUDE) if mode == "stream" else route.relay_whole(call, CLAUDE)
+    assert relay is not None
+    relay.feed(wire)
+    relay.end()
+
+
+def claude_gets(memory: Memory) -> list[dict[str, Any]]:
+    """Return the model turn that Claude gets if the client sends back only text and call."""
+    function = {"name": "f", "arguments": "{}"}
+    turn = {"role": "assistant", "content": "I look.", "tool_calls": [{"id": "toolu_1", "type": "function"}]}
+    turn["tool_calls"][0]["function"] = function  # type: ignore[index]
+    call = chat_call(turn, {"role": "tool", "tool_call_id": "toolu_1", "content": "ok"}, memory=memory)
+    request = translation_of(call, "openai_chat", "anthropic_messages").encode_request(call, CLAUDE)
+    body = json.loads(request.body)
+    assert (body.get("thinking", {}).get("type") == "enabled") is not memory.is_empty
+    content: list[dict[str, Any]] = body["messages"][1]["content"]
+    return content
+
+
+@pytest.mark.parametrize("mode", ["whole", "stream", "whole_for_stream"])
+def test_claude_gets_all_blocks_back_in_their_order(mode: str) -> None:
+    memory = Memory()
+    wire = claude_stream() if mode == "stream" else json.dumps(ANSWER).encode()
+    answer_in(mode, chat_call(memory=memory, is_stream=mode != "whole"), wire)
+    assert claude_gets(memory) == BLOCKS
+
+
+def test_a_stream_that_breaks_off_is_not_remembered() -> None:
+    memory = Memory()
+    answer_in("stream", chat_call(memory=memory, is_stream=True), claude_stream().partition(b"event: message_delta")[0])
+    assert memory.is_empty
+    assert claude_gets(memory) == BLOCKS[2:]
+
+
+def test_requests_without_tools_and_passthroughs_remember_nothing() -> None:
+    memory = Memory()
+    plain = chat_call(memory=memory, tools=None)
+    without_call = json.dumps({**ANSWER, "content": BLOCKS[:3], "stop_reason": "end_turn"}).encode()
+    answer_in("whole", plain, without_call)
+    answer_in("stream", chat_call(memory=memory, is_stream=True, tools=None), claude_stream())
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    same = call_of(
+        "anthropic_messages", {"body": {**body, "tools": [{"name": "f", "input_schema": {"type": "object"}}]}}
+    )
+    same.memory = memory
+    route = ENDPOINTS["anthropic_messages"].route(same, CLAUDE)
+    route.decode_response(json.dumps(ANSWER).encode(), same, CLAUDE)
     assert memory.is_empty

@@ -142,7 +142,11 @@ class ChatTranslation(Route):
         decoders = [self._upstream.stream(deployment) for _ in range(copies)]
         if (tool := self._forced_tool(conversation)) is not None:
             decoders = [CallDecoder(decoder, tool) for decoder in decoders]
-        decoder: StreamDecoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
+        return self._relay_of(decoders[0] if copies == 1 else ChoicesDecoder(decoders), call, conversation, deployment)
+
+    def _relay_of(
+        self, decoder: StreamDecoder, call: Call, conversation: Conversation, deployment: Deployment
+    ) -> StreamRelay:
         if (fit := self._fit(conversation)) is not None:
             decoder = fit.stream(decoder, deployment.limits)
         watcher = self._watcher(call, conversation, deployment)
@@ -157,10 +161,12 @@ class ChatTranslation(Route):
 
     def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
         conversation = conversation_of(call, self._client.decode)
-        if self._copies(conversation, deployment) > 1:
+        if self._copies(conversation, deployment) > 1 or isinstance(self._upstream.splitter(), LineSplitter):
             return None
-        watcher = self._watcher(call, conversation, deployment)
-        return relay_of_whole(self._client, self._upstream, call, deployment, watcher)
+        decoder: StreamDecoder = WholeAnswerDecoder(self._upstream, deployment)
+        if (tool := self._forced_tool(conversation)) is not None:
+            decoder = CallDecoder(decoder, tool)
+        return self._relay_of(decoder, call, conversation, deployment)
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
@@ -245,17 +251,13 @@ class TranslatedStream(WatchedStream):
 
 
 def relay_of_whole(
-    client: ChatClient,
-    upstream: ChatUpstream,
-    call: Call,
-    deployment: Deployment,
-    watcher: AnswerWatcher | None = None,
+    client: ChatClient, upstream: ChatUpstream, call: Call, deployment: Deployment
 ) -> StreamRelay | None:
-    """Return a relay for a whole answer instead of a stream; None if the upstream's streams are JSON themselves."""
+    """Return a passthrough's relay for a whole answer instead of a stream; None if the streams are JSON themselves."""
     if isinstance(upstream.splitter(), LineSplitter):
         return None
     decoder = WholeAnswerDecoder(upstream, deployment)
-    return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits, watcher)
+    return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits)
 
 
 def _has_call_ids(call: Call) -> bool:

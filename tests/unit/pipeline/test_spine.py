@@ -145,7 +145,8 @@ async def test_chat_requests_get_the_memory_of_their_tenant() -> None:
         return memories.of(tenant)
 
     key = KeySpec(digest=hashlib.sha256(b"sk-1").digest(), tenant="acme", name="ci")
-    world = World(keys=(key,), memory_of=memory_of, a=Response(ANSWER))
+    world = World(keys=(key,), a=Response(ANSWER))
+    world.remember_in(memory_of)
     exchange = await world.serve(key=b"sk-1")
     assert asked == ["acme"]
     assert exchange.call is not None

@@ -151,7 +151,7 @@ def with_remembered(conversation: Conversation, memory: ReasoningMemory, issuer:
             if entries := {call_id: entry for call_id, entry in recalled.items() if entry is not None}:
                 parts = _completed(parts, entries, issuer)
         if issuer.signs_texts:
-            parts = _with_signed_text(parts, memory, places.before(index), issuer)
+            parts = _with_signed_text(parts, memory, index, places, issuer)
         if parts is not message.parts:
             changed[index] = structs.replace(message, parts=parts)
     if not changed:
@@ -185,13 +185,15 @@ def _read(value: bytes | None, name: str, issuer: Issuer) -> RememberedCall | No
     return entry
 
 
-def _with_signed_text(parts: list[Part], memory: ReasoningMemory, place: bytes, issuer: Issuer) -> list[Part]:
+def _with_signed_text(
+    parts: list[Part], memory: ReasoningMemory, index: int, places: "_Places", issuer: Issuer
+) -> list[Part]:
     """Return the parts with the token of their text, which gets a part of its own, as in Gemini's streams."""
     texts = [part for part in parts if isinstance(part, Text)]
     text = "".join([part.text for part in texts])
     if not text or any(part.token is not None for part in texts):
         return parts
-    entry = _read(memory.get(_key_of_text(text, place)), "", issuer)
+    entry = _read(memory.get(_key_of_text(text, places.before(index))), "", issuer)
     if entry is None:
         return parts
     after = next(index for index in range(len(parts), 0, -1) if isinstance(parts[index - 1], Text))

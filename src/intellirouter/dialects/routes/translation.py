@@ -126,11 +126,12 @@ class ChatTranslation(Route):
         if (fit := self._fit(conversation)) is not None:
             response = fit.for_client(response)
         response = validate_answer(response, conversation)
-        issuer = issuer_of(deployment, self._upstream.dialect)
-        if call.memory is not None and self._can_be_remembered(conversation, issuer):
-            has_ids = _has_call_ids(call)
-            for choice in response.choices:
-                remember(call.memory, choice.parts, conversation, issuer, has_ids=has_ids)
+        if (memory := call.memory) is not None:
+            issuer = issuer_of(deployment, self._upstream.dialect)
+            if self._can_be_remembered(conversation, issuer):
+                has_ids = _has_call_ids(call)
+                for choice in response.choices:
+                    remember(memory, choice.parts, conversation, issuer, has_ids=has_ids)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
         stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
@@ -154,8 +155,10 @@ class ChatTranslation(Route):
 
     def _watcher(self, call: Call, conversation: Conversation, deployment: Deployment) -> AnswerWatcher | None:
         """Return what remembers the tokens in a stream; None if there can be none."""
+        if call.memory is None:
+            return None
         issuer = issuer_of(deployment, self._upstream.dialect)
-        if call.memory is None or not self._can_be_remembered(conversation, issuer):
+        if not self._can_be_remembered(conversation, issuer):
             return None
         return AnswerWatcher(call.memory, conversation, issuer, has_ids=_has_call_ids(call))
 

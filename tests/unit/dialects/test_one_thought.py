@@ -122,6 +122,29 @@ def test_the_signature_comes_back_with_its_call(client: str, parts: list[dict[st
     assert not any(isinstance(part, Reasoning) and part.token is not None for part in turn.parts)
 
 
+LOOSE: list[dict[str, Any]] = [{"text": "", "thoughtSignature": SIGNATURE}, {"thoughtSignature": SIGNATURE}]
+"""Parts with nothing but a signature."""
+
+
+@pytest.mark.parametrize("loose", LOOSE)
+@streamed_and_not
+def test_a_signature_in_a_part_of_its_own_belongs_to_the_call_after_it(loose: dict[str, Any], stream: bool) -> None:
+    parts = [THOUGHT, loose, OTHER_CALL, OTHER_CALL]
+    answer = collected("gemini", gemini_stream(parts)) if stream else read_answer("gemini", gemini_answer(parts))
+    tokens = [part.token for part in answer.choices[0].parts if isinstance(part, ToolCall)]
+    assert [token and token.value for token in tokens] == [SIGNATURE, None]
+    for client in NAMES:
+        found = kinds(client, parts, stream=stream, is_remembered=True)
+        assert found == [NAMES[client][each] for each in ("thought", "call", "call")]
+
+
+@streamed_and_not
+def test_the_signature_of_a_text_does_not_belong_to_a_call(stream: bool) -> None:
+    parts = [{**TEXT, "thoughtSignature": SIGNATURE}, OTHER_CALL]
+    answer = collected("gemini", gemini_stream(parts)) if stream else read_answer("gemini", gemini_answer(parts))
+    assert [part.token for part in answer.choices[0].parts if isinstance(part, ToolCall)] == [None]
+
+
 SUMMARY = {"type": "reasoning.summary", "summary": "Thinking.", "format": "openai-responses-v1", "index": 0}
 ENCRYPTED = {"type": "reasoning.encrypted", "data": "x7", "id": "rs_1", "format": "openai-responses-v1", "index": 0}
 REDACTED = {"type": "reasoning.encrypted", "data": "x7", "format": "anthropic-claude-v1", "index": 1}

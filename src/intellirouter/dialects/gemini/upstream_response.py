@@ -60,6 +60,8 @@ class _Candidate:
         self._seen_citations: set[tuple[str, str, int, int]] = set()
         self._logprobs: list[dict[str, Any]] | None = None
         self._has_calls = False
+        self._loose_token: Opaque | None = None
+        """The signature of a part without content, which belongs to the call after it."""
 
     @property
     def is_empty(self) -> bool:
@@ -106,6 +108,7 @@ class _Candidate:
         """Read text. Text with a signature is a separate part, because it must be sent back unchanged."""
         if not text and token is None:
             return
+        self._loose_token = None if text else token
         part_number = self._part_count - 1 if self._open_kind == "text" and token is None else self._start_part("text")
         self._add_text(text, part_number, token)
         if token is not None:
@@ -139,6 +142,8 @@ class _Candidate:
             raise errors.UpstreamMalformed(
                 "The upstream returned a function call without a name or with invalid arguments."
             )
+        if not self._has_calls:
+            token = token or self._loose_token
         part_number = self._start_part("")
         call_id = optional_text(call.get("id")) or new_id("call_")
         self._has_calls = True

@@ -157,3 +157,11 @@ async def test_without_a_memory_nothing_is_remembered() -> None:
     exchange = await World(a=Response(ANSWER)).serve()
     assert exchange.call is not None
     assert exchange.call.memory is None
+
+
+async def test_other_operations_than_chat_remember_nothing() -> None:
+    world = World(a=DOWN)
+    world.remember_in(ReasoningMemories(ReasoningMemorySpec(), FakeClock()).of)
+    exchange = await world.serve(b'{"model":"m","input":"hello"}', endpoint="openai_embeddings")
+    assert exchange.call is not None
+    assert exchange.call.memory is None

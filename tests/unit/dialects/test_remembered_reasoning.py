@@ -29,6 +29,7 @@ from intellirouter.dialects.ir import (
 )
 from tests.support.dialects.pairs import (
     BY_UPSTREAM,
+    OTHERS,
     call_of,
     client_of,
     plain_call,
@@ -340,3 +341,22 @@ def test_requests_without_tools_and_passthroughs_remember_nothing() -> None:
     route = ENDPOINTS["anthropic_messages"].route(same, CLAUDE)
     route.decode_response(json.dumps(ANSWER).encode(), same, CLAUDE)
     assert memory.is_empty
+
+
+def test_deepseek_gets_the_reasoning_back_that_a_client_drops() -> None:
+    memory, deepseek = Memory(), OTHERS["deepseek"]
+    message: dict[str, Any] = {"role": "assistant", "content": None, "reasoning_content": "First,"}
+    message["tool_calls"] = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    answer = json.dumps({"choices": [{"message": message, "finish_reason": "tool_calls"}]}).encode()
+    hello: dict[str, Any] = {"role": "user", "content": "hi"}
+    body = {"model": "m", "max_tokens": 9, "messages": [hello], "tools": [{"name": "f", "input_schema": {}}]}
+    first = call_of("anthropic_messages", {"body": body})
+    first.memory = memory
+    route = translation_of(first, "anthropic_messages", "openai_chat")
+    route.decode_response(answer, first, deepseek)
+    turn = {"role": "assistant", "content": [{"type": "tool_use", "id": "call_1", "name": "f", "input": {}}]}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "ok"}]}
+    second = call_of("anthropic_messages", {"body": {**body, "messages": [hello, turn, result]}})
+    second.memory = memory
+    sent = json.loads(route.encode_request(second, deepseek).body)
+    assert sent["messages"][1]["reasoning_content"] == "First,"

@@ -122,6 +122,45 @@ def test_the_signature_comes_back_with_its_call(client: str, parts: list[dict[st
     assert not any(isinstance(part, Reasoning) and part.token is not None for part in turn.parts)
 
 
+SIGNED_THOUGHT: dict[str, Any] = {**THOUGHT, "thoughtSignature": SIGNATURE}
+OTHER_THOUGHT: dict[str, Any] = {**THOUGHT, "thoughtSignature": "b3RoZXI="}
+NO_TEXT: dict[str, Any] = {"text": "", "thought": True, "thoughtSignature": SIGNATURE}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [SIGNED_THOUGHT, THOUGHT],
+        [THOUGHT, SIGNED_THOUGHT],
+        [SIGNED_THOUGHT, SIGNED_THOUGHT],
+        [THOUGHT, THOUGHT, NO_TEXT],
+        [NO_TEXT, THOUGHT],
+    ],
+)
+@pytest.mark.parametrize("after", [[TEXT], [OTHER_CALL], []])
+@streamed_and_not
+def test_the_pieces_of_a_signed_thought_are_one(
+    pieces: list[dict[str, Any]], after: list[dict[str, Any]], stream: bool
+) -> None:
+    parts = [*pieces, *after]
+    answer = collected("gemini", gemini_stream(parts)) if stream else read_answer("gemini", gemini_answer(parts))
+    (thought,) = [part for part in answer.choices[0].parts if isinstance(part, Reasoning)]
+    assert thought.text == "".join(piece["text"] for piece in pieces)
+    assert thought.token is not None
+    assert thought.token.value == SIGNATURE
+    for client in NAMES:
+        found = kinds(client, parts, stream=stream, is_remembered=False)
+        assert found.count(NAMES[client]["thought"]) == 1
+
+
+@streamed_and_not
+def test_thoughts_with_different_signatures_stay_separate(stream: bool) -> None:
+    parts = [SIGNED_THOUGHT, OTHER_THOUGHT]
+    answer = collected("gemini", gemini_stream(parts)) if stream else read_answer("gemini", gemini_answer(parts))
+    tokens = [part.token and part.token.value for part in answer.choices[0].parts if isinstance(part, Reasoning)]
+    assert tokens == [SIGNATURE, "b3RoZXI="]
+
+
 LOOSE: list[dict[str, Any]] = [{"text": "", "thoughtSignature": SIGNATURE}, {"thoughtSignature": SIGNATURE}]
 """Parts with nothing but a signature."""
 

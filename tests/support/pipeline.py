@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from intellirouter.catalog import HealthBoard, ResolvedModel
 from intellirouter.config.runtime import BackoffSpec, KeySpec, Runtime, ServerSpec, StoreSpec
 from intellirouter.core import (
@@ -14,6 +16,7 @@ from intellirouter.core import (
     ExchangeRecord,
     Fetcher,
     FrameSocket,
+    ReasoningMemory,
     RequestContext,
     SocketRefusal,
     SocketUpstream,
@@ -289,7 +292,7 @@ class World:
         )
         rng = random.Random(7)
         self.attempts = Attempts(board=self.board, backoff=Backoff(0.0, 0.0), clock=self.clock, rng=rng)
-        parts = Parts(
+        self._parts = parts = Parts(
             upstream=self.upstream,
             journal=self.journal,
             attempts=self.attempts,
@@ -312,6 +315,12 @@ class World:
                 clock=self.clock,
             )
         )
+
+    def remember_in(self, memory_of: Callable[[str], ReasoningMemory]) -> None:
+        """Use these memories for reasoning."""
+        generation = self.current.value
+        parts = structs.replace(self._parts, memory_of=memory_of)
+        self.current.swap(structs.replace(generation, spine=Spine(self.runtime, generation.catalog, parts)))
 
     async def serve(self, body: bytes | BaseException = BODY, **members: Any) -> Exchange:
         """Serve one request through the entry."""

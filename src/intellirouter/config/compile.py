@@ -31,6 +31,7 @@ from intellirouter.config.runtime import (
     HostSpec,
     ModelSpec,
     ProviderSpec,
+    ReasoningMemorySpec,
     Runtime,
     ServerSpec,
     StoreSpec,
@@ -127,6 +128,7 @@ class _Compiler:
             host=HostSpec(**config.host.model_dump()),
             batches=BatchesSpec(**config.batches.model_dump()),
             files=FilesSpec(**config.files.model_dump()),
+            reasoning_memory=ReasoningMemorySpec(**config.reasoning_memory.model_dump()),
             catalog_file=config.catalog.file,
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )

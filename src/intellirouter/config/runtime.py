@@ -115,6 +115,15 @@ class FilesSpec(Struct, frozen=True, kw_only=True):
     keep_days: float = 30.0
 
 
+class ReasoningMemorySpec(Struct, frozen=True, kw_only=True):
+    """Settings of the memory for reasoning."""
+
+    enabled: bool = True
+    max_entries: int = 50_000
+    max_bytes: int = 64 * 1024 * 1024
+    max_age_s: float = 6 * 3600.0
+
+
 class HostSpec(Struct, frozen=True, kw_only=True):
     """Settings of local models."""
 
@@ -209,6 +218,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     host: HostSpec = field(default_factory=HostSpec)
     batches: BatchesSpec = field(default_factory=BatchesSpec)
     files: FilesSpec = field(default_factory=FilesSpec)
+    reasoning_memory: ReasoningMemorySpec = field(default_factory=ReasoningMemorySpec)
     catalog_file: str | None = None
     """The configured price list. None means the one installed next to the database, or else the built-in one."""
     warnings: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from intellirouter.config.files_section import Files
+from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
 from intellirouter.config.server_section import Server
 from intellirouter.config.store_section import Store, StoreField
@@ -385,6 +386,9 @@ class Config(Section):
     host: Host = Field(default_factory=Host, description="Local models.")
     batches: Batches = Field(default_factory=Batches, description="Batches.")
     files: Files = Field(default_factory=Files, description="Files of clients.")
+    reasoning_memory: ReasoningMemory = Field(
+        default_factory=ReasoningMemory, description="Reasoning that clients do not send back."
+    )
 
 
 def config_schema() -> dict[str, Any]:

@@ -38,6 +38,7 @@ from intellirouter.core.ports import (
 )
 from intellirouter.core.printable import escape_control_characters, escape_control_characters_in_json
 from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningControl
+from intellirouter.core.reasoning_memory import ReasoningMemory
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
 from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s, whole_seconds
 from intellirouter.core.service_links import is_service_link, linked_service
@@ -82,6 +83,7 @@ __all__ = [
     "Profile",
     "Quirks",
     "ReasoningControl",
+    "ReasoningMemory",
     "RecordColumn",
     "RequestContext",
     "RequestLimits",

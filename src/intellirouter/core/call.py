@@ -5,6 +5,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from intellirouter.core.loss import Loss
+from intellirouter.core.reasoning_memory import ReasoningMemory
 from intellirouter.core.usage import estimate_input_tokens
 
 Operation = Literal[
@@ -61,6 +62,8 @@ class Call(Struct, kw_only=True):
     """`body` has no duplicates of the members on which the gateway decides."""
     fetched: dict[str, tuple[str, str]] | None = None
     """Media that the gateway has fetched for the client: URL to media type and base64."""
+    memory: ReasoningMemory | None = None
+    """What the tenant's earlier answers carried that its clients may not send back; None: nothing is remembered."""
 
     def estimated_input_tokens(self) -> int:
         """Return an estimate of the input tokens, with what edits have added or removed."""

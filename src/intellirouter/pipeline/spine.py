@@ -24,6 +24,7 @@ from intellirouter.core import (
     Fetcher,
     Journal,
     OffLoop,
+    ReasoningMemory,
     RequestContext,
     SocketUpstream,
     Upstream,
@@ -65,6 +66,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """None disables realtime sessions."""
     off_loop: OffLoop = field(default_factory=OffLoop)
     """Decodes and encodes large bodies."""
+    memory_of: Callable[[str], ReasoningMemory] | None = None
+    """Returns the memory of a tenant for reasoning that clients do not send back. None disables it."""
 
 
 class Spine:
@@ -75,6 +78,7 @@ class Spine:
         self._limits_are_low = self._limits.are_low
         self._catalog = catalog
         self._parts = parts
+        self._memory_of = parts.memory_of
         self._stages = stages
         self._stages_by_dialect: dict[str, Stages] = {}
         self._executor = Executor(
@@ -204,6 +208,8 @@ class Spine:
             models_path = exchange.endpoint.errors.models_path
             raise model_not_found(self._catalog, call.model, exchange.identity.may_use, models_path)
         exchange.model = resolved.model
+        if self._memory_of is not None and call.operation == "chat":
+            call.memory = self._memory_of(exchange.identity.tenant)
         return Decoded(call, resolved)
 
     def decide(self, exchange: Exchange, request: Decoded) -> Decided:

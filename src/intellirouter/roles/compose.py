@@ -47,7 +47,7 @@ from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.routing import STRATEGIES
 from intellirouter.serving import serve_asgi
-from intellirouter.store import ExchangeStore
+from intellirouter.store import ExchangeStore, ReasoningMemories
 from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics, set_up_logging
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ class GatewayProcess:
         self.in_flight = InFlight()
         self._board = HealthBoard()
         self._off_loop = OffLoop()
+        self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
         rng = random.Random()  # noqa: S311 - for load balancing, not for security
         self._upstream = self._upstreams()
         self._generations = Generations(runtime, self._shared_parts(rng))
@@ -199,6 +200,7 @@ class GatewayProcess:
         """Serve new requests with this generation. Requests in flight keep theirs."""
         self.current.swap(generation)
         catalog = generation.catalog
+        self._memories.apply(generation.runtime.reasoning_memory)
         self._board.keep_only(frozenset(catalog.deployments))
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
@@ -214,6 +216,7 @@ class GatewayProcess:
             clock=SYSTEM_CLOCK,
             rng=rng,
             off_loop=self._off_loop,
+            memory_of=self._memories.of,
         )
 
     def _upstreams(self) -> Upstream:
@@ -267,6 +270,11 @@ class GatewayProcess:
             "intellirouter_refused_strangers",
             "Refused requests of unidentified callers since the start, most of which are not recorded.",
             lambda: float(self._entry.refusals.total),
+        )
+        add(
+            "intellirouter_reasoning_memory_bytes",
+            "Size of the reasoning that is remembered because clients may not send it back.",
+            lambda: float(self._memories.used_bytes),
         )
         add(
             "intellirouter_spool_backlog_records",

@@ -18,6 +18,7 @@ from intellirouter.core import (
     ExchangeRecord,
     Journal,
     OffLoop,
+    ReasoningMemory,
     SocketUpstream,
     Upstream,
     VendorRow,
@@ -54,6 +55,8 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     clock: Clock
     rng: random.Random
     off_loop: OffLoop
+    memory_of: Callable[[str], ReasoningMemory] | None = None
+    """Returns the memory of a tenant for reasoning that clients do not send back."""
 
 
 class Generations:
@@ -127,6 +130,7 @@ class Generations:
             clock=shared.clock,
             fetcher=UrlFetcher(runtime.server.fetch_allow),
             off_loop=shared.off_loop,
+            memory_of=shared.memory_of if runtime.reasoning_memory.enabled else None,
         )
 
 

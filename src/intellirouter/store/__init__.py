@@ -1,7 +1,8 @@
 """The database: the ledger and the exchange log, behind a journal that never makes a request wait.
 
 Door: `ExchangeStore` (start, append, flush, stop, health, reader, objects), `LogReader` for reading only, `ObjectStore`
-for objects that clients store, `CredentialStore` for encrypted credentials, `check_store_url` and `database_path`.
+for objects that clients store, `CredentialStore` for encrypted credentials, `ReasoningMemories`, which is in the
+process only, `check_store_url` and `database_path`.
 Settled exchanges go to an append-only spool at once, and to the database soon after, exactly once. This room must not
 know what an exchange means, who may read it, or that HTTP exists. DESIGN.md describes the states and the reasons.
 """
@@ -13,6 +14,7 @@ from intellirouter.store.log_reader import LogReader
 from intellirouter.store.master_key import CredentialError
 from intellirouter.store.objects import ObjectStore
 from intellirouter.store.query_types import LedgerTotal, LogFilter, LogPage, LogRow
+from intellirouter.store.reasoning_memory import ReasoningMemories
 from intellirouter.store.spool import SpoolLimits
 from intellirouter.store.store_url import check_store_url, database_path
 from intellirouter.store.stored_object import MAX_OBJECTS_PER_PAGE, StoredObject, part_id
@@ -30,6 +32,7 @@ __all__ = [
     "LogReader",
     "LogRow",
     "ObjectStore",
+    "ReasoningMemories",
     "SpoolLimits",
     "StoreHealth",
     "StoreUnavailable",

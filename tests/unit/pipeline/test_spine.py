@@ -1,12 +1,15 @@
 """The spine: decoding, decisions, refusals, and what is logged and recorded of them."""
 
+import hashlib
 import json
 import logging
 
 import pytest
 
-from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import errors
+from intellirouter.config.runtime import KeySpec, ReasoningMemorySpec, ServerSpec
+from intellirouter.core import ReasoningMemory, errors
+from intellirouter.store import ReasoningMemories
+from intellirouter.testing import FakeClock
 from tests.support.pipeline import ANSWER, BODY, EVENTS, Response, Source, World, resolved
 
 DOWN = errors.UpstreamUnavailable("down")
@@ -132,3 +135,34 @@ async def test_exchange_that_is_handed_over_has_no_record_of_its_own() -> None:
     world.spine.settle(exchange)
     world.spine.emit(exchange)
     assert (exchange.record, world.journal.records, world.emitted) == (None, [], [])
+
+
+async def test_chat_requests_get_the_memory_of_their_tenant() -> None:
+    asked: list[str] = []
+    memories = ReasoningMemories(ReasoningMemorySpec(), FakeClock())
+
+    def memory_of(tenant: str) -> ReasoningMemory:
+        asked.append(tenant)
+        return memories.of(tenant)
+
+    key = KeySpec(digest=hashlib.sha256(b"sk-1").digest(), tenant="acme", name="ci")
+    world = World(keys=(key,), a=Response(ANSWER))
+    world.remember_in(memory_of)
+    exchange = await world.serve(key=b"sk-1")
+    assert asked == ["acme"]
+    assert exchange.call is not None
+    assert exchange.call.memory is memories.of("acme")
+
+
+async def test_without_a_memory_nothing_is_remembered() -> None:
+    exchange = await World(a=Response(ANSWER)).serve()
+    assert exchange.call is not None
+    assert exchange.call.memory is None
+
+
+async def test_other_operations_than_chat_remember_nothing() -> None:
+    world = World(a=DOWN)
+    world.remember_in(ReasoningMemories(ReasoningMemorySpec(), FakeClock()).of)
+    exchange = await world.serve(b'{"model":"m","input":"hello"}', endpoint="openai_embeddings")
+    assert exchange.call is not None
+    assert exchange.call.memory is None

@@ -32,7 +32,9 @@ _REDACTED: Final = frozenset({"type", "data"})
 _TOOL_USE: Final = frozenset({"type", "id", "name", "input", "cache_control"})
 _TOOL_RESULT: Final = frozenset({"type", "tool_use_id", "content", "is_error", "cache_control"})
 _CALL_SIGNING_DIALECT: Final = "gemini"
-"""The dialect that signs tool calls. Anthropic clients get such a signature as a thinking block before the call."""
+"""The dialect that signs tool calls."""
+CALL_TAG: Final = ".c"
+"""At the end of a wrapped token: it belongs to the tool call after the thinking block, not to the thinking."""
 
 
 def read_parts(content: Any, path: str) -> list[Part]:
@@ -40,7 +42,16 @@ def read_parts(content: Any, path: str) -> list[Part]:
     if isinstance(content, str):
         return [Text(text=content)] if content else []
     blocks = read_objects(content, path)
-    return _move_signatures_to_calls([read_part(block, f"{path}.{index}") for index, block in enumerate(blocks)])
+    parts = [read_part(block, f"{path}.{index}") for index, block in enumerate(blocks)]
+    signing = [part for part, block in zip(parts, blocks, strict=True) if _signs_call(part, block)]
+    return _move_signatures_to_calls(parts, signing) if signing else parts
+
+
+def _signs_call(part: Part, block: dict[str, Any]) -> bool:
+    """Return whether it is a thinking block with the signature of a tool call: an empty one, or one with the tag."""
+    if not isinstance(part, Reasoning) or part.token is None or part.token.dialect != _CALL_SIGNING_DIALECT:
+        return False
+    return not part.text or str(block.get("signature")).endswith(CALL_TAG)
 
 
 def read_part(block: dict[str, Any], path: str) -> Part:
@@ -181,6 +192,8 @@ def _read_thinking(block: dict[str, Any], path: str) -> Reasoning:
 
 def read_signature(signature: str) -> Opaque | None:
     """Read a signature, either wrapped by the gateway or from Anthropic. None: the reasoning is not signed."""
+    if signature.endswith(CALL_TAG) and signature.startswith(WRAPPED_PREFIX):
+        signature = signature.removesuffix(CALL_TAG)
     token = unwrap_token(signature, DIALECT) if signature else None
     return token if token is not None and token.value else None
 
@@ -238,22 +251,20 @@ def _block_as_text(block: dict[str, Any]) -> str:
     return msgspec.json.encode(block).decode()
 
 
-def _move_signatures_to_calls(parts: list[Part]) -> list[Part]:
-    """Move signatures from empty thinking blocks to the tool calls that follow them."""
-    if not any(isinstance(part, Reasoning) and _is_call_signature(part) for part in parts):
-        return parts
-    merged: list[Part] = []
+def _move_signatures_to_calls(parts: list[Part], signing: list[Part]) -> list[Part]:
+    """Move signatures from these thinking blocks to the next tool calls. Blocks that are empty then are left out."""
+    ids = {id(part) for part in signing}
+    emptied: set[int] = set()
+    pending: Reasoning | None = None
     for part in parts:
-        before = merged[-1] if merged else None
-        if isinstance(part, ToolCall) and isinstance(before, Reasoning) and _is_call_signature(before):
-            part.token = before.token
-            merged.pop()
-        merged.append(part)
-    return merged
-
-
-def _is_call_signature(part: Reasoning) -> bool:
-    return not part.text and part.token is not None and part.token.dialect == _CALL_SIGNING_DIALECT
+        if isinstance(part, Reasoning) and id(part) in ids:
+            pending = part
+        elif isinstance(part, ToolCall) and pending is not None:
+            part.token, pending.token = pending.token, None
+            if not pending.text:
+                emptied.add(id(pending))
+            pending = None
+    return [part for part in parts if id(part) not in emptied]
 
 
 _READERS: Final[dict[str, Any]] = {

@@ -3,8 +3,9 @@
 - Reasoning of another dialect becomes a thinking block whose signature is a wrapped token, or a wrapped empty token if
   the reasoning is not signed. A later request that contains it is therefore never passed through to Anthropic, which
   would reject it.
-- Gemini's signature of a tool call becomes an empty thinking block before the call. Its signature of a text is left
-  out, because Gemini does not require it.
+- Gemini's signature of a tool call becomes the signature of the thinking block before the call, with a tag that says
+  so. Without such a block it gets an empty one, unless there is other thinking and the gateway remembers the signature.
+  Its signature of a text is left out, because Gemini does not require it.
 - Arguments that are not a JSON object, for example because they are cut off, become `{"_raw": "…"}`.
 """
 
@@ -14,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import NO_USAGE, Call, LossReport, new_id
+from intellirouter.dialects.anthropic_messages.client_blocks import CALL_TAG
 from intellirouter.dialects.anthropic_messages.stop_reasons import UNMAPPED_REASONS, write_stop_reason, write_usage
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import (
@@ -33,7 +35,9 @@ from intellirouter.dialects.ir import (
 )
 
 _INVALID_ID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]")
-_UNSIGNED: Final = Opaque(value="", dialect="none")
+UNSIGNED: Final = wrap_token(Opaque(value="", dialect="none"))
+"""The signature of reasoning that is not signed."""
+THINKING_TYPES: Final = frozenset({"thinking", "redacted_thinking"})
 RAW_ARGUMENTS: Final = "_raw"
 """The member for arguments that are not a JSON object."""
 INPUT: Final = "input"
@@ -47,6 +51,8 @@ def write_message(response: Response, call: Call, losses: LossReport) -> bytes:
     choice = response.choices[0] if response.choices else Choice()
     blocks: list[dict[str, Any]] = []
     for part in choice.parts:
+        if isinstance(part, ToolCall) and part.token is not None:
+            _write_call_signature(part.token, blocks, is_remembered=call.memory is not None)
         written = write_blocks(part, losses)
         if written and response.dialect == DIALECT and not isinstance(part, Foreign):
             written[-1].update(part.extras)
@@ -91,7 +97,7 @@ def write_blocks(part: Part, losses: LossReport) -> list[dict[str, Any]]:
         case Reasoning():
             return [write_thinking(part)] if part.text or part.summary or part.token is not None else []
         case ToolCall():
-            return _write_tool_use(part, losses)
+            return [_write_tool_use(part, losses)]
         case Media():
             return _write_media(part, losses)
         case Foreign():
@@ -120,7 +126,7 @@ def write_citation(citation: Citation, losses: LossReport) -> dict[str, Any] | N
         "url": citation.url,
         "title": citation.title or None,
         "cited_text": citation.cited_text,
-        "encrypted_index": wrap_token(_UNSIGNED),
+        "encrypted_index": UNSIGNED,
     }
 
 
@@ -134,7 +140,7 @@ def write_thinking(part: Reasoning) -> dict[str, Any]:
 def write_signature(token: Opaque | None) -> str:
     """Return a token as a signature. Anthropic's tokens stay as they are; others, and a missing one, are wrapped."""
     if token is None:
-        return wrap_token(_UNSIGNED)
+        return UNSIGNED
     return token.value if token.dialect == DIALECT else wrap_token(token)
 
 
@@ -143,11 +149,21 @@ def sanitize_id(call_id: str) -> str:
     return _INVALID_ID_CHARS.sub("_", call_id) or new_id("toolu_")
 
 
-def _write_tool_use(part: ToolCall, losses: LossReport) -> list[dict[str, Any]]:
-    block = {"type": "tool_use", "id": sanitize_id(part.id), "name": part.name, "input": _write_input(part, losses)}
-    if part.token is None:
-        return [block]
-    return [{"type": "thinking", "thinking": "", "signature": write_signature(part.token)}, block]
+def _write_tool_use(part: ToolCall, losses: LossReport) -> dict[str, Any]:
+    return {"type": "tool_use", "id": sanitize_id(part.id), "name": part.name, "input": _write_input(part, losses)}
+
+
+def _write_call_signature(token: Opaque, blocks: list[dict[str, Any]], *, is_remembered: bool) -> None:
+    """Write the signature of the next block, a tool call, into the unsigned thinking before it, or else alone."""
+    if blocks and blocks[-1]["type"] == "thinking" and blocks[-1]["signature"] == UNSIGNED:
+        blocks[-1]["signature"] = write_call_signature(token)
+    elif not (is_remembered and any(block["type"] in THINKING_TYPES for block in blocks)):
+        blocks.append({"type": "thinking", "thinking": "", "signature": write_signature(token)})
+
+
+def write_call_signature(token: Opaque) -> str:
+    """Return the signature of a tool call for the thinking block with the reasoning before the call."""
+    return write_signature(token) + CALL_TAG
 
 
 def _write_input(part: ToolCall, losses: LossReport) -> Any:

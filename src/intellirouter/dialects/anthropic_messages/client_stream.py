@@ -16,9 +16,11 @@ from intellirouter.core import Call, LossReport, Usage, errors, estimate_tokens,
 from intellirouter.dialects.anthropic_messages.client_errors import ERRORS
 from intellirouter.dialects.anthropic_messages.client_response import (
     INPUT,
+    THINKING_TYPES,
     refusal_details,
     report_stop_reason,
     sanitize_id,
+    write_call_signature,
     write_citation,
     write_foreign,
     write_signature,
@@ -30,6 +32,7 @@ from intellirouter.dialects.ir import (
     CitationDelta,
     Event,
     Foreign,
+    Opaque,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
@@ -88,6 +91,7 @@ class MessageStream:
         """Parts of tool calls whose block was closed. Later events of these parts are ignored."""
         self._has_begun = False
         self._has_refusal = False
+        self._has_thinking = False
         self._stop: Stop | None = None
         self._start_usage: Usage | None = None
         self._usage: Usage | None = None
@@ -212,13 +216,14 @@ class MessageStream:
     def _write_event(self, event: Any) -> None:
         if event.__class__ is not PartEnded:
             self._handlers[event.__class__](self, event)
-        elif self._block is not None and self._block.part == event.part:
+        elif (block := self._block) is not None and block.part == event.part and not _is_unsigned(block):
             self._close_block()
 
     def _open_block(self, kind: str, part: int, content: dict[str, Any]) -> _Block:
         self._close_block()
         block = self._block = _Block(kind, part, self._block_count)
         self._block_count += 1
+        self._has_thinking = self._has_thinking or kind in THINKING_TYPES
         data = _encode({"type": "content_block_start", "index": block.index, "content_block": content})
         self._out.append(_BLOCK_START + data + b"\n\n")
         return block
@@ -290,13 +295,20 @@ class MessageStream:
         if event.part in self._closed_calls or (self._block is not None and self._is_open_call(event.part)):
             return  # some upstreams repeat the id and name in every chunk
         if event.token is not None:
-            block = self._open_block("thinking", -1, {"type": "thinking", "thinking": "", "signature": ""})
-            block.token = write_signature(event.token)
+            self._write_call_signature(event.token)
         content = {"type": "tool_use", "id": sanitize_id(event.id), "name": event.name, "input": {}}
         block = self._open_block("tool_use", event.part, content)
         block.progress = JsonProgress()
         if event.kind == "custom":
             block.custom_input = []
+
+    def _write_call_signature(self, token: Opaque) -> None:
+        """Write the signature of a call into the unsigned thinking before it, or else alone; see `client_response`."""
+        if self._block is not None and _is_unsigned(self._block):
+            self._block.token = write_call_signature(token)
+        elif not (self._has_thinking and self._call.memory is not None):
+            block = self._open_block("thinking", -1, {"type": "thinking", "thinking": "", "signature": ""})
+            block.token = write_signature(token)
 
     def _write_arguments(self, event: ArgumentsDelta) -> None:
         block = self._block
@@ -334,6 +346,11 @@ class MessageStream:
         ArgumentsDelta: _write_arguments,
         WholePart: _write_whole_part,
     }
+
+
+def _is_unsigned(block: _Block) -> bool:
+    """Return whether the block is thinking without a signature, which a tool call that follows may bring."""
+    return block.kind == "thinking" and block.token is None
 
 
 def _is_unfinished(block: _Block | None) -> bool:

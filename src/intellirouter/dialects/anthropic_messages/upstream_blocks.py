@@ -7,7 +7,7 @@
 
 import base64
 import binascii
-from typing import Any, Final
+from typing import Any
 
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.anthropic_messages.client_response import INPUT, RAW_ARGUMENTS, sanitize_id
@@ -27,8 +27,6 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.search import is_blank
-
-THINKING_TYPES: Final = frozenset({"thinking", "redacted_thinking"})
 
 
 def cache_control(cache: CacheMark | None) -> dict[str, Any]:

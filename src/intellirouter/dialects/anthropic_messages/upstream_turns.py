@@ -11,7 +11,8 @@ from msgspec import Struct, field
 
 from intellirouter.core import LossReport, errors
 from intellirouter.dialects.adapt import prefill
-from intellirouter.dialects.anthropic_messages.upstream_blocks import THINKING_TYPES, BlockWriter
+from intellirouter.dialects.anthropic_messages.client_response import THINKING_TYPES
+from intellirouter.dialects.anthropic_messages.upstream_blocks import BlockWriter
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.ir import Conversation, Media, Message
 

@@ -60,6 +60,10 @@ class _Candidate:
         self._seen_citations: set[tuple[str, str, int, int]] = set()
         self._logprobs: list[dict[str, Any]] | None = None
         self._has_calls = False
+        self._thought_token: Opaque | None = None
+        """The signature of the open thought, of which more can follow."""
+        self._loose_token: Opaque | None = None
+        """The signature of a part without content, which belongs to the call after it."""
 
     @property
     def is_empty(self) -> bool:
@@ -97,6 +101,7 @@ class _Candidate:
     def _start_part(self, kind: str) -> int:
         """End the open part, start the next one, and return its number."""
         if self._open_kind:
+            self.events += self.end_thought()
             self.events.append(PartEnded(choice=self.index, part=self._part_count - 1))
         self._open_kind = kind
         self._part_count += 1
@@ -106,6 +111,7 @@ class _Candidate:
         """Read text. Text with a signature is a separate part, because it must be sent back unchanged."""
         if not text and token is None:
             return
+        self._loose_token = None if text else token
         part_number = self._part_count - 1 if self._open_kind == "text" and token is None else self._start_part("text")
         self._add_text(text, part_number, token)
         if token is not None:
@@ -120,16 +126,23 @@ class _Candidate:
         self._texts[-1].append(text)
         self.events.append(TextDelta(text=text, choice=self.index, part=part_number, logprobs=logprobs, token=token))
 
+    def end_thought(self) -> list[Event]:
+        """Return the signature of the open thought, after its text."""
+        token, self._thought_token = self._thought_token, None
+        if token is None:
+            return []
+        return [ReasoningToken(token=token, choice=self.index, part=self._part_count - 1)]
+
     def _read_reasoning(self, text: str, token: Opaque | None) -> None:
+        """Read a piece of a thought. Successive pieces are one thought, unless they have different signatures."""
         if not text and token is None:
             return
-        part_number = self._part_count - 1 if self._open_kind == "thought" else self._start_part("thought")
+        is_other = token is not None and self._thought_token not in {None, token}
+        if self._open_kind != "thought" or is_other:
+            self._start_part("thought")
+        self._thought_token = token or self._thought_token
         if text:
-            self.events.append(ReasoningDelta(text=text, choice=self.index, part=part_number))
-        if token is not None:
-            self.events.append(ReasoningToken(token=token, choice=self.index, part=part_number))
-            self.events.append(PartEnded(choice=self.index, part=part_number))
-            self._open_kind = ""
+            self.events.append(ReasoningDelta(text=text, choice=self.index, part=self._part_count - 1))
 
     def _read_call(self, call: dict[str, Any], token: Opaque | None) -> None:
         name, args = optional_text(call.get("name")), call.get("args")
@@ -139,6 +152,8 @@ class _Candidate:
             raise errors.UpstreamMalformed(
                 "The upstream returned a function call without a name or with invalid arguments."
             )
+        if not self._has_calls:
+            token = token or self._loose_token
         part_number = self._start_part("")
         call_id = optional_text(call.get("id")) or new_id("call_")
         self._has_calls = True
@@ -236,9 +251,13 @@ class ResponseReader:
         return self._candidates[number]
 
     def finish(self) -> list[Event]:
-        """Return the finish reasons of all candidates."""
-        candidates = sorted(self._candidates.items())
-        return [ChoiceFinished(stop=each.stop, choice=index) for index, each in candidates if each.stop is not None]
+        """Return the last events of all candidates, which end with their finish reasons."""
+        events: list[Event] = []
+        for index, candidate in sorted(self._candidates.items()):
+            events += candidate.end_thought()
+            if candidate.stop is not None:
+                events.append(ChoiceFinished(stop=candidate.stop, choice=index))
+        return events
 
 
 def _read_start(document: dict[str, Any]) -> StreamStarted:

@@ -229,6 +229,17 @@ def _reasoning(members: Members) -> list[Reasoning]:
     parts = reasoning_parts(members.take("reasoning_details")) or reasoning_parts(members.take("thinking_blocks"))
     if parts:
         if plain and not any(part.text or part.summary for part in parts):
-            parts.insert(0, Reasoning(text=plain))
+            _add_text(parts, plain)
         return parts
     return [Reasoning(text=plain)] if plain else []
+
+
+def _add_text(parts: list[Reasoning], text: str) -> None:
+    """Add the text to the only part that can be its own, or as a part at the start."""
+    signed = [part for part in parts if part.token is not None and not part.is_redacted]
+    if len(signed) != 1:
+        parts.insert(0, Reasoning(text=text))
+    elif signed[0].token is not None and signed[0].token.dialect == "openai_responses":
+        signed[0].summary = [text]  # which is all that OpenAI shows
+    else:
+        signed[0].text = text

@@ -15,6 +15,7 @@ from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.wire.lenient import text_in
 
 DIALECT: Final = "openai_chat"
+_ENCRYPTED: Final = "reasoning.encrypted"
 _OPAQUE: Final = ("signature", "data")
 
 
@@ -38,6 +39,25 @@ def reasoning_part(entry: dict[str, Any], origin: str = "") -> Reasoning | None:
     if part.token is not None and part.token.dialect == "openai_responses":
         part.is_redacted = False  # Reasoning of this dialect is always encrypted.
     return part if part.text or part.summary or part.token is not None else None
+
+
+def continues_reasoning(entry: dict[str, Any]) -> bool:
+    """Return whether an encrypted entry is the token of the text before it.
+
+    OpenRouter has such entries for the reasoning of OpenAI and Gemini. Claude's are redacted reasoning of its own.
+    """
+    return text_in(entry, "type") == _ENCRYPTED and not text_in(entry, "format").startswith("anthropic")
+
+
+def has_several_signed_texts(entries: Any) -> bool:
+    """Return whether the entries have the reasoning divided up among several signatures."""
+    signed = (
+        isinstance(entry, dict)
+        and bool(text_in(entry, "text") or text_in(entry, "thinking"))
+        and bool(text_in(entry, "signature"))
+        for entry in (entries if isinstance(entries, list) else ())
+    )
+    return sum(signed) > 1
 
 
 def token_of(entry: dict[str, Any], origin: str = "") -> Opaque | None:
@@ -64,6 +84,8 @@ def reasoning_entry(token: Opaque, part: Reasoning) -> dict[str, Any]:
         entry = {"type": kind, field: wrap_token(token)}
     if part.id:
         entry.setdefault("id", part.id)
+    if text_in(entry, "type") == _ENCRYPTED and not part.is_redacted:
+        return entry  # The vendor's entry for reasoning whose text is in entries of its own.
     if part.text:
         entry["text"] = part.text
     if part.summary:

@@ -30,7 +30,12 @@ from intellirouter.dialects.ir import (
     WholePart,
     origin_of,
 )
-from intellirouter.dialects.openai_chat.reasoning import DIALECT, reasoning_part
+from intellirouter.dialects.openai_chat.reasoning import (
+    DIALECT,
+    continues_reasoning,
+    has_several_signed_texts,
+    reasoning_part,
+)
 from intellirouter.dialects.wire.json_progress import JsonProgress
 
 _STOPS: Final[dict[str, StopReason]] = {
@@ -166,14 +171,14 @@ class ChoiceReader:
             self._open = ("", -1)
 
     def _read_reasoning(self, delta: dict[str, Any], events: list[Event]) -> None:
+        details = delta.get("reasoning_details") or delta.get("thinking_blocks")
         text = ""
-        for name in self._reasoning_fields:
+        for name in () if has_several_signed_texts(details) else self._reasoning_fields:
             value = delta.get(name)
             if value and not text:
                 text = value if isinstance(value, str) else _joined(value)
         if text:
             events.append(ReasoningDelta(text=text, choice=self._index, part=self._text_part("reasoning", events)))
-        details = delta.get("reasoning_details") or delta.get("thinking_blocks")
         if isinstance(details, list):
             for entry in details:
                 self._read_detail(entry, events, has_text=bool(text))
@@ -187,18 +192,16 @@ class ChoiceReader:
         if text and not has_text:
             events.append(ReasoningDelta(text=text, choice=self._index, part=self._text_part("reasoning", events)))
         if reasoning.token is not None:
-            if reasoning.is_redacted and not text:
-                self._close(events)
+            is_redacted = reasoning.is_redacted
+            if is_redacted and not text:
+                if self._open[0] == "reasoning" and continues_reasoning(entry):
+                    is_redacted = False
+                else:
+                    self._close(events)
             part = self._text_part("reasoning", events)
-            events.append(
-                ReasoningToken(
-                    token=reasoning.token,
-                    choice=self._index,
-                    part=part,
-                    is_redacted=reasoning.is_redacted,
-                    id=reasoning.id,
-                )
-            )
+            token = ReasoningToken(token=reasoning.token, choice=self._index, part=part, is_redacted=is_redacted)
+            token.id = reasoning.id
+            events.append(token)
             self._close(events)
 
     def _read_content(self, delta: dict[str, Any], choice: dict[str, Any], events: list[Event]) -> None:

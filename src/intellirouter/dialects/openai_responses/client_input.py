@@ -167,8 +167,10 @@ class _MessageBuilder:
             content = read_encrypted_content(value)
             if content.call_id:
                 self._call_tokens[content.call_id] = content.token
-                return
-            part.token, part.is_redacted = content.token, content.is_redacted
+                if not text and not summary:
+                    return
+            else:
+                part.token, part.is_redacted = content.token, content.is_redacted
             if content.token.dialect != DIALECT:
                 # Another vendor signed the text. A client that requested summaries got this text as a summary.
                 part.text, part.summary = text or "".join(summary), []

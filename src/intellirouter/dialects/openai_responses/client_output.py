@@ -175,6 +175,10 @@ class ReasoningItem(OutputItem):
             self._pieces.append(text)
             self._send(event, {**self._position(), "delta": text})
 
+    @property
+    def has_token(self) -> bool:
+        return self._token is not None
+
     def set_token(self, token: Opaque, *, is_redacted: bool = False, call_id: str = "") -> None:
         self._token = write_encrypted_content(token, is_redacted=is_redacted, call_id=call_id)
 

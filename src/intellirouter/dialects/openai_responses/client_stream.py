@@ -21,6 +21,7 @@ from intellirouter.dialects.ir import (
     CitationDelta,
     Event,
     Media,
+    Opaque,
     PartEnded,
     ReasoningDelta,
     ReasoningToken,
@@ -255,12 +256,9 @@ class ResponseWriter:
             self._open_reasoning(event.part, item_id).set_token(event.token, is_redacted=event.is_redacted)
 
     def _start_tool_call(self, event: ToolCallStarted) -> None:
-        self._close_items()
         if event.token is not None and self._envelope.request.wants_encrypted_content:
-            reasoning = ReasoningItem(self._events.send, len(self._items))
-            reasoning.set_token(event.token, call_id=event.id)
-            self._items.append(reasoning)
-            reasoning.close("completed")
+            self._write_call_token(event.token, event.id)
+        self._close_items()
         names = self._envelope.names
         if event.kind == "custom":
             item_class: type[CallItem] = CustomCallItem
@@ -268,6 +266,21 @@ class ResponseWriter:
             item_class = UnwrappedCallItem if event.name in names.custom else CallItem
         item = item_class(self._events.send, len(self._items), event.id, names.client_name(event.name))
         self._add_item(item, event.part)
+
+    def _write_call_token(self, token: Opaque, call_id: str) -> None:
+        """Write the token of the next item, a tool call, into the reasoning item before it, or else into its own one.
+
+        It gets none if there is other reasoning and the gateway remembers the token.
+        """
+        last = self._items[-1] if self._items else None
+        if isinstance(last, ReasoningItem) and last.final is None and not last.has_token:
+            last.set_token(token, call_id=call_id)
+        elif self._call.memory is None or not any(isinstance(item, ReasoningItem) for item in self._items):
+            self._close_items()
+            reasoning = ReasoningItem(self._events.send, len(self._items))
+            reasoning.set_token(token, call_id=call_id)
+            self._items.append(reasoning)
+            reasoning.close("completed")
 
     def _write_whole_part(self, event: WholePart) -> None:
         value = event.value

@@ -13,6 +13,13 @@ from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, w
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.adapt.no_arguments import NoArguments
 from intellirouter.dialects.adapt.orphan_results import with_calls_for_results
+from intellirouter.dialects.adapt.remembered_reasoning import (
+    AnswerWatcher,
+    Issuer,
+    issuer_of,
+    remember,
+    with_remembered,
+)
 from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
 from intellirouter.dialects.adapt.typed_media import with_media_types
 from intellirouter.dialects.calls import conversation_of
@@ -46,6 +53,8 @@ _MAX_QUICK_CHARS: Final = 128 * 1024
 
 _FITTED_TYPES: Final = frozenset({Media, ToolResult})
 _TOOL_TYPES: Final = frozenset({ToolCall, ToolResult})
+_DIALECTS_WITHOUT_IDS: Final = frozenset({"ollama", "gemini"})
+"""Client dialects whose tool calls have no id, or whose clients may omit it."""
 
 
 class ChatTranslation(Route):
@@ -66,6 +75,8 @@ class ChatTranslation(Route):
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         conversation = conversation_of(call, self._client.decode)
         losses = LossReport(self._client.field_names)
+        if (memory := call.memory) is not None and not memory.is_empty and self._is_between_dialects(conversation):
+            conversation = with_remembered(conversation, memory, issuer_of(deployment, self._upstream.dialect))
         if call.fetched is not None:
             conversation = with_fetched(conversation, call.fetched, losses)
         copies = self._copies(conversation, deployment)
@@ -78,7 +89,7 @@ class ChatTranslation(Route):
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
         types = conversation.part_types()
-        if conversation.dialect != self._upstream.dialect and not types.isdisjoint(_FITTED_TYPES):
+        if self._is_between_dialects(conversation) and not types.isdisjoint(_FITTED_TYPES):
             conversation = with_calls_for_results(conversation, losses)
             conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
         if (fit := self._fit(conversation, types)) is not None:
@@ -86,10 +97,17 @@ class ChatTranslation(Route):
         if (tool := self._forced_tool(conversation)) is not None:
             conversation = with_output_schema(conversation, tool, losses)
         request = self._upstream.encode(conversation, deployment, losses)
-        if conversation.dialect != self._upstream.dialect:
+        if self._is_between_dialects(conversation):
             for field in client_only_fields(conversation):
                 losses.dropped(field)
         return structs.replace(request, losses=losses.taken(), copies=copies)
+
+    def _is_between_dialects(self, conversation: Conversation) -> bool:
+        return conversation.dialect != self._upstream.dialect
+
+    def _can_be_remembered(self, conversation: Conversation, issuer: Issuer) -> bool:
+        """Return whether an answer can have something that its client may not send back."""
+        return bool(conversation.tools or issuer.signs_texts) and self._is_between_dialects(conversation)
 
     def _forced_tool(self, conversation: Conversation) -> FunctionTool | None:
         return None if self._traits.can_force_tools else forced_tool(conversation)
@@ -116,6 +134,12 @@ class ChatTranslation(Route):
         if (fit := self._fit(conversation, conversation.part_types())) is not None:
             response = fit.for_client(response)
         response = validate_answer(response, conversation)
+        if (memory := call.memory) is not None:
+            issuer = issuer_of(deployment, self._upstream.dialect)
+            if self._can_be_remembered(conversation, issuer):
+                has_ids = _has_call_ids(call)
+                for choice in response.choices:
+                    remember(memory, choice.parts, conversation, issuer, has_ids=has_ids)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
         stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
@@ -127,16 +151,33 @@ class ChatTranslation(Route):
         decoders = [self._upstream.stream(deployment) for _ in range(copies)]
         if (tool := self._forced_tool(conversation)) is not None:
             decoders = [CallDecoder(decoder, tool) for decoder in decoders]
-        decoder: StreamDecoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
+        return self._relay_of(decoders[0] if copies == 1 else ChoicesDecoder(decoders), call, conversation, deployment)
+
+    def _relay_of(
+        self, decoder: StreamDecoder, call: Call, conversation: Conversation, deployment: Deployment
+    ) -> StreamRelay:
         if (fit := self._fit(conversation, conversation.part_types())) is not None:
             decoder = fit.stream(decoder, deployment.limits)
-        return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits)
+        watcher = self._watcher(call, conversation, deployment)
+        return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits, watcher)
+
+    def _watcher(self, call: Call, conversation: Conversation, deployment: Deployment) -> AnswerWatcher | None:
+        """Return what remembers the tokens in a stream; None if there can be none."""
+        if call.memory is None:
+            return None
+        issuer = issuer_of(deployment, self._upstream.dialect)
+        if not self._can_be_remembered(conversation, issuer):
+            return None
+        return AnswerWatcher(call.memory, conversation, issuer, has_ids=_has_call_ids(call))
 
     def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
         conversation = conversation_of(call, self._client.decode)
-        if self._copies(conversation, deployment) > 1:
+        if self._copies(conversation, deployment) > 1 or isinstance(self._upstream.splitter(), LineSplitter):
             return None
-        return relay_of_whole(self._client, self._upstream, call, deployment)
+        decoder: StreamDecoder = WholeAnswerDecoder(self._upstream, deployment)
+        if (tool := self._forced_tool(conversation)) is not None:
+            decoder = CallDecoder(decoder, tool)
+        return self._relay_of(decoder, call, conversation, deployment)
 
     def decode_error(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes, *, deployment: str, clock: Clock
@@ -147,8 +188,15 @@ class ChatTranslation(Route):
 class TranslatedStream(WatchedStream):
     """Translates the events of an upstream's dialect to the client's. Implements `protocols.StreamRelay`."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, limits: AnswerLimits) -> None:
+    def __init__(
+        self,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        limits: AnswerLimits,
+        watcher: AnswerWatcher | None = None,
+    ) -> None:
         super().__init__(decoder, encoder)
+        self._watcher = watcher
         self._held: list[Event] = []
         self._guard = StreamGuard(limits)
         self._no_arguments = NoArguments()
@@ -183,6 +231,8 @@ class TranslatedStream(WatchedStream):
             for event in events
             if event.__class__ is not StreamEnded
         ]
+        if self._watcher is not None:
+            self._watcher.watch(encodable)
         if not self.has_content:
             self._held += encodable
             if len(self._held) > MAX_HELD_BYTES // 64:
@@ -214,11 +264,18 @@ class TranslatedStream(WatchedStream):
 def relay_of_whole(
     client: ChatClient, upstream: ChatUpstream, call: Call, deployment: Deployment
 ) -> StreamRelay | None:
-    """Return a relay for a whole answer instead of a stream; None if the upstream's streams are JSON themselves."""
+    """Return a passthrough's relay for a whole answer instead of a stream; None if the streams are JSON themselves."""
     if isinstance(upstream.splitter(), LineSplitter):
         return None
     decoder = WholeAnswerDecoder(upstream, deployment)
     return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits)
+
+
+def _has_call_ids(call: Call) -> bool:
+    """Return whether clients of this call can send the ids of tool calls back."""
+    if call.dialect in _DIALECTS_WITHOUT_IDS:
+        return False
+    return call.dialect != "openai_chat" or b'"functions"' not in call.body
 
 
 def client_only_fields(conversation: Conversation) -> Iterator[str]:

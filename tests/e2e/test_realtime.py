@@ -211,7 +211,7 @@ async def test_fallback_serves_a_session_that_the_first_refuses(
             assert link.response is not None
             assert link.response.headers["x-intellirouter-deployment"] == f"second-{case}"
             created = await event(link, "session.created")
-            assert created["session"]["model"] == f"pair-{case}"
+            assert created["session"]["model"] == f"second-{case}"
             await say(link, "hello")
     finally:
         vendor.clear()

@@ -23,6 +23,7 @@ from intellirouter.config.keys import auth_warnings, compile_keys
 from intellirouter.config.load import process_environment
 from intellirouter.config.problems import ConfigError, ConfigProblem, did_you_mean, known_names, quoted, suggestion
 from intellirouter.config.runtime import (
+    AnswersSpec,
     BackoffSpec,
     BatchesSpec,
     DeploymentSpec,
@@ -116,6 +117,7 @@ class _Compiler:
             backoff=BackoffSpec(base_s=defaults.backoff.base_s, max_s=defaults.backoff.max_s),
             default_retries=defaults.retries,
             default_request_timeout_s=defaults.request_timeout_s,
+            answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,
             log_format=logging.format,
@@ -123,6 +125,7 @@ class _Compiler:
             batches=BatchesSpec(**config.batches.model_dump()),
             files=FilesSpec(**config.files.model_dump()),
             catalog_file=config.catalog.file,
+            discovery_interval_s=config.catalog.discovery_interval_s,
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )
 

@@ -1,6 +1,6 @@
 """The route between a client and an upstream of different dialects, through the intermediate form."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, structs
@@ -15,12 +15,13 @@ from intellirouter.dialects.adapt.no_arguments import NoArguments
 from intellirouter.dialects.adapt.orphan_results import with_calls_for_results
 from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
 from intellirouter.dialects.adapt.typed_media import with_media_types
-from intellirouter.dialects.calls import conversation_of
+from intellirouter.dialects.calls import answer_model, conversation_of
 from intellirouter.dialects.ir import (
     Conversation,
     Event,
     FunctionTool,
     StreamEnded,
+    StreamStarted,
     ToolCallStarted,
 )
 from intellirouter.dialects.protocols import (
@@ -106,6 +107,7 @@ class ChatTranslation(Route):
         if (fit := self._fit(conversation)) is not None:
             response = fit.for_client(response)
         response = validate_answer(response, conversation)
+        response.model = answer_model(response.model, call, deployment)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
         stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
@@ -120,7 +122,7 @@ class ChatTranslation(Route):
         decoder: StreamDecoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
         if (fit := self._fit(conversation)) is not None:
             decoder = fit.stream(decoder, deployment.limits)
-        return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits)
+        return translated_stream(decoder, self._client, call, deployment)
 
     def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
         conversation = conversation_of(call, self._client.decode)
@@ -137,8 +139,16 @@ class ChatTranslation(Route):
 class TranslatedStream(WatchedStream):
     """Translates the events of an upstream's dialect to the client's. Implements `protocols.StreamRelay`."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, limits: AnswerLimits) -> None:
+    def __init__(
+        self,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        limits: AnswerLimits,
+        model_of: Callable[[str], str] | None = None,
+    ) -> None:
+        """`model_of` takes the model that the upstream reports, and returns the one that the client reads."""
         super().__init__(decoder, encoder)
+        self._model_of = model_of
         self._held: list[Event] = []
         self._guard = StreamGuard(limits)
         self._no_arguments = NoArguments()
@@ -166,6 +176,8 @@ class TranslatedStream(WatchedStream):
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""
         self._watch_guarded(self._guard, events)
+        if self._model_of is not None:
+            self._name_model(events, self._model_of)
         if self._guard.unusual_calls:
             events = self._no_arguments.adapt(events, self._guard.unusual_calls)
         encodable = [
@@ -183,6 +195,12 @@ class TranslatedStream(WatchedStream):
         if self._held:
             encodable, self._held = self._held + encodable, []
         return self._encoder.encode(encodable) if encodable else b""
+
+    def _name_model(self, events: list[Event], model_of: Callable[[str], str]) -> None:
+        for event in events:
+            if isinstance(event, StreamStarted):
+                event.model = model_of(event.model)
+                self._model_of = None
 
     def end(self) -> bytes:
         if not self.is_finished:
@@ -207,8 +225,18 @@ def relay_of_whole(
     """Return a relay for a whole answer instead of a stream; None if the upstream's streams are JSON themselves."""
     if isinstance(upstream.splitter(), LineSplitter):
         return None
-    decoder = WholeAnswerDecoder(upstream, deployment)
-    return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits)
+    return translated_stream(WholeAnswerDecoder(upstream, deployment), client, call, deployment)
+
+
+def translated_stream(
+    decoder: StreamDecoder, client: ChatClient, call: Call, deployment: Deployment
+) -> TranslatedStream:
+    """Return the stream that a client of another dialect, or in another mode, reads."""
+
+    def model_of(reported: str) -> str:
+        return answer_model(reported, call, deployment)
+
+    return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits, model_of)
 
 
 def client_only_fields(conversation: Conversation) -> Iterator[str]:

@@ -128,7 +128,7 @@ async def test_official_client_completes_a_session_with_exact_usage(voices: Gate
             said = ""
             async for heard in link:
                 if heard.type == "session.created":
-                    assert heard.session.model == "voice"
+                    assert heard.session.model == "first-voice"
                 if heard.type == "response.output_text.delta":
                     said += heard.delta
                 if heard.type == "response.done":

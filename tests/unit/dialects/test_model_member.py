@@ -66,6 +66,14 @@ EVENTS = {
         b'[{"a":{"model":"x"},"model":"new"},\r\n{"model":"new"}',
     ),
     "the end of an array": (b',\r\n{"a":[],"model":"old"}]', b',\r\n{"a":[],"model":"new"}]'),
+    "an indented array": (
+        b'[{\n  "a": [\n    {\n      "model": "inner"\n    }\n  ],\n  "model": "old"\n}',
+        b'[{\n  "a": [\n    {\n      "model": "inner"\n    }\n  ],\n  "model": "new"\n}',
+    ),
+    "only nested, indented": (
+        b'[{\n  "a": [\n    {"model": "inner"}\n  ]\n}',
+        b'[{\n  "a": [\n    {"model": "inner"}\n  ]\n}',
+    ),
     "without it": (b'data: {"a":1}\n\n', b'data: {"a":1}\n\n'),
 }
 

@@ -96,7 +96,10 @@ def _edited_event(event: bytes, path: tuple[str, ...], key: bytes, value: bytes)
 
 @lru_cache(maxsize=16)
 def _first_member(key: bytes) -> "re.Pattern[bytes]":
-    """Return the pattern of a line that begins with an object in which only scalar values precede the member."""
-    other = rb'[ \t\r\n]*+(?!%s)"[^"\\\n]*+"[ ]*+:[ ]*+%s[ ]*+,' % (re.escape(key), _SCALAR)
-    start = rb"^((?:data:)?+[ \t\r\n]*+\{(?:%s)*+[ \t\r\n]*+%s[ ]*+:[ ]*+)" % (other, re.escape(key))
+    """Return the pattern of a line that begins with an object in which only scalar values precede the member.
+
+    It does not match indented lines, which may be nested objects of a document that consists of several lines.
+    """
+    other = rb'[ ]*+(?!%s)"[^"\\\n]*+"[ ]*+:[ ]*+%s[ ]*+,' % (re.escape(key), _SCALAR)
+    start = rb"^((?:data:[ ]*+)?+\{(?:%s)*+[ ]*+%s[ ]*+:[ ]*+)" % (other, re.escape(key))
     return re.compile(start + rb'("[^"\\\n]*+"|null)', re.MULTILINE)

@@ -50,7 +50,7 @@ class Catalog:
     ) -> None:
         """`lists`: the models that wildcard providers have listed so far."""
         self._runtime = runtime
-        self._lists = lists or ProviderLists()
+        self._lists = ProviderLists() if lists is None else lists
         self._limits = runtime.server.answer_limits()
         self._vendors = vendors
         self._prices = prices

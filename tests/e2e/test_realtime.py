@@ -128,7 +128,7 @@ async def test_official_client_completes_a_session_with_exact_usage(voices: Gate
             said = ""
             async for heard in link:
                 if heard.type == "session.created":
-                    assert heard.session.model == "voice"
+                    assert heard.session.model == "first-voice"
                 if heard.type == "response.output_text.delta":
                     said += heard.delta
                 if heard.type == "response.done":
@@ -211,7 +211,7 @@ async def test_fallback_serves_a_session_that_the_first_refuses(
             assert link.response is not None
             assert link.response.headers["x-intellirouter-deployment"] == f"second-{case}"
             created = await event(link, "session.created")
-            assert created["session"]["model"] == f"pair-{case}"
+            assert created["session"]["model"] == f"second-{case}"
             await say(link, "hello")
     finally:
         vendor.clear()

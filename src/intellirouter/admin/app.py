@@ -197,19 +197,29 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     }
     if not is_admin:  # everything else names models, files or processes
         return liveness
+    lists = plane.model_lists()
     return liveness | {
         "version": plane.version,
         "uptime_s": round(time.monotonic() - plane.started_s, 1),
         "services": {"store": msgspec.to_builtins(store), "workers": workers},
+        "model_lists": lists,
         "in_flight": plane.in_flight(),
         "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},
-        "warnings": _warnings(plane.current.value),
+        "warnings": [*_warnings(plane.current.value), *_list_warnings(lists)],
     }
 
 
 def _warnings(generation: Generation) -> list[str]:
     pending = [f"{setting} has changed. It takes effect after a restart." for setting in generation.pending_restart]
     return [*generation.runtime.warnings, *pending]
+
+
+def _list_warnings(lists: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"providers.{each['name']}.models: The models of the provider are not listed. {each['detail']}"
+        for each in lists
+        if each["state"] == "unavailable"
+    ]
 
 
 def _add_requests(app: FastAPI, plane: ControlPlane) -> None:

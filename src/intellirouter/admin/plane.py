@@ -36,5 +36,7 @@ class ControlPlane(Struct, frozen=True, kw_only=True):
     """Returns the current state of the local workers, as JSON."""
     credentials: Callable[[], list[dict[str, Any]]]
     """Returns the current state of the providers' credentials, as JSON, without any part of a credential."""
+    model_lists: Callable[[], list[dict[str, Any]]]
+    """Returns the state of the lists of models of wildcard providers, as JSON."""
     started_s: float
     version: str

@@ -6,8 +6,14 @@ from typing import Any
 from msgspec import to_builtins
 
 from intellirouter.admin.plane import ControlPlane
-from intellirouter.catalog import DeploymentHealth, ResolvedModel
-from intellirouter.core import Call, Decision, ExchangeRecord, Loss, Price, format_usd
+from intellirouter.catalog import (
+    DeploymentHealth,
+    ModelFacts,
+    ResolvedModel,
+    shared_capabilities,
+    shared_context_tokens,
+)
+from intellirouter.core import Call, Decision, Deployment, ExchangeRecord, Loss, Price, format_usd
 from intellirouter.governance import Identity
 
 
@@ -57,9 +63,13 @@ def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
         for name, resolved in catalog.resolved_models.items()
         if identity.may_use(name)
     ]
+    listed = [facts for facts in catalog.listed_models(identity.may_use) if facts.name not in catalog.resolved_models]
+    rows += [_listed_row(facts) for facts in listed]
+    owners = {facts.owner for facts in listed}
     rows += [
         {"name": f"{provider}/*", "kind": "wildcard", "deployments": [], "status": "unknown"}
         for provider in catalog.wildcard_providers
+        if provider in owners or identity.may_use(f"{provider}/*")
     ]
     return {"models": rows, "total": len(rows), "active": sum(row["status"] != "failing" for row in rows)}
 
@@ -69,18 +79,41 @@ def _model_row(name: str, resolved: ResolvedModel, plane: ControlPlane) -> dict[
     now_s = plane.clock.monotonic_s()
     health = [plane.board.of(each.name) for each in members]
     is_failing = all(each.is_failing(now_s) for each in health) if health else False
-    first = members[0]
-    known = [each.capabilities for each in members if each.capabilities is not None]
+    capabilities = shared_capabilities(resolved.pool)
     return {
         "name": name,
         "kind": resolved.kind,
         "strategy": resolved.strategy,
         "deployments": [each.name for each in members],
         "status": "failing" if is_failing else "available",
-        "capabilities": sorted(frozenset().union(*known)) if known else None,
-        "context_tokens": max((each.context_tokens or 0 for each in members), default=0) or None,
-        "price": _price_view(first.price),
+        "capabilities": None if capabilities is None else sorted(capabilities),
+        "context_tokens": shared_context_tokens(resolved.pool),
+        "members": {each.name: _member_view(each) for each in members},
+        "price": _price_view(members[0].price),
         "metrics": {each.name: _health_view(one) for each, one in zip(members, health, strict=True)},
+    }
+
+
+def _member_view(deployment: Deployment) -> dict[str, Any]:
+    able = deployment.capabilities
+    return {
+        "context_tokens": deployment.context_tokens,
+        "capabilities": None if able is None else sorted(able),
+        "price": _price_view(deployment.price),
+    }
+
+
+def _listed_row(facts: ModelFacts) -> dict[str, Any]:
+    """Return the row of a model that a wildcard provider has listed."""
+    return {
+        "name": facts.name,
+        "kind": "wildcard",
+        "strategy": "priority",
+        "deployments": [facts.name],
+        "status": "unknown",
+        "capabilities": None if facts.capabilities is None else sorted(facts.capabilities),
+        "context_tokens": facts.context_tokens,
+        "price": _price_view(facts.price),
     }
 
 

@@ -1,11 +1,12 @@
 """The names that clients can call, and the deployments behind each name."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
 
+from intellirouter.catalog.model_facts import ModelFacts, ProviderLists, facts_of
 from intellirouter.catalog.prices import PriceEntry
 from intellirouter.catalog.profiles import profile_of
 from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime
@@ -40,13 +41,22 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
 class Catalog:
     """Resolves model names. Frozen after construction, except for a bounded cache of wildcard names."""
 
-    def __init__(self, runtime: Runtime, vendors: Mapping[str, VendorRow], prices: PriceSource) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        vendors: Mapping[str, VendorRow],
+        prices: PriceSource,
+        lists: ProviderLists | None = None,
+    ) -> None:
+        """`lists`: the models that wildcard providers have listed so far."""
         self._runtime = runtime
+        self._lists = ProviderLists() if lists is None else lists
         self._limits = runtime.server.answer_limits()
         self._vendors = vendors
         self._prices = prices
         self.deployments = {name: self._deployment(spec) for name, spec in runtime.deployments.items()}
         self._resolved = self._resolve_all()
+        self._facts = {name: facts_of(name, each.kind, each.pool) for name, each in self._resolved.items()}
         self._wildcards: OrderedDict[str, ResolvedModel] = OrderedDict()
 
     @property
@@ -65,6 +75,28 @@ class Catalog:
     def resolve(self, model: str) -> ResolvedModel | None:
         """Return what a name stands for: a model, a deployment, `provider/model` or a wildcard; None if unknown."""
         return self._resolved.get(model) or self._wildcards.get(model) or self._wildcard(model)
+
+    def listed_models(self, may_use: Callable[[str], bool]) -> list[ModelFacts]:
+        """Return the names that a caller may use: configured ones, then those that wildcard providers have listed."""
+        own = self._facts
+        listed = self._lists.of(self.wildcard_providers, lambda name: name not in own and may_use(name))
+        return [*(facts for name, facts in own.items() if may_use(name)), *listed]
+
+    def facts_of(self, model: str) -> ModelFacts | None:
+        """Return what is known of a name; None if it does not stand for anything.
+
+        Every name of a wildcard provider does, because lists are not always complete.
+        """
+        if (known := self._facts.get(model)) is not None:
+            return known
+        if (resolved := self.resolve(model)) is None:
+            return None
+        return self._lists.find(model.partition("/")[0], model) or facts_of(model, resolved.kind, resolved.pool)
+
+    def describe(self, provider: str, model: str, context_tokens: int | None) -> ModelFacts:
+        """Return the facts of a model that a wildcard provider has listed with this context window."""
+        spec = DeploymentSpec(name=f"{provider}/{model}", provider=provider, model=model, context_tokens=context_tokens)
+        return facts_of(spec.name, "wildcard", (self._deployment(spec),))
 
     def endpoint_of(self, provider: str) -> Deployment:
         """Return a deployment without a model, for requests to the provider itself."""

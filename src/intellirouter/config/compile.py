@@ -24,6 +24,7 @@ from intellirouter.config.load import process_environment
 from intellirouter.config.problems import ConfigError, ConfigProblem, did_you_mean, known_names, quoted, suggestion
 from intellirouter.config.resource_ports import local_base_url, unused_port_warning
 from intellirouter.config.runtime import (
+    AnswersSpec,
     BackoffSpec,
     BatchesSpec,
     DeploymentSpec,
@@ -122,6 +123,7 @@ class _Compiler:
             backoff=BackoffSpec(base_s=defaults.backoff.base_s, max_s=defaults.backoff.max_s),
             default_retries=defaults.retries,
             default_request_timeout_s=defaults.request_timeout_s,
+            answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,
             log_format=logging.format,
@@ -130,6 +132,7 @@ class _Compiler:
             files=FilesSpec(**config.files.model_dump()),
             reasoning_memory=ReasoningMemorySpec(**config.reasoning_memory.model_dump()),
             catalog_file=config.catalog.file,
+            discovery_interval_s=config.catalog.discovery_interval_s,
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )
 

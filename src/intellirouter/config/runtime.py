@@ -80,6 +80,11 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
         return RequestLimits(**{name: getattr(self, f"max_{name}") for name in RequestLimits.__struct_fields__})
 
 
+class AnswersSpec(Struct, frozen=True, kw_only=True):
+    names_requested_model: bool = False
+    """True for `model_name: requested`: answers name the model as the client does, not as the upstream does."""
+
+
 class BackoffSpec(Struct, frozen=True, kw_only=True):
     base_s: float = 1.0
     max_s: float = 30.0
@@ -212,6 +217,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     backoff: BackoffSpec = field(default_factory=BackoffSpec)
     default_retries: int = 2
     default_request_timeout_s: float | None = None
+    answers: AnswersSpec = field(default_factory=AnswersSpec)
     logs_bodies: bool = False
     log_level: str = "info"
     log_format: str = "text"
@@ -221,6 +227,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     reasoning_memory: ReasoningMemorySpec = field(default_factory=ReasoningMemorySpec)
     catalog_file: str | None = None
     """The configured price list. None means the one installed next to the database, or else the built-in one."""
+    discovery_interval_s: float | None = 3600.0
+    """How often the models of wildcard providers are listed; None: never."""
     warnings: tuple[str, ...] = ()
     """Warnings for the operator, for example about settings that have no effect in this version."""
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from intellirouter.config.answers_section import Answers
 from intellirouter.config.files_section import Files
 from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
@@ -55,6 +56,13 @@ class Catalog(Section):
         description="Price list to use instead of the built-in one, in the built-in format or in the format that "
         "genai-prices publishes. If not set, the list that `intellirouter catalog refresh` has installed next to the "
         "database is used, if there is one.",
+    )
+    discovery_interval_s: float | None = Field(
+        default=3600.0,
+        ge=1,
+        le=31_536_000,
+        description='How often the models of providers with `models: "*"` are listed, in seconds. The lists of models '
+        "for clients contain them. With null they are never listed.",
     )
 
 
@@ -382,6 +390,7 @@ class Config(Section):
     tenants: dict[Name, Tenant] = Field(default_factory=dict, description="Owners of keys and budgets, by name.")
     keys: list[Key] = Field(default_factory=list, max_length=10_000, description="Keys of clients.")
     catalog: Catalog = Field(default_factory=Catalog, description="Prices and context windows of models.")
+    answers: Answers = Field(default_factory=Answers, description="The answers that clients receive.")
     logging: Logging = Field(default_factory=Logging, description="Log messages and the content of the request log.")
     host: Host = Field(default_factory=Host, description="Local models.")
     batches: Batches = Field(default_factory=Batches, description="Batches.")

@@ -60,6 +60,8 @@ class Call(Struct, kw_only=True):
     """The body is so large that it is decoded and encoded off the event loop; see `off_loop`."""
     is_checked: bool = False
     """`body` has no duplicates of the members on which the gateway decides."""
+    names_requested_model: bool = False
+    """The answer names the model as the client did (`answers.model_name`), not as the upstream does."""
     fetched: dict[str, tuple[str, str]] | None = None
     """Media that the gateway has fetched for the client: URL to media type and base64."""
     memory: ReasoningMemory | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from intellirouter.core import Call, errors
+from intellirouter.core import Call, Deployment, errors
 from intellirouter.dialects.ir import Conversation, EmbeddingRequest
 
 C = TypeVar("C", bound=Call)
@@ -30,6 +30,11 @@ def narrow_call(call: Call, kind: type[C]) -> C:
     if isinstance(call, kind):
         return call
     raise errors.InternalError(f"Expected a call of type {kind.__name__}, but got {type(call).__name__}.")
+
+
+def answer_model(reported: str, call: Call, deployment: Deployment) -> str:
+    """Return the model that an answer names. `reported` is the name in the upstream's answer; empty if it has none."""
+    return call.model if call.names_requested_model else reported or deployment.upstream_model
 
 
 def original_of(call: Call, decode: Callable[[Call], Conversation]) -> Conversation:

@@ -231,7 +231,7 @@ class ChatClient(ConversationClient, Protocol):
     """The client's side of a chat-like dialect."""
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        """Return the body of the answer. It names the model `call.model`, as the client does."""
+        """Return the body of the answer. It names `response.model`, or the client's model if that is empty."""
         ...
 
     def stream(self, call: Call, losses: LossReport) -> StreamEncoder: ...

@@ -1,6 +1,6 @@
 """The list of dialects, and the endpoints built from it: every client dialect over every upstream dialect."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -28,6 +28,7 @@ from intellirouter.dialects.protocols import (
 )
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
 from intellirouter.dialects.routes.passthrough import ChatPassthrough, EditedPassthrough
+from intellirouter.dialects.routes.requested_name import RequestedNamePassthrough
 from intellirouter.dialects.routes.table import CountTable, LocalFirst, RouteTable
 from intellirouter.dialects.routes.token_counts import CountEstimate, CountTranslation
 from intellirouter.dialects.routes.translation import ChatTranslation
@@ -167,7 +168,7 @@ class _Builder:
             case CountEndpoint():
                 routes = self._count_routes(row)
             case PassthroughEndpoint():
-                routes = _only_passthrough(spec, row.route, row.operation)
+                routes = _only_passthrough(spec, row.route, row.operation, _renaming(spec))
             case SessionEndpoint():
                 return Endpoint(
                     name=row.name,
@@ -208,6 +209,7 @@ class _Builder:
             translations=translations,
             reason=_unreachable_reason(spec, "chat"),
             edited=edited,
+            with_requested_name=_renaming(spec),
             operation=row.passthrough_operation,
             wrapped_token_prefix=spec.wrapped_token_prefix,
         )
@@ -222,6 +224,7 @@ class _Builder:
             passthrough=row.passthrough,
             translations=translations,
             reason=_unreachable_reason(spec, "embeddings"),
+            with_requested_name=_renaming(spec),
         )
         return _local_first(spec, row.local, table)
 
@@ -245,9 +248,17 @@ def _operations_of(row: EndpointSpec) -> frozenset[str]:
             return frozenset({"embeddings"})
 
 
-def _only_passthrough(spec: DialectSpec, route: T, operation: Operation) -> RouteTable[T]:
+def _only_passthrough(
+    spec: DialectSpec, route: T, operation: Operation, with_requested_name: Callable[[T], T] | None = None
+) -> RouteTable[T]:
     reason = f"does not support {OPERATION_NAMES[operation]}"
-    return RouteTable(dialect=spec.name, passthrough=route, translations={}, reason=reason)
+    return RouteTable(
+        dialect=spec.name, passthrough=route, translations={}, reason=reason, with_requested_name=with_requested_name
+    )
+
+
+def _renaming(spec: DialectSpec) -> Callable[[Route], Route]:
+    return lambda route: RequestedNamePassthrough(route, spec.answer_model)
 
 
 def _unreachable_reason(spec: DialectSpec, operation: Operation) -> str:

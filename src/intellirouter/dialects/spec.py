@@ -24,6 +24,7 @@ from intellirouter.dialects.protocols import (
     Route,
     SessionRoute,
 )
+from intellirouter.dialects.wire.model_member import ModelMember
 from intellirouter.dialects.wire.tool_name_rule import NameRule
 
 COMMON_IMAGE_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -143,6 +144,8 @@ class DialectSpec(Struct, frozen=True, kw_only=True):
     embeddings: EmbeddingsUpstream | None = None
     """The upstream codecs, by operation."""
     traits: Traits = Traits()
+    answer_model: ModelMember = ModelMember()
+    """Where its answers name the model."""
     layout: Layout = PLAIN
     """The alternative ways in which clients may write what the chat codec for upstreams writes in one way."""
     wrapped_token_prefix: bytes = WRAPPED_PREFIX.encode()

@@ -18,7 +18,11 @@ def decision_headers(exchange: Exchange) -> Headers:
     if decision is None:
         return headers
     if exchange.deployment is not None:
-        headers.append((b"x-intellirouter-deployment", header_value(exchange.deployment.name)))
+        headers += (
+            (b"x-intellirouter-deployment", header_value(exchange.deployment.name)),
+            (b"x-intellirouter-model", header_value(exchange.model or "")),
+            (b"x-intellirouter-upstream-model", header_value(exchange.deployment.upstream_model)),
+        )
     headers += (
         (b"x-intellirouter-strategy", header_value(decision.strategy)),
         (b"x-intellirouter-reason", header_value(reason_of(decision, exchange.attempts))),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from intellirouter.catalog import Catalog, ResolvedModel, model_not_found
+from intellirouter.catalog import Catalog, ModelFacts, model_not_found
 from intellirouter.dialects import (
     ModelEntry,
     anthropic_list,
@@ -33,11 +33,11 @@ def page(catalog: Catalog, identity: Identity, path: str, headers: Mapping[bytes
     is_anthropic = b"anthropic-version" in headers
     name = unquote(path.removeprefix(_GEMINI if path.startswith(_GEMINI) else _OPENAI).removeprefix("/"))
     if name:
-        entry = _entry(name, _resolved(catalog, identity, name, _GEMINI if is_gemini else _OPENAI))
+        entry = _entry(_found(catalog, identity, name, _GEMINI if is_gemini else _OPENAI))
         if is_gemini:
             return 200, JSON, gemini_model(entry)
         return 200, JSON, anthropic_model(entry) if is_anthropic else openai_model(entry)
-    entries = all_entries(catalog, identity)
+    entries = [_entry(facts) for facts in catalog.listed_models(identity.may_use)]
     if is_gemini:
         return 200, JSON, gemini_list(entries, query)
     if is_anthropic:
@@ -45,26 +45,15 @@ def page(catalog: Catalog, identity: Identity, path: str, headers: Mapping[bytes
     return 200, JSON, openai_list(entries)
 
 
-def all_entries(catalog: Catalog, identity: Identity) -> list[ModelEntry]:
-    """Return the models and deployments that the caller may use, models first."""
-    return [_entry(name, resolved) for name, resolved in catalog.resolved_models.items() if identity.may_use(name)]
-
-
-def _resolved(catalog: Catalog, identity: Identity, name: str, list_path: str) -> ResolvedModel:
+def _found(catalog: Catalog, identity: Identity, name: str, list_path: str) -> ModelFacts:
     """Return the model of this name. Raises `ModelNotFound`, whose hint names `list_path`."""
-    resolved = catalog.resolve(name)
-    if resolved is None or not identity.may_use(name):
+    facts = catalog.facts_of(name) if identity.may_use(name) else None
+    if facts is None:
         raise model_not_found(catalog, name, identity.may_use, list_path)
-    return resolved
+    return facts
 
 
-def _entry(name: str, resolved: ResolvedModel) -> ModelEntry:
-    members = (*resolved.pool, *resolved.fallbacks)
-    owner = resolved.pool[0].provider if resolved.kind != "model" and resolved.pool else "intellirouter"
-    known = [each.operations for each in members if each.operations is not None]
+def _entry(facts: ModelFacts) -> ModelEntry:
     return ModelEntry(
-        name=name,
-        owner=owner,
-        context_tokens=max((each.context_tokens or 0 for each in members), default=0) or None,
-        operations=frozenset().union(*known) if known and len(known) == len(members) else None,
+        name=facts.name, owner=facts.owner, context_tokens=facts.context_tokens, operations=facts.operations
     )

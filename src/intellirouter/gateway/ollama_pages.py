@@ -1,11 +1,11 @@
 """Ollama's endpoints for models and version: `/api/tags`, `/api/ps`, `/api/show`, `/api/version`."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.catalog import ResolvedModel, model_not_found
+from intellirouter.catalog import ModelFacts, model_not_found
 from intellirouter.core import Current, errors
 from intellirouter.dialects import ollama_models
 from intellirouter.pipeline import Generation
@@ -53,11 +53,8 @@ class OllamaPages:
 
     def _models(self, request: ResourceRequest) -> list[tuple[ollama_models.ListedModel, bool]]:
         """Return the models that the caller may use, and whether they run on this machine."""
-        return [
-            (_listed_model(name, resolved), all(each.vendor == "host" for each in resolved.pool))
-            for name, resolved in self._current.value.catalog.resolved_models.items()
-            if request.identity.may_use(name)
-        ]
+        found = self._current.value.catalog.listed_models(request.identity.may_use)
+        return [(_listed_model(facts), facts.is_local) for facts in found]
 
     def _requested_model(self, request: ResourceRequest) -> ollama_models.ListedModel:
         if not request.body.strip():
@@ -72,20 +69,19 @@ class OllamaPages:
         if not name:
             raise errors.InvalidRequest("model is required", param="model", code="missing_required_parameter")
         catalog, identity = self._current.value.catalog, request.identity
-        resolved = catalog.resolve(name) if identity.may_use(name) else None
-        if resolved is None:
+        facts = catalog.facts_of(name) if identity.may_use(name) else None
+        if facts is None:
             message = f"model '{name[:200]}' not found"
             raise model_not_found(catalog, name, identity.may_use, "/api/tags", message)
-        return _listed_model(name, resolved)
+        return _listed_model(facts)
 
 
-def _listed_model(name: str, resolved: ResolvedModel) -> ollama_models.ListedModel:
-    members: Any = resolved.pool
-    known = [each.capabilities for each in members if each.capabilities is not None]
-    able: frozenset[str] = frozenset().union(*known) if known else frozenset()
-    capabilities = ["embedding" if "embeddings" in able and "chat" not in able else "completion"]
-    capabilities += [word for ours, word in _CAPABILITIES.items() if ours in able or (not known and ours == "tools")]
-    contexts = [each.context_tokens for each in members if each.context_tokens is not None]
+def _listed_model(facts: ModelFacts) -> ollama_models.ListedModel:
+    able = facts.capabilities
+    is_embedder = able is not None and "embeddings" in able and "chat" not in able
+    capabilities = ["embedding" if is_embedder else "completion"]
+    # The capabilities of most models that are not in the price list include tools.
+    capabilities += [word for ours, word in _CAPABILITIES.items() if ours in ({"tools"} if able is None else able)]
     return ollama_models.ListedModel(
-        name=name, context_tokens=max(contexts, default=None), capabilities=tuple(capabilities)
+        name=facts.name, context_tokens=facts.context_tokens, capabilities=tuple(capabilities)
     )

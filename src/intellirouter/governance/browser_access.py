@@ -22,7 +22,8 @@ _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
 _ALL_ADDRESSES: Final = frozenset({"0.0.0.0", "::"})
 _ORIGIN_HINT: Final = "Add the origin of the page to server.cors_origins, or configure keys."
 _EXPOSED_HEADERS: Final = (
-    b"x-request-id, retry-after, retry-after-ms, x-intellirouter-deployment, x-intellirouter-strategy, "
+    b"x-request-id, retry-after, retry-after-ms, x-intellirouter-deployment, x-intellirouter-model, "
+    b"x-intellirouter-upstream-model, x-intellirouter-strategy, "
     b"x-intellirouter-reason, x-intellirouter-attempts, x-intellirouter-cache, x-intellirouter-cost-usd, "
     b"x-intellirouter-dropped"
 )

@@ -76,6 +76,7 @@ class Spine:
     def __init__(self, runtime: Runtime, catalog: Catalog, parts: Parts, stages: Stages = NO_STAGES) -> None:
         self._limits = runtime.server.request_limits()
         self._limits_are_low = self._limits.are_low
+        self._names_requested_model = runtime.answers.names_requested_model
         self._catalog = catalog
         self._parts = parts
         self._memory_of = parts.memory_of
@@ -218,6 +219,8 @@ class Spine:
             exchange.endpoint, request.call, request.resolved, self._parts.clock.monotonic_s()
         )
         exchange.decision = decision
+        if self._names_requested_model:
+            request.call.names_requested_model = True
         return Decided(request.call, request.resolved, decision)
 
     def settle(self, exchange: Exchange) -> None:

@@ -1,5 +1,6 @@
 """Model discovery: lists the models of a provider in its dialect. Pages, models and bytes are bounded."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,7 +12,10 @@ from intellirouter.core import Deployment, Upstream, UpstreamRequest, errors
 
 _MAX_PAGES: Final = 20
 _MAX_MODELS: Final = 5000
-_MAX_BYTES: Final = 16 * 1024 * 1024
+_MAX_BYTES: Final = 4 * 1024 * 1024
+"""For each page. The largest known list, of several hundred models with long descriptions, has less than 1 MiB."""
+_QUICK_BYTES: Final = 64 * 1024
+"""Larger pages are decoded in a thread."""
 _MAX_NAME_CHARS: Final = 200
 _CONTEXT_MEMBERS: Final = ("context_length", "context_window", "max_model_len", "max_context_length", "inputTokenLimit")
 _ANTHROPIC: Final = (("anthropic-version", "2023-06-01"),)
@@ -79,7 +83,9 @@ async def _page(upstream: Upstream, deployment: Deployment, listing: _Listing, p
             hint="Check the provider's base_url. If it cannot list models, configure them under deployments.",
         )
     try:
-        return listing.read(msgspec.json.decode(body))
+        if len(body) <= _QUICK_BYTES:
+            return listing.read(msgspec.json.decode(body))
+        return listing.read(await asyncio.to_thread(msgspec.json.decode, body))
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError, RecursionError):
         raise errors.UpstreamMalformed(f"{name}: The provider's response is not a valid list of models.") from None
 

@@ -11,7 +11,7 @@ import msgspec
 
 import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
-from intellirouter.catalog import HealthBoard
+from intellirouter.catalog import HealthBoard, ProviderLists
 from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, OffLoop, Upstream, errors, format_count
@@ -29,7 +29,7 @@ from intellirouter.gateway import (
 )
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Entry, Generation, InFlight, Stages
-from intellirouter.providers import VENDORS, UpstreamPool, WebSocketDialer
+from intellirouter.providers import VENDORS, RotatingUpstream, UpstreamPool, WebSocketDialer
 from intellirouter.resources import (
     AsyncObjectStore,
     BackgroundResponses,
@@ -43,6 +43,7 @@ from intellirouter.resources import (
 )
 from intellirouter.roles.generation import Generations, Registries, SharedParts
 from intellirouter.roles.host import build_host, local_models
+from intellirouter.roles.model_lists import ModelLists
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.routing import STRATEGIES
@@ -82,6 +83,8 @@ class GatewayProcess:
         self._off_loop = OffLoop()
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
         rng = random.Random()  # noqa: S311 - for load balancing, not for security
+        self._lists = ProviderLists()
+        self.model_lists = ModelLists(RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng)
         self._upstream = self._upstreams()
         self._generations = Generations(runtime, self._shared_parts(rng))
         entry = self._entry = Entry(self.current, self.in_flight)
@@ -135,6 +138,7 @@ class GatewayProcess:
         self.background.start()
         self.batches.start()
         self.host.apply(local_models(self.current.value.runtime))
+        self._apply_model_lists()
 
     def begin_stop(self) -> None:
         """Close live feeds and WebSockets, and start no more batch lines, while the requests in flight finish."""
@@ -156,6 +160,7 @@ class GatewayProcess:
         """
         await self.batches.stop(_BATCHES_STOP_S)
         await self.background.stop(0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic()))
+        await self.model_lists.stop()
         await self.host.stop()
         await self.pool.close()
         self._off_loop.close()
@@ -186,6 +191,7 @@ class GatewayProcess:
             generation = self._generations.build(runtime, prices, self._registries)
             self.host.apply(local_models(generation.runtime))
             self._swap(generation)
+            self._apply_model_lists()
         set_up_logging(runtime.log_level, runtime.log_format)
         for setting in generation.pending_restart:
             logger.warning("%s has changed. It takes effect after a restart.", setting)
@@ -205,6 +211,10 @@ class GatewayProcess:
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
 
+    def _apply_model_lists(self) -> None:
+        generation = self.current.value
+        self.model_lists.apply(generation.catalog, generation.runtime.discovery_interval_s)
+
     def _shared_parts(self, rng: random.Random) -> SharedParts:
         return SharedParts(
             upstream=self._upstream,
@@ -217,6 +227,7 @@ class GatewayProcess:
             rng=rng,
             off_loop=self._off_loop,
             memory_of=self._memories.of,
+            lists=self._lists,
         )
 
     def _upstreams(self) -> Upstream:
@@ -243,6 +254,7 @@ class GatewayProcess:
             in_flight=lambda: len(self.in_flight),
             host=self._workers,
             credentials=self._credentials,
+            model_lists=self.model_lists.views,
             started_s=time.monotonic(),
             version=intellirouter.__version__,
         )

@@ -8,9 +8,9 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
-from intellirouter.catalog import Catalog, HealthBoard, PriceList
+from intellirouter.catalog import Catalog, HealthBoard, PriceList, ProviderLists
 from intellirouter.config import Runtime
 from intellirouter.core import (
     Clock,
@@ -57,6 +57,7 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     off_loop: OffLoop
     memory_of: Callable[[str], ReasoningMemory] | None = None
     """Returns the memory of a tenant for reasoning that clients do not send back."""
+    lists: ProviderLists = field(default_factory=ProviderLists)
 
 
 class Generations:
@@ -95,7 +96,7 @@ class Generations:
     def build(self, runtime: Runtime, prices: PriceList, registries: Registries) -> Generation:
         """Return the generation of this configuration, without using it yet."""
         effective, shared = self.effective(runtime), self._shared
-        catalog = Catalog(effective, registries.vendors, prices)
+        catalog = Catalog(effective, registries.vendors, prices, shared.lists)
         keys = KeyRing(effective.keys, is_required=effective.is_auth_required)
         browsers = BrowserAccess(effective.server, keys)
         self._number += 1

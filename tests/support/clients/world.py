@@ -72,6 +72,7 @@ def gateway_config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
             {"key": _digest(ADMIN_KEY), "name": "admin", "grants": ["admin"]},
         ],
         "auth": {"required": True},
+        "answers": {"model_name": "requested"},
     }
 
 

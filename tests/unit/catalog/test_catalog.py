@@ -222,3 +222,55 @@ def test_capabilities_come_from_the_list_unless_they_are_configured() -> None:
         DeploymentSpec(name="d", provider="main", model="nobody-knows"),
     ).deployments
     assert [made[name].capabilities for name in "abcd"] == [{"chat", "vision"}, {"chat"}, None, None]
+
+
+def listing(*names: str) -> Catalog:
+    """Return a catalog whose provider `open` has listed these models."""
+    models = ModelSpec(name="m", deployments=("small", "own"))
+    own = catalog(spec("small", context_tokens=10), spec("own", "open", "own"), models=(models,))
+    lists = own._lists
+    lists.replace("open", [own.describe("open", name, size) for name, size in zip(names, (None, 7), strict=False)])
+    return own
+
+
+def test_lists_contain_configured_names_and_those_that_a_wildcard_provider_has_listed() -> None:
+    names = listing("listed", "other")
+    found = names.listed_models(lambda _: True)
+    assert [each.name for each in found] == [
+        "m",
+        "small",
+        "own",
+        "main/listed",
+        "open/own",
+        "open/listed",
+        "open/other",
+    ]
+    by_name = {each.name: each for each in found}
+    assert by_name["m"].context_tokens == 10
+    assert (by_name["open/listed"].context_tokens, by_name["open/listed"].price) == (1000, LISTED)
+    assert (by_name["open/other"].context_tokens, by_name["open/other"].owner) == (7, "open")
+
+
+def test_lists_contain_a_configured_name_once() -> None:
+    assert [each.name for each in listing("own").listed_models(lambda name: "/" in name)] == ["main/listed", "open/own"]
+
+
+def test_lists_contain_only_what_the_caller_may_use() -> None:
+    found = listing("listed", "other").listed_models(lambda name: name.startswith("open/l"))
+    assert [each.name for each in found] == ["open/listed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("m", 10), ("open/other", 7), ("open/listed", 1000), ("open/unlisted", None), ("open/own", None)]
+)
+def test_a_single_name_has_the_facts_of_the_list(name: str, size: int | None) -> None:
+    facts = listing("listed", "other").facts_of(name)
+    assert facts is not None
+    assert (facts.name, facts.context_tokens) == (name, size)
+
+
+def test_a_name_that_stands_for_nothing_has_no_facts() -> None:
+    names = listing("listed")
+    names._lists.replace("gone", [names.describe("open", "x", None)])
+    assert names.facts_of("main/unlisted") is None
+    assert names.facts_of("gone/x") is None

@@ -51,7 +51,7 @@ async def test_losses_of_request_and_answer_are_recorded() -> None:
     assert world.record.dropped == ("top_k;how=dropped", 'stop_reason;how=converted;as="error"')
     assert world.reply.content_type == b"application/json"
     assert b'"type":"message"' in world.reply.body, "the answer is in the client's dialect"
-    assert b'"model":"m"' in world.reply.body
+    assert b'"model":"up"' in world.reply.body, "the upstream's answer names no model, so it is the deployment's"
 
 
 async def test_losses_of_a_streamed_request_are_recorded() -> None:

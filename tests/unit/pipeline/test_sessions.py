@@ -167,7 +167,7 @@ async def test_messages_are_relayed_until_the_client_closes() -> None:
     stage.client.incoming.put_nowait(SocketClosed(1000, "bye"))
     exchange = await running
     assert upstream.sent == ['{"type":"response.create"}']
-    assert json.loads(stage.client.sent[0])["session"]["model"] == "voice"
+    assert json.loads(stage.client.sent[0])["session"]["model"] == "up"
     assert stage.client.sent[1:] == [DONE, b"\x01"]
     assert upstream.closed == (1000, "")
     assert exchange.status == 101

@@ -14,6 +14,7 @@ from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
 from intellirouter.dialects.anthropic_messages.upstream_request import LAYOUT
 from intellirouter.dialects.anthropic_messages.wire import COUNT_PATH, DIALECT, MESSAGES_PATH
 from intellirouter.dialects.spec import COMMON_IMAGE_TYPES, ChatEndpoint, CountEndpoint, DialectSpec, Traits
+from intellirouter.dialects.wire.model_member import ModelMember
 from intellirouter.dialects.wire.tool_name_rule import CLAUDE_PROPERTIES, NameRule
 
 CLIENT: Final = MessagesClient()
@@ -44,6 +45,7 @@ SPEC: Final = DialectSpec(
         tool_names=NameRule(128),
         tool_properties=CLAUDE_PROPERTIES,
     ),
+    answer_model=ModelMember(event=("message", "model")),
     layout=LAYOUT,
 )
 

@@ -63,7 +63,7 @@ def write_message(response: Response, call: Call, losses: LossReport) -> bytes:
         "id": response.id or new_id("msg_"),
         "type": "message",
         "role": "assistant",
-        "model": call.model,
+        "model": response.model or call.model,
         "content": blocks,
         "stop_reason": write_stop_reason(stop, has_refusal=any(isinstance(part, Refusal) for part in choice.parts)),
         "stop_sequence": None if stop is None else stop.sequence,

@@ -151,7 +151,7 @@ class MessageStream:
             "id": began.id or new_id("msg_"),
             "type": "message",
             "role": "assistant",
-            "model": self._call.model,
+            "model": began.model or self._call.model,
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,

@@ -21,6 +21,7 @@ from intellirouter.dialects.spec import (
     PathPattern,
     Traits,
 )
+from intellirouter.dialects.wire.model_member import ModelMember
 from intellirouter.dialects.wire.tool_name_rule import NameRule
 
 CLIENT: Final = GeminiClient()
@@ -62,6 +63,7 @@ SPEC: Final = DialectSpec(
     counts=UPSTREAM,
     embeddings=EMBEDDINGS_UPSTREAM,
     traits=Traits(tool_names=_TOOL_NAMES),
+    answer_model=ModelMember(whole=("modelVersion",), event=("modelVersion",)),
     layout=LAYOUT,
     wrapped_token_prefix=WRAPPED_MARK,
 )

@@ -42,7 +42,7 @@ def encode_response(response: Response, call: Call, losses: LossReport) -> bytes
     }
     if response.usage is not None:
         document["usageMetadata"] = write_usage(response.usage)
-    document["modelVersion"] = call.model
+    document["modelVersion"] = response.model or call.model
     document["responseId"] = response.id or new_id("")
     return _encode(document)
 

@@ -96,6 +96,7 @@ class ContentStream:
 
     def _on_began(self, event: StreamStarted) -> None:
         self._id = event.id
+        self._model = event.model or self._model
         self._usage = event.usage or self._usage
 
     def _on_text(self, event: TextDelta) -> None:

@@ -85,7 +85,7 @@ class EmbedClient:
 
     def encode(self, response: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002
         body: dict[str, Any] = {
-            "model": call.model,
+            "model": response.model or call.model,
             "embeddings": encode_apart(response.vectors),
             "total_duration": 0,
             "load_duration": 0,

@@ -77,7 +77,7 @@ def body_of(response: Response, call: Call, losses: LossReport, *, is_chat: bool
     choice = response.choices[0] if response.choices else Choice()
     message = _message_of(choice.parts, losses)
     logprobs = message.pop("logprobs")
-    body: dict[str, Any] = {"model": call.model, "created_at": created_text(response.created_s)}
+    body: dict[str, Any] = {"model": response.model or call.model, "created_at": created_text(response.created_s)}
     if is_chat:
         body["message"] = {"role": "assistant", **message}
     else:
@@ -143,12 +143,16 @@ def _whole_part(part: Media | Foreign, losses: LossReport) -> tuple[list[str], l
     return [], []
 
 
+def _line_head(model: str) -> bytes:
+    return b'{"model":' + json_string(model) + b',"created_at":"'
+
+
 class LineStream:
     """Writes one stream of lines. Each tool call is one line. Implements `protocols.StreamEncoder`."""
 
     def __init__(self, call: Call, losses: LossReport, *, is_chat: bool) -> None:
         self._losses = losses
-        self._head = b'{"model":' + json_string(call.model) + b',"created_at":"'
+        self._head = _line_head(call.model)
         self._is_chat = is_chat
         self._open = b'","message":{"role":"assistant","content":' if is_chat else b'","response":'
         self._close = b"}" if is_chat else b""
@@ -207,6 +211,8 @@ class LineStream:
                 self._usage = event.usage
             case StreamStarted():
                 self._usage = event.usage or self._usage
+                if event.model:
+                    self._head = _line_head(event.model)
             case CitationDelta():
                 self._losses.dropped("citations")
             case ReasoningToken():

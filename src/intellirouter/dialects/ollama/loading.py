@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import NO_USAGE, Call, Deployment, Loss
-from intellirouter.dialects.calls import narrow_call
+from intellirouter.dialects.calls import answer_model, narrow_call
 from intellirouter.dialects.ollama.client_embeddings import EmbedCall, LegacyEmbedCall
 from intellirouter.dialects.ollama.client_request import ChatRequest, OllamaCall
 from intellirouter.dialects.ollama.wire import created_text
@@ -30,14 +30,14 @@ def is_load(call: Call) -> bool:
     return isinstance(call, LegacyEmbedCall) and not call.source.prompt
 
 
-def load_answer(call: Call) -> bytes:
+def load_answer(call: Call, model: str) -> bytes:
     """Return the response with which Ollama confirms that it has loaded or unloaded the model."""
     if isinstance(call, EmbedCall):
-        return msgspec.json.encode({"model": call.model, "embeddings": []})
+        return msgspec.json.encode({"model": model, "embeddings": []})
     if isinstance(call, LegacyEmbedCall):
         return b'{"embedding":[]}'
     request = narrow_call(call, OllamaCall).source.request
-    body: dict[str, Any] = {"model": call.model, "created_at": created_text(0)}
+    body: dict[str, Any] = {"model": model, "created_at": created_text(0)}
     if isinstance(request, ChatRequest):
         body["message"] = {"role": "assistant", "content": ""}
     else:
@@ -61,7 +61,7 @@ class LoadRoute(LocalRoute):
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:  # noqa: ARG002
         losses = (Loss("keep_alive", "emulated", "the model is always loaded"),)
-        return Answer(NO_USAGE, "stop", load_answer(call), losses)
+        return Answer(NO_USAGE, "stop", load_answer(call, answer_model("", call, deployment)), losses)
 
 
 LOAD_ROUTE: Final = LoadRoute()

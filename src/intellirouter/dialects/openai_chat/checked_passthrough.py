@@ -5,7 +5,7 @@ from typing import Final
 from intellirouter.core import Call, Deployment, LossReport
 from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, GuardedRelay, is_unchanged, validate_answer
 from intellirouter.dialects.adapt.answer_limits import check_limits
-from intellirouter.dialects.calls import conversation_of
+from intellirouter.dialects.calls import answer_model, conversation_of
 from intellirouter.dialects.openai_chat.client import ChatClient
 from intellirouter.dialects.openai_chat.client_request import decode_conversation
 from intellirouter.dialects.openai_chat.client_response import encode_response
@@ -28,6 +28,7 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
             response, _ = decode_whole(_UPSTREAM, body, deployment)
             check_limits(response, deployment.limits)
             response = validate_answer(response, conversation_of(call, decode_conversation))
+            response.model = answer_model(response.model, call, deployment)
             stop = response.choices[0].stop
             encoded = encode_response(response, call, LossReport())
             return Answer(response.usage, None if stop is None else stop.reason, encoded)
@@ -40,6 +41,7 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
         repaired = validate_answer(response, conversation)
         if is_unchanged(repaired, response, body):
             return answer
+        repaired.model = answer_model(response.model, call, deployment)
         return Answer(answer.usage, answer.finish_reason, encode_response(repaired, call, LossReport()))
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:

@@ -119,7 +119,7 @@ def add_serving_details(head: dict[str, Any], service_tier: str, system_fingerpr
 
 
 def encode_response(response: Response, call: Call, losses: LossReport) -> bytes:
-    body = response_head(response.id, response.created_s, call.model, "chat.completion")
+    body = response_head(response.id, response.created_s, response.model or call.model, "chat.completion")
     writer = _Writer(is_legacy=uses_legacy_functions(call), custom=custom_tool_names(call), losses=losses)
     body["choices"] = [writer.choice(choice, index) for index, choice in enumerate(response.choices)]
     if response.usage is not None:

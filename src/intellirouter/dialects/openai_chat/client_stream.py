@@ -138,7 +138,7 @@ class ChatStreamEncoder:
 
     def _opening(self) -> bytes:
         start = self._start
-        head = response_head(start.id, start.created_s, self._call.model, "chat.completion.chunk")
+        head = response_head(start.id, start.created_s, start.model or self._call.model, "chat.completion.chunk")
         add_serving_details(head, start.service_tier, start.system_fingerprint)
         return b"data: " + _ENCODE(head)[:-1] + b',"choices":[{"index":'
 

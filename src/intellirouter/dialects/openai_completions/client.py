@@ -78,7 +78,7 @@ class CompletionsClient:
         return conversation
 
     def encode(self, response: Response, call: Call, losses: LossReport) -> bytes:
-        body = response_head(response.id, response.created_s, call.model, _KIND)
+        body = response_head(response.id, response.created_s, response.model or call.model, _KIND)
         echo = _echo(call)
         body["choices"] = [_choice(choice, index, echo, losses) for index, choice in enumerate(response.choices)]
         if response.usage is not None:
@@ -213,7 +213,8 @@ class CompletionStreamEncoder:
 
     def _chunk(self, choices: list[Any], usage: Any) -> bytes:
         if not self._head:
-            self._head = response_head(self._start.id, self._start.created_s, self._call.model, _KIND)
+            start = self._start
+            self._head = response_head(start.id, start.created_s, start.model or self._call.model, _KIND)
         body = {**self._head, "choices": choices}
         if self._call.wants_usage:
             body["usage"] = usage

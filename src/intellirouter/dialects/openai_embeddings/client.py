@@ -46,7 +46,7 @@ class EmbeddingsClient:
         )
 
     def encode(self, response: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - lossless
-        return encode_response(response, call.model, is_base64=wants_base64(call))
+        return encode_response(response, response.model or call.model, is_base64=wants_base64(call))
 
 
 def _inputs(value: str | list[str | int | list[int]]) -> list[str | list[int]]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, LossReport, RequestContext, UpstreamRequest, errors
 from intellirouter.core.json_errors import describe_json_error
-from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
+from intellirouter.dialects.calls import EmbeddingsCall, answer_model, narrow_call
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_embeddings.client_response import encode_response
@@ -103,7 +103,7 @@ class EmbeddingsPassthrough(Route):
         self,
         body: bytes,
         call: Call | None = None,
-        deployment: Deployment | None = None,  # noqa: ARG002
+        deployment: Deployment | None = None,
     ) -> Answer:
         try:
             if not body.isascii():
@@ -123,7 +123,8 @@ class EmbeddingsPassthrough(Route):
             raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `data`.")
         if call is not None and response.data and self._has_wrong_encoding(response.data[0], call):
             decoded = decode_response(body)
-            converted = encode_response(decoded, decoded.model or call.model, is_base64=wants_base64(call))
+            model = decoded.model or call.model if deployment is None else answer_model(decoded.model, call, deployment)
+            converted = encode_response(decoded, model, is_base64=wants_base64(call))
             return Answer(decoded.usage, None, converted)
         return Answer(decode_usage(response.usage))
 

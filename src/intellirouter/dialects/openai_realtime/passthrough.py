@@ -39,7 +39,12 @@ class RealtimePassthrough:
 
     def session(self, call: Call, deployment: Deployment) -> RealtimeSession:
         is_transcription = ("intent", "transcription") in parse_qsl(call.context.query)
-        return RealtimeSession(call.model, deployment.upstream_model, counts_transcriptions=is_transcription)
+        return RealtimeSession(
+            call.model,
+            deployment.upstream_model,
+            names_requested_model=call.names_requested_model,
+            counts_transcriptions=is_transcription,
+        )
 
     decode_error = staticmethod(upstream_errors.decode_error)
     """For a refused handshake, and for the status that `RealtimeSession.refusal` returns."""

@@ -32,8 +32,19 @@ _STATUS_OF_TYPE: Final = {
 class RealtimeSession:
     """Implements `protocols.SessionRelay`."""
 
-    def __init__(self, model: str, upstream_model: str, *, counts_transcriptions: bool = False) -> None:
-        """`counts_transcriptions`: the model of the session transcribes, so the usage of transcriptions counts."""
+    def __init__(
+        self,
+        model: str,
+        upstream_model: str,
+        *,
+        names_requested_model: bool = False,
+        counts_transcriptions: bool = False,
+    ) -> None:
+        """`names_requested_model`: events name the model as the client does, not as the upstream does.
+
+        `counts_transcriptions`: the model of the session transcribes, so the usage of transcriptions counts.
+        """
+        self._names_requested_model = names_requested_model
         self._model = model
         self._upstream_model = upstream_model
         self._is_renamed = model != upstream_model
@@ -51,7 +62,7 @@ class RealtimeSession:
     def from_client(self, message: str | bytes) -> str | bytes:
         """Return the event to send to the upstream for a client's event."""
         if self._is_renamed and isinstance(message, str) and "session.update" in message and '"model"' in message:
-            return self._with_model(message, ("session.update",), self._model, self._upstream_model)
+            return _with_model(message, ("session.update",), self._upstream_model, old=self._model)
         return message
 
     def from_upstream(self, message: str | bytes) -> str | bytes:
@@ -65,8 +76,8 @@ class RealtimeSession:
             self._count(message, "response.done", "response")
         elif self._counts_transcriptions and 'transcription.completed"' in message:
             self._count(message, "conversation.item.input_audio_transcription.completed", None)
-        elif self._is_renamed and ('session.created"' in message or 'session.updated"' in message):
-            return self._with_model(message, ("session.created", "session.updated"), self._upstream_model, self._model)
+        elif self._names_requested_model and ('session.created"' in message or 'session.updated"' in message):
+            return _with_model(message, ("session.created", "session.updated"), self._model)
         return message
 
     def refusal(self, message: str | bytes) -> tuple[int, bytes] | None:
@@ -102,13 +113,18 @@ class RealtimeSession:
     def _plus(self, usage: Usage) -> Usage:
         return usage if self._reported is None else self._reported.plus(usage)
 
-    def _with_model(self, message: str, kinds: tuple[str, ...], old: str, new: str) -> str:
-        event = _object(message)
-        session = event.get("session")
-        if event.get("type") not in kinds or not isinstance(session, dict) or session.get("model") != old:
-            return message
-        session["model"] = new
-        return msgspec.json.encode(event).decode()
+
+def _with_model(message: str, kinds: tuple[str, ...], new: str, *, old: str | None = None) -> str:
+    """Return an event of these kinds with another model of the session, if the session has a model, or has `old`."""
+    event = _object(message)
+    session = event.get("session")
+    if event.get("type") not in kinds or not isinstance(session, dict):
+        return message
+    model = session.get("model")
+    if not isinstance(model, str) or model == new or old not in {None, model}:
+        return message
+    session["model"] = new
+    return msgspec.json.encode(event).decode()
 
 
 def _object(message: str | bytes) -> dict[str, Any]:

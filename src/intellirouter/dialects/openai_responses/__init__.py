@@ -17,6 +17,7 @@ from intellirouter.dialects.openai_responses.passthrough import ResponsesPassthr
 from intellirouter.dialects.openai_responses.upstream import ResponsesUpstream
 from intellirouter.dialects.openai_responses.upstream_request import LAYOUT
 from intellirouter.dialects.spec import COMMON_IMAGE_TYPES, ChatEndpoint, CountEndpoint, DialectSpec, Traits
+from intellirouter.dialects.wire.model_member import ModelMember
 from intellirouter.dialects.wire.tool_name_rule import OPENAI_NAMES
 
 CLIENT: Final = ResponsesClient()
@@ -39,6 +40,7 @@ SPEC: Final = DialectSpec(
     error_prefixes=("/v1/responses/",),
     chat=UPSTREAM,
     traits=Traits(url_kinds=frozenset({"image", "document"}), image_types=COMMON_IMAGE_TYPES, tool_names=OPENAI_NAMES),
+    answer_model=ModelMember(event=("response", "model")),
     layout=LAYOUT,
 )
 

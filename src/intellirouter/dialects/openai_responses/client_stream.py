@@ -152,6 +152,7 @@ class ResponseWriter:
         self._has_begun = True
         envelope = self._envelope
         envelope.created_s, envelope.service_tier = event.created_s or int(time.time()), event.service_tier
+        envelope.model = event.model or envelope.model
         response = envelope.write(_IN_PROGRESS, [], None)
         self._events.send("response.created", {"response": response})
         self._events.send("response.in_progress", {"response": response})

@@ -111,7 +111,7 @@ class ResponseEnvelope:
     def __init__(self, call: Call, response_id: str) -> None:
         self.request: ResponsesRequest = source_of(call)
         self.id = response_id
-        self._model = call.model
+        self.model = call.model
         self._previous = call.context.previous_response_id or None
         tools = _tools_decoder.decode(call.body).tools or [] if self.request.tools else []
         self.names: ToolNames = flatten_names(tools)
@@ -136,7 +136,7 @@ class ResponseEnvelope:
             "instructions": request.instructions,
             "max_output_tokens": request.max_output_tokens,
             "max_tool_calls": request.max_tool_calls,
-            "model": self._model,
+            "model": self.model,
             "output": output,
             "parallel_tool_calls": request.parallel_tool_calls is not False,
             "previous_response_id": request.previous_response_id or self._previous,

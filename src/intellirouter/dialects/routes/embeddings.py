@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.calls import embedding_request_of
+from intellirouter.dialects.calls import answer_model, embedding_request_of
 from intellirouter.dialects.ir import EmbeddingRequest
 from intellirouter.dialects.protocols import Answer, EmbeddingsClient, EmbeddingsUpstream, Route, StreamRelay
 
@@ -37,6 +37,7 @@ class EmbeddingsTranslation(Route):
             raise errors.UpstreamMalformed(
                 f"The upstream's response has {len(response.vectors)} vectors for {expected} inputs."
             )
+        response.model = answer_model(response.model, call, deployment)
         losses = LossReport()
         return Answer(response.usage, None, self._client.encode(response, call, losses), losses.taken())
 

@@ -11,7 +11,7 @@ from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, StreamGuar
 from intellirouter.dialects.adapt.answer_limits import AnswerCounter, check_limits
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.adapt.json_merge import merge
-from intellirouter.dialects.calls import conversation_of, original_of
+from intellirouter.dialects.calls import answer_model, conversation_of, original_of
 from intellirouter.dialects.edits import only_differences
 from intellirouter.dialects.ir import Conversation
 from intellirouter.dialects.protocols import (
@@ -135,10 +135,12 @@ class ChatPassthrough(Route):
         check_limits(response, deployment.limits)
         changed: bytes | None = None
         if is_stream:
+            response.model = answer_model(response.model, call, deployment)
             changed = self._client.encode(response, call, LossReport())
         if not call.needs.isdisjoint(CHECKED_NEEDS):
             repaired = validate_answer(response, conversation_of(call, self._client.decode))
             if repaired != response:
+                repaired.model = answer_model(response.model, call, deployment)
                 changed = self._client.encode(repaired, call, LossReport())
         if changed is None and (edit := self.answer_edit(call)) is not None:
             changed = edit(body)

@@ -22,6 +22,7 @@ class RouteTable(Generic[R]):
         translations: Mapping[str, R],
         reason: str,
         edited: R | None = None,
+        with_requested_name: Callable[[R], R] | None = None,
         operation: str | None = None,
         wrapped_token_prefix: bytes = b"",
     ) -> None:
@@ -29,14 +30,22 @@ class RouteTable(Generic[R]):
 
         `edited`: the passthrough for edited calls. Without it, they are translated.
 
+        `with_requested_name` returns a passthrough whose answers name the model as the client does. Without it, routes
+        do that themselves.
+
         `operation`: the operation that an upstream must offer for the passthrough.
 
         `wrapped_token_prefix`: a body with these bytes contains wrapped tokens of other vendors. The upstream would
         reject them, so the request is translated, which removes them. Empty: bodies contain no wrapped tokens.
         """
         self._dialect = dialect
-        self._passthrough = passthrough
-        self._edited = edited
+        self._passthroughs = passthrough, edited
+        self._renaming = self._passthroughs
+        if with_requested_name is not None:
+            self._renaming = (
+                None if passthrough is None else with_requested_name(passthrough),
+                None if edited is None else with_requested_name(edited),
+            )
         self._reason = reason
         self._translations = dict(translations)
         self._operation = operation
@@ -67,7 +76,8 @@ class RouteTable(Generic[R]):
             offered = deployment.operations
             if offered is not None and self._operation not in offered:
                 return None
-        return self._edited if call.is_edited else self._passthrough
+        passthroughs = self._renaming if call.names_requested_model else self._passthroughs
+        return passthroughs[call.is_edited]
 
     def _translation_for(self, deployment: Deployment) -> R | None:
         """Return the translation to the client's dialect, or else to the deployment's first dialect that has one."""

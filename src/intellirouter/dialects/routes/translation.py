@@ -1,6 +1,6 @@
 """The route between a client and an upstream of different dialects, through the intermediate form."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, structs
@@ -22,13 +22,14 @@ from intellirouter.dialects.adapt.remembered_reasoning import (
 )
 from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
 from intellirouter.dialects.adapt.typed_media import with_media_types
-from intellirouter.dialects.calls import conversation_of
+from intellirouter.dialects.calls import answer_model, conversation_of
 from intellirouter.dialects.ir import (
     Conversation,
     Event,
     FunctionTool,
     Media,
     StreamEnded,
+    StreamStarted,
     ToolCall,
     ToolCallStarted,
     ToolResult,
@@ -140,6 +141,7 @@ class ChatTranslation(Route):
                 has_ids = _has_call_ids(call)
                 for choice in response.choices:
                     remember(memory, choice.parts, conversation, issuer, has_ids=has_ids)
+        response.model = answer_model(response.model, call, deployment)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
         stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
@@ -159,7 +161,7 @@ class ChatTranslation(Route):
         if (fit := self._fit(conversation, conversation.part_types())) is not None:
             decoder = fit.stream(decoder, deployment.limits)
         watcher = self._watcher(call, conversation, deployment)
-        return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits, watcher)
+        return translated_stream(decoder, self._client, call, deployment, watcher)
 
     def _watcher(self, call: Call, conversation: Conversation, deployment: Deployment) -> AnswerWatcher | None:
         """Return what remembers the tokens in a stream; None if there can be none."""
@@ -193,9 +195,12 @@ class TranslatedStream(WatchedStream):
         decoder: StreamDecoder,
         encoder: StreamEncoder,
         limits: AnswerLimits,
+        model_of: Callable[[str], str] | None = None,
         watcher: AnswerWatcher | None = None,
     ) -> None:
+        """`model_of` takes the model that the upstream reports, and returns the one that the client reads."""
         super().__init__(decoder, encoder)
+        self._model_of = model_of
         self._watcher = watcher
         self._held: list[Event] = []
         self._guard = StreamGuard(limits)
@@ -224,6 +229,8 @@ class TranslatedStream(WatchedStream):
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""
         self._watch_guarded(self._guard, events)
+        if self._model_of is not None:
+            self._name_model(events, self._model_of)
         if self._guard.unusual_calls:
             events = self._no_arguments.adapt(events, self._guard.unusual_calls)
         encodable = [
@@ -243,6 +250,12 @@ class TranslatedStream(WatchedStream):
         if self._held:
             encodable, self._held = self._held + encodable, []
         return self._encoder.encode(encodable) if encodable else b""
+
+    def _name_model(self, events: list[Event], model_of: Callable[[str], str]) -> None:
+        for event in events:
+            if isinstance(event, StreamStarted):
+                event.model = model_of(event.model)
+                self._model_of = None
 
     def end(self) -> bytes:
         if not self.is_finished:
@@ -267,8 +280,22 @@ def relay_of_whole(
     """Return a passthrough's relay for a whole answer instead of a stream; None if the streams are JSON themselves."""
     if isinstance(upstream.splitter(), LineSplitter):
         return None
-    decoder = WholeAnswerDecoder(upstream, deployment)
-    return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits)
+    return translated_stream(WholeAnswerDecoder(upstream, deployment), client, call, deployment)
+
+
+def translated_stream(
+    decoder: StreamDecoder,
+    client: ChatClient,
+    call: Call,
+    deployment: Deployment,
+    watcher: AnswerWatcher | None = None,
+) -> TranslatedStream:
+    """Return the stream that a client of another dialect, or in another mode, reads."""
+
+    def model_of(reported: str) -> str:
+        return answer_model(reported, call, deployment)
+
+    return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits, model_of, watcher)
 
 
 def _has_call_ids(call: Call) -> bool:

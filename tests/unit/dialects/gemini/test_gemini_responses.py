@@ -39,15 +39,16 @@ def response_of(*parts: Any, reason: StopReason = "stop", **members: Any) -> Res
     return Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))], **members)
 
 
-def test_a_response_has_the_requested_model() -> None:
+def test_a_response_names_its_model_or_else_the_requested_one() -> None:
     usage = Usage(input_tokens=3, output_tokens=2)
     found = encode(response_of(Text(text="ok"), id="resp-1", model="claude", usage=usage))
     assert found == {
         "candidates": [{"content": {"parts": [{"text": "ok"}], "role": "model"}, "finishReason": "STOP", "index": 0}],
         "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5},
-        "modelVersion": "public",
+        "modelVersion": "claude",
         "responseId": "resp-1",
     }
+    assert encode(response_of(Text(text="ok")))["modelVersion"] == "public"
     assert encode(response_of(Text(text="ok")))["responseId"]
 
 

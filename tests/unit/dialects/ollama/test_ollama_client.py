@@ -162,7 +162,7 @@ def test_a_complete_response():
     )
     assert body.pop("message") == {"role": "assistant", "content": "Hello", "thinking": "Hm"}
     assert body == {
-        "model": "m",
+        "model": "upstream's",
         "created_at": "2026-03-04T05:06:07Z",
         "done": True,
         "done_reason": "stop",
@@ -427,7 +427,7 @@ def test_loads_and_unloads(keep_alive, reason):
     for call in (chat(messages=[], keep_alive=keep_alive), generate(prompt="", keep_alive=keep_alive)):
         assert is_load(call)
         assert not call.is_stream
-        assert json.loads(load_answer(call))["done_reason"] == reason
+        assert json.loads(load_answer(call, "up"))["done_reason"] == reason
     assert not is_load(chat())
     assert not is_load(generate())
 
@@ -437,9 +437,12 @@ def test_the_load_route_answers_without_an_upstream():
     assert LOAD_ROUTE.is_local
     found = LOAD_ROUTE.decode_response(b"", call, DEPLOYMENT)
     assert json.loads(found.body)["message"] == {"role": "assistant", "content": ""}
+    assert json.loads(found.body)["model"] == DEPLOYMENT.upstream_model
+    call.names_requested_model = True
+    assert json.loads(LOAD_ROUTE.decode_response(b"", call, DEPLOYMENT).body)["model"] == call.model
     assert found.usage.total_tokens == 0
     assert found.losses[0].how == "emulated"
-    assert "message" not in json.loads(load_answer(generate(prompt=None)))
+    assert "message" not in json.loads(load_answer(generate(prompt=None), "up"))
     with pytest.raises(errors.UnsupportedFeature):
         LOAD_ROUTE.encode_request(call, DEPLOYMENT)
     with pytest.raises(errors.InvalidRequest):

@@ -84,8 +84,8 @@ def test_requests_without_input_load_the_model():
     assert is_load(legacy())
     assert not is_load(embed(input="a"))
     assert not is_load(legacy(prompt="a"))
-    assert json.loads(load_answer(embed())) == {"model": "e", "embeddings": []}
-    assert json.loads(load_answer(legacy())) == {"embedding": []}
+    assert json.loads(load_answer(embed(), "up")) == {"model": "up", "embeddings": []}
+    assert json.loads(load_answer(legacy(), "up")) == {"embedding": []}
 
 
 def request_of(**more):

@@ -83,16 +83,28 @@ def test_events_are_relayed_unchanged() -> None:
     assert one.usage is None
 
 
-def test_the_model_name_is_replaced_in_both_directions() -> None:
-    one = session()
+@pytest.mark.parametrize("reported", ["gpt-realtime", "gpt-realtime-2025-08-28"])
+def test_the_model_name_is_replaced_in_both_directions(reported: str) -> None:
+    one = RealtimeSession("voice", "gpt-realtime", names_requested_model=True)
     update = {"type": "session.update", "session": {"type": "realtime", "model": "voice", "speed": 1.5}}
     assert json.loads(one.from_client(json.dumps(update))) == {
         "type": "session.update",
         "session": {"type": "realtime", "model": "gpt-realtime", "speed": 1.5},
     }
     for kind in ("session.created", "session.updated"):
-        event = {"type": kind, "event_id": "e", "session": {"model": "gpt-realtime", "instructions": "ü"}}
+        event = {"type": kind, "event_id": "e", "session": {"model": reported, "instructions": "ü"}}
         assert json.loads(one.from_upstream(json.dumps(event)))["session"] == {"model": "voice", "instructions": "ü"}
+
+
+def test_events_name_the_upstreams_model_by_default() -> None:
+    text = '{"type":"session.created","session":{"model":"gpt-realtime"}}'
+    assert session().from_upstream(text) is text
+
+
+@pytest.mark.parametrize("about", [{"model": None}, {}, None])
+def test_a_session_without_a_model_gets_none(about: object) -> None:
+    text = json.dumps({"type": "session.created", "session": about})
+    assert RealtimeSession("voice", "gpt-realtime", names_requested_model=True).from_upstream(text) is text
 
 
 def test_events_are_not_decoded_if_the_names_are_equal() -> None:

@@ -404,6 +404,7 @@ def test_an_error_before_the_first_event_is_an_error_event() -> None:
     }
 
 
-def test_the_response_has_the_requested_model() -> None:
-    response = json.loads(CLIENT.encode(Response(model="claude-x"), call_of(model="my/alias"), LossReport()))
-    assert response["model"] == "my/alias"
+@pytest.mark.parametrize(("reported", "named"), [("claude-x", "claude-x"), ("", "my/alias")])
+def test_the_response_names_its_model_or_else_the_requested_one(reported: str, named: str) -> None:
+    response = json.loads(CLIENT.encode(Response(model=reported), call_of(model="my/alias"), LossReport()))
+    assert response["model"] == named

@@ -1,12 +1,12 @@
 """The route between a client and an upstream of different dialects, through the intermediate form."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct, structs
 
-from intellirouter.core import AnswerLimits, Call, Clock, Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.adapt.answer_checks import StreamGuard, validate_answer
+from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.adapt.answer_checks import StreamGuard, expected_output, validate_answer
 from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
@@ -36,9 +36,6 @@ from intellirouter.dialects.routes.other_mode import WholeAnswerDecoder, decode_
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import Traits
 from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, LineSplitter
-
-_MAX_QUICK_CHARS: Final = 128 * 1024
-"""How much an encoder can hold back that does not take long to encode."""
 
 
 class ChatTranslation(Route):
@@ -120,7 +117,8 @@ class ChatTranslation(Route):
         decoder: StreamDecoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
         if (fit := self._fit(conversation)) is not None:
             decoder = fit.stream(decoder, deployment.limits)
-        return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits)
+        guard = StreamGuard(deployment.limits, conversation.output)
+        return TranslatedStream(decoder, self._client.stream(call, LossReport()), guard)
 
     def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
         conversation = conversation_of(call, self._client.decode)
@@ -137,16 +135,15 @@ class ChatTranslation(Route):
 class TranslatedStream(WatchedStream):
     """Translates the events of an upstream's dialect to the client's. Implements `protocols.StreamRelay`."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, limits: AnswerLimits) -> None:
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, guard: StreamGuard) -> None:
         super().__init__(decoder, encoder)
         self._held: list[Event] = []
-        self._guard = StreamGuard(limits)
+        self._guard = guard
         self._no_arguments = NoArguments()
 
     @property
     def buffered_bytes(self) -> int:
-        held = self._guard.held_chars
-        return self._decoder.buffered_bytes + (held if held > _MAX_QUICK_CHARS else 0)
+        return self._decoder.buffered_bytes + self._guard.late_chars
 
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:
@@ -157,7 +154,7 @@ class TranslatedStream(WatchedStream):
         except errors.UpstreamError as error:
             self._abort(error)
             return b""
-        if not events or self._guard.held_chars > _MAX_QUICK_CHARS:  # Without events, one is incomplete.
+        if not events or self._guard.late_chars:  # Without events, one is incomplete.
             self.is_heavy = self.buffered_bytes > LARGE_EVENT_BYTES
         elif self.is_heavy:
             self.is_heavy = False
@@ -208,7 +205,8 @@ def relay_of_whole(
     if isinstance(upstream.splitter(), LineSplitter):
         return None
     decoder = WholeAnswerDecoder(upstream, deployment)
-    return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits)
+    output = expected_output(call, client.decode)
+    return TranslatedStream(decoder, client.stream(call, LossReport()), StreamGuard(deployment.limits, output))
 
 
 def client_only_fields(conversation: Conversation) -> Iterator[str]:

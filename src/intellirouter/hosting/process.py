@@ -140,8 +140,8 @@ class WorkerProcess:
             raise self.failure(problem)
         if (problem_of_weights := weights_problem(completion)) is not None:
             raise ArtifactInvalid(
-                f"The weights in {self._config.model_path} are damaged, or the engine cannot compute with them. "
-                f"{problem_of_weights}",
+                f"{problem_of_weights} The weights in {self._config.model_path} are damaged, or the engine does not "
+                "support them.",
                 hint="Compare its SHA-256 with the publisher's. Replace the file and reload the configuration.",
             )
 

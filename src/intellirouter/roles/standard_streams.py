@@ -1,4 +1,4 @@
-"""Standard output and standard error that nobody reads: the gateway serves without them, too."""
+"""Standard output and standard error that cannot be written: the gateway serves without them, too."""
 
 import contextlib
 import os

@@ -154,7 +154,7 @@ async def test_worker_that_no_longer_crashes_serves_again(stub_host: StubHost, w
 
 async def test_damaged_weights_are_a_clear_failure(stub_host: StubHost) -> None:
     async with stub_host("not-a-number") as stub:
-        with pytest.raises(ArtifactInvalid, match=r"weights.gguf are damaged.*not numbers"):
+        with pytest.raises(ArtifactInvalid, match=r"not numbers\. The weights in .*weights.gguf are damaged"):
             await stub.host.wait_ready("stub", 10)
         assert stub.view.state is WorkerState.FAILED
         assert stub.view.pid is None

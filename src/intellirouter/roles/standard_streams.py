@@ -1,9 +1,12 @@
 """Standard output and standard error that cannot be written: the gateway serves without them, too."""
 
 import contextlib
+import io
 import os
 import sys
 from typing import Final, TextIO
+
+from intellirouter.telemetry import is_writable
 
 _DESCRIPTORS: Final = (0, 1, 2)
 
@@ -24,8 +27,13 @@ def open_missing_streams() -> None:
 
 
 def write_text(out: TextIO, text: str) -> bool:
-    """Write the text. Returns False if that is not possible: a closed pipe, a full disk. Its rest is then discarded."""
+    """Write a short text. Returns False if that is not possible: a closed pipe, a full disk. Its rest is discarded.
+
+    The text is dropped if the reader of a pipe has stopped reading.
+    """
     try:
+        if not _is_writable(out):
+            return True
         out.write(text)
         out.flush()
     except ValueError:  # a closed file
@@ -34,6 +42,14 @@ def write_text(out: TextIO, text: str) -> bool:
         _discard(out)
         return False
     return True
+
+
+def _is_writable(out: TextIO) -> bool:
+    try:
+        descriptor = out.fileno()
+    except io.UnsupportedOperation:
+        return True
+    return is_writable(descriptor)
 
 
 def _discard(out: TextIO) -> None:

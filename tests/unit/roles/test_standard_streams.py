@@ -33,6 +33,13 @@ def test_a_pipe_without_a_reader_is_not_an_error() -> None:
         assert write_text(out, "discarded"), "and closing it is none either"
 
 
+def test_a_pipe_whose_reader_has_stopped_is_not_waited_for() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as out, os.fdopen(reader, "rb"):
+        for _ in range(200):
+            assert write_text(out, "x" * 999 + "\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_is_not_an_error() -> None:
     with Path("/dev/full").open("w") as out:

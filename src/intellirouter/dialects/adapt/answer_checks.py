@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, Call, Usage, errors, new_id
 from intellirouter.dialects.adapt.answer_limits import AnswerCounter, too_many_chars
-from intellirouter.dialects.adapt.repetition import TextTail, check_repetition
+from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_repetition
 from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
 from intellirouter.dialects.ir import (
     CONTENT_EVENTS,
@@ -203,13 +203,18 @@ class RepetitionGuard(AnswerCounter):
 
     def watch(self, events: Iterable[Event]) -> None:
         """Raise `UpstreamMalformed` for endless repetition, and for an answer that exceeds a limit."""
+        tails = self._tails
         for event in events:
             if event.__class__ is TextDelta and event.part <= self._max_part:
-                self._add_text(event.choice, event.text)
+                tail = tails.get(event.choice) or self._tail(event.choice)
+                tail.pieces.append(event.text)
+                tail.unchecked_chars += len(event.text)
+                if tail.unchecked_chars >= MIN_REPETITION_CHARS:
+                    tail.check()
                 continue
             self._count(event)
             if isinstance(event, ReasoningDelta):
-                self._add_text(~event.choice, event.text)
+                self._tail(~event.choice).add(event.text)
             elif isinstance(event, ChoiceFinished):
                 self._check_end(event)
 
@@ -218,12 +223,11 @@ class RepetitionGuard(AnswerCounter):
         """The size of what is processed at once at the end, if that takes long; otherwise 0."""
         return 0
 
-    def _add_text(self, key: int, text: str) -> int:
-        """Return how many characters have been checked for repetition."""
+    def _tail(self, key: int) -> TextTail:
         tail = self._tails.get(key)
         if tail is None:
             tail = self._tails[key] = TextTail()
-        return tail.add(text)
+        return tail
 
     def _check_end(self, event: ChoiceFinished) -> None:
         if event.stop.reason in _LIMIT_REACHED:
@@ -288,7 +292,7 @@ class StreamGuard(RepetitionGuard):
                     self._add_arguments(event)
                 case ReasoningDelta():
                     self._add_chars(len(event.text))
-                    self._add_text(~event.choice, event.text)
+                    self._tail(~event.choice).add(event.text)
                 case RefusalDelta():
                     self._has_output = True
                     self._add_chars(len(event.text))
@@ -333,8 +337,11 @@ class StreamGuard(RepetitionGuard):
         if self._output is not None:
             self.held_chars += len(event.text)
             self._outputs.setdefault(event.choice, []).append(event.text)
-        if checked := self._add_text(event.choice, event.text):
-            self._add_chars(checked)
+        tail = self._tails.get(event.choice) or self._tail(event.choice)
+        tail.pieces.append(event.text)
+        tail.unchecked_chars += len(event.text)
+        if tail.unchecked_chars >= MIN_REPETITION_CHARS:
+            self._add_chars(tail.check())
 
     def _finish(self, event: ChoiceFinished) -> None:
         if event.stop.reason in _FAILED and not self._has_output:

@@ -40,24 +40,28 @@ def _candidate_periods(text: str) -> Iterator[int]:
 
 
 class TextTail:
-    """The end of a text that arrives in pieces. It stores a bounded part of it."""
+    """The end of a text that arrives in pieces. It stores a bounded part of it.
 
-    __slots__ = ("_pieces", "_unchecked_chars")
+    Whoever must be fast adds a piece to `pieces` and its length to `unchecked_chars`, and calls `check` at
+    `MIN_REPETITION_CHARS`. `add` does the same.
+    """
+
+    __slots__ = ("pieces", "unchecked_chars")
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._unchecked_chars = 0
+        self.pieces: list[str] = []
+        self.unchecked_chars = 0
 
-    def add(self, text: str) -> int:
-        """Add a piece, and check the end of the text every few thousand characters. Raises `UpstreamMalformed`.
+    def add(self, text: str) -> None:
+        """Add a piece. Raises `UpstreamMalformed` for endless repetition."""
+        self.pieces.append(text)
+        self.unchecked_chars += len(text)
+        if self.unchecked_chars >= MIN_REPETITION_CHARS:
+            self.check()
 
-        Returns how many characters have been checked, which is usually 0.
-        """
-        self._pieces.append(text)
-        self._unchecked_chars += len(text)
-        if self._unchecked_chars < MIN_REPETITION_CHARS:
-            return 0
-        checked, self._unchecked_chars = self._unchecked_chars, 0
+    def check(self) -> int:
+        """Check the end of a text that continues. Raises `UpstreamMalformed`. Returns the size of what is new."""
+        checked, self.unchecked_chars = self.unchecked_chars, 0
         check_repetition(self._joined(), min_chars=_MIN_STREAM_REPETITION_CHARS)
         return checked
 
@@ -66,6 +70,6 @@ class TextTail:
         check_repetition(self._joined())
 
     def _joined(self) -> str:
-        tail = "".join(self._pieces)[-_TAIL_CHARS:]
-        self._pieces = [tail]
+        tail = "".join(self.pieces)[-_TAIL_CHARS:]
+        self.pieces = [tail]
         return tail

@@ -30,6 +30,7 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "openai_chat": {
         "schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}},
         "json": {"response_format": {"type": "json_object"}},
+        "choices": {"n": 2},
         "plain": {"model": "m", "messages": MESSAGES},
     },
     "openai_responses": {
@@ -217,8 +218,17 @@ def test_endless_repetition_in_a_whole_answer_is_malformed(client: str, upstream
 
 def test_repetition_is_found_in_each_choice_of_a_stream() -> None:
     events = [TextDelta(text=f"{at} " if choice else LOOP, choice=choice) for at in range(2_000) for choice in (0, 1)]
-    error, _ = relayed("openai_chat", "openai_chat", "plain", stream_of("openai_chat", *events))
+    error, _ = relayed("openai_chat", "openai_chat", "choices", stream_of("openai_chat", *events))
     assert isinstance(error, errors.UpstreamMalformed)
+
+
+def test_white_space_and_escaped_characters_are_read_as_text() -> None:
+    blank = texts("A table:", *["\n\t  "] * 6_000)
+    assert relayed("openai_chat", "openai_chat", "plain", stream_of("openai_chat", *blank))[0] is None
+    quotes = texts("Well, ", *['"\u00e9\\\U0001f600 '] * 6_000)
+    assert isinstance(
+        relayed("openai_chat", "openai_chat", "plain", stream_of("openai_chat", *quotes))[0], errors.UpstreamMalformed
+    )
 
 
 def test_repetition_in_legacy_completions_is_found() -> None:

@@ -16,7 +16,7 @@ from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream, error_without_answer
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.openai_chat.relayed_text import UNWATCHED_TEXT, RelayedText
+from intellirouter.dialects.openai_chat.relayed_text import RelayedText
 from intellirouter.dialects.wire.search import contains
 from intellirouter.dialects.wire.sse import (
     CR,
@@ -79,10 +79,7 @@ _check_plain: Final = msgspec.json.Decoder(_PlainChunk).decode_lines
 
 
 class ChatStreamRelay:
-    """Implements `protocols.StreamRelay`. `keeps_usage`: the client has requested the usage chunk itself.
-
-    `watches_text`: the relay itself looks for endless repetition.
-    """
+    """Implements `protocols.StreamRelay`. `keeps_usage`: the client has requested the usage chunk itself."""
 
     __slots__ = (
         "_first_chunk",
@@ -103,7 +100,7 @@ class ChatStreamRelay:
         "usage",
     )
 
-    def __init__(self, *, keeps_usage: bool, watches_text: bool = True) -> None:
+    def __init__(self, *, keeps_usage: bool, text: RelayedText | None = None) -> None:
         self._keeps_usage = keeps_usage
         self._splitter = EventSplitter()
         self._held: list[bytes] = []
@@ -113,7 +110,7 @@ class ChatStreamRelay:
         """The first event with choices. A finish that the upstream has left out is built from it."""
         self._last_block = b""
         self._has_calls = False
-        self._text = RelayedText() if watches_text else UNWATCHED_TEXT
+        self._text = text or RelayedText()
         self.has_content = False
         self.is_finished = False
         self.is_heavy = False

@@ -4,6 +4,7 @@ Only long streams are read. Until then, the length of the text is estimated from
 costs one comparison per block.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
@@ -21,15 +22,15 @@ _UNREAD_CHARS: Final = 2 * MIN_REPETITION_CHARS
 
 
 class _Delta(Struct):
-    content: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
 
 
 class _Choice(Struct):
     index: int = 0
     delta: _Delta | None = None
-    text: Any = None
+    text: str | None = None
 
 
 class _Chunk(Struct):
@@ -39,25 +40,33 @@ class _Chunk(Struct):
 class _WholeChoice(Struct):
     finish_reason: Any = None
     message: _Delta | None = None
-    text: Any = None
+    text: str | None = None
 
 
 class _Whole(Struct):
     choices: list[_WholeChoice]
 
 
+_CONTENT: Final = re.compile(rb'"(?:content|text)"[ ]*:[ ]*"((?:[^"\\]|\\.)*+)"')
+_REASONING: Final = re.compile(rb'"reasoning(?:_content)?"[ ]*:[ ]*"((?:[^"\\]|\\.)*+)"')
+"""They cannot match inside a JSON string, where quotes are escaped."""
+_decode_string: Final = msgspec.json.Decoder(str).decode
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk).decode
 _decode_whole: Final = msgspec.json.Decoder(_Whole).decode
 _decode_chunks: Final = msgspec.json.Decoder(_Chunk).decode_lines
 
 
 class RelayedText:
-    """Watches the text of one stream. `next_look` is the number of events at which `look` must be called."""
+    """Watches the text of one stream. `next_look` is the number of events at which `look` must be called.
 
-    __slots__ = ("_chars", "_events", "_tails", "next_look")
+    The text of a stream with one choice is searched for in the bytes, that of several choices is decoded.
+    """
 
-    def __init__(self, next_look: int = FIRST_LOOK_EVENTS) -> None:
+    __slots__ = ("_chars", "_events", "_read", "_tails", "next_look")
+
+    def __init__(self, *, has_choices: bool = False, next_look: int = FIRST_LOOK_EVENTS) -> None:
         self.next_look = next_look
+        self._read = _texts if has_choices else _text_in
         self._events = 0
         self._chars = 0
         """An estimate."""
@@ -69,7 +78,7 @@ class RelayedText:
         if self._tails is None:
             self._estimate(block.partition(b"\n\n")[0] + b"\n\n", events)
             return
-        for key, text in _texts(_chunks(block)):
+        for key, text in self._read(block):
             tail = self._tails.get(key)
             if tail is None:
                 tail = self._tails[key] = TextTail()
@@ -81,7 +90,7 @@ class RelayedText:
             tail.check_end()
 
     def _estimate(self, event: bytes, events: int) -> None:
-        chars = sum(len(text) for _, text in _texts(_chunks(event)))
+        chars = sum(len(text) for _, text in self._read(event))
         self._chars += chars * (events - self._events)
         self._events = events
         left = _UNREAD_CHARS - self._chars
@@ -89,9 +98,6 @@ class RelayedText:
             self._tails, self.next_look = {}, 0
         else:
             self.next_look = events + max(1, min(_MAX_STEP_EVENTS, left // (2 * max(chars, 1))))
-
-
-UNWATCHED_TEXT: Final = RelayedText(sys.maxsize)
 
 
 def check_whole(body: bytes) -> None:
@@ -107,7 +113,7 @@ def check_whole(body: bytes) -> None:
             continue
         message = choice.message or _Delta()
         for text in (message.content, message.reasoning_content, message.reasoning, choice.text):
-            if isinstance(text, str):
+            if text:
                 check_repetition(text)
 
 
@@ -129,14 +135,32 @@ def _each(block: bytes) -> list[_Chunk]:
     return chunks
 
 
-def _texts(chunks: list[_Chunk]) -> Iterator[tuple[int, str]]:
-    for chunk in chunks:
-        for choice in chunk.choices or ():
-            delta = choice.delta
-            text = choice.text if delta is None else delta.content
-            if text and isinstance(text, str):
-                yield choice.index, text
-            elif delta is not None:
-                reasoning = delta.reasoning_content or delta.reasoning
-                if reasoning and isinstance(reasoning, str):
-                    yield ~choice.index, reasoning
+def _text_in(block: bytes) -> Iterator[tuple[int, str]]:
+    """Yield the text and the reasoning of the only choice."""
+    if found := _CONTENT.findall(block):
+        yield 0, _unescaped(b"".join(found))
+    if found := _REASONING.findall(block):
+        yield ~0, _unescaped(b"".join(found))
+
+
+def _unescaped(text: bytes) -> str:
+    try:
+        return _decode_string(b'"' + text + b'"')
+    except (msgspec.DecodeError, UnicodeDecodeError):  # half of a surrogate pair, whose other half follows
+        return text.decode("utf-8", "replace")
+
+
+def _texts(block: bytes) -> Iterator[tuple[int, str]]:
+    """Yield the text of each choice, and its reasoning with the key ~choice."""
+    choices = [choice for chunk in _chunks(block) for choice in chunk.choices or ()]
+    for index in {choice.index for choice in choices}:
+        mine = choices if len(choices) == 1 else [choice for choice in choices if choice.index == index]
+        deltas = [choice.delta for choice in mine if choice.delta is not None]
+        if text := "".join([delta.content or "" for delta in deltas] or [choice.text or "" for choice in mine]):
+            yield index, text
+        if reasoning := "".join([delta.reasoning_content or delta.reasoning or "" for delta in deltas]):
+            yield ~index, reasoning
+
+
+UNWATCHED_TEXT: Final = RelayedText(next_look=sys.maxsize)
+"""For streams that are checked elsewhere. It never reads anything, so all of them share it."""

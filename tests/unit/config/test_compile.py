@@ -225,15 +225,12 @@ def test_base_url_is_normalized(compile_text, vendor, stated, base_url, uds):
 
 
 def test_built_in_vendors_have_no_address(compile_text):
-    runtime = compile_text(
-        """\
+    runtime = compile_text("""\
 providers: {local: {vendor: host}, fake: {vendor: fake, models: "*"}}
 deployments:
   a: {provider: local, artifact: "bundled:smollm2-135m"}
-  b: {provider: local, artifact: /weights/tiny.gguf, model: named, artifact_sha256: "sha256:%s"}
-"""
-        % ("AB" * 32)
-    )
+  b: {provider: local, artifact: /weights/tiny.gguf, model: named}
+""")
     assert runtime.providers["local"].base_url is None
     assert runtime.providers["fake"].allows_any_model
     assert (runtime.deployments["a"].artifact, runtime.deployments["a"].model) == (
@@ -241,8 +238,6 @@ deployments:
         "smollm2-135m",
     )
     assert runtime.deployments["b"].model == "named"
-    assert runtime.deployments["a"].artifact_sha256 is None
-    assert runtime.deployments["b"].artifact_sha256 == "ab" * 32
 
 
 @pytest.mark.parametrize(
@@ -261,18 +256,6 @@ deployments:
             "artifact",
             "A deployment of the vendor `host` requires an artifact.",
             "bundled:",
-        ),
-        (
-            "{provider: lab, model: x, artifact_sha256: " + "0a" * 32 + "}",
-            "artifact_sha256",
-            "Only deployments with an `artifact` can have its SHA-256.",
-            "Remove this setting.",
-        ),
-        (
-            "{provider: local, artifact: x, artifact_sha256: 0abc}",
-            "artifact_sha256",
-            "A SHA-256 digest must have 64 hexadecimal digits.",
-            "sha256sum FILE",
         ),
     ],
 )

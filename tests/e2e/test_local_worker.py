@@ -5,6 +5,7 @@ import importlib.util
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,7 +19,17 @@ from typing import Any
 import httpx
 import pytest
 
-from intellirouter.hosting import HostSettings, LocalHost, LocalModel, WorkerFailed, WorkerState, ensure_artifact
+from intellirouter.core.errors import HostError
+from intellirouter.hosting import (
+    ArtifactInvalid,
+    HostSettings,
+    LocalHost,
+    LocalModel,
+    WorkerFailed,
+    WorkerState,
+    WorkerView,
+    ensure_artifact,
+)
 
 pytestmark = [
     pytest.mark.local_model,
@@ -226,6 +237,50 @@ async def test_killed_host_leaves_no_worker(cache_dir: Path, socket_dir: Path) -
         assert is_alive(pid)
         gateway.kill()
     await until(lambda: not is_alive(pid), "the worker has ended", timeout_s=5)
+
+
+async def failure_of(artifact: Path, cache_dir: Path, run_dir: Path, **settings: Any) -> tuple[HostError, WorkerView]:
+    """Return why a model cannot be served, and the state of its worker."""
+    host = LocalHost(cache_dir=cache_dir, run_dir=run_dir, settings=HostSettings(**settings))
+    host.apply([LocalModel(name=MODEL, artifact=str(artifact))])
+    try:
+        with pytest.raises(HostError) as caught:
+            await host.wait_ready(MODEL, 30)
+        return caught.value, host.view(MODEL)
+    finally:
+        await host.stop()
+
+
+@pytest.mark.parametrize("damage", ["random", "zeros", "few bytes"])
+async def test_damaged_weights_never_become_ready(
+    cache_dir: Path, tmp_path: Path, socket_dir: Path, damage: str
+) -> None:
+    weights = bytearray((await ensure_artifact(ARTIFACT, cache_dir=cache_dir)).path.read_bytes())
+    middle, seeded = len(weights) // 2, random.Random(7)
+    if damage == "random":
+        weights[middle : middle + 1_000_000] = seeded.randbytes(1_000_000)
+    elif damage == "zeros":
+        weights[middle:] = bytes(len(weights) - middle)
+    else:
+        for _ in range(2_000):
+            weights[seeded.randrange(middle, len(weights))] = seeded.randrange(256)
+    (tmp_path / "damaged.gguf").write_bytes(weights)
+    error, view = await failure_of(tmp_path / "damaged.gguf", cache_dir, socket_dir / "run")
+    assert isinstance(error, ArtifactInvalid)
+    assert "damaged.gguf are damaged" in error.message
+    assert view.state is WorkerState.FAILED
+    assert "damaged.gguf are damaged" in view.detail
+
+
+async def test_truncated_weights_are_refused_before_the_engine_starts(
+    cache_dir: Path, tmp_path: Path, socket_dir: Path
+) -> None:
+    whole = (await ensure_artifact(ARTIFACT, cache_dir=cache_dir)).path.read_bytes()
+    (tmp_path / "short.gguf").write_bytes(whole[:-100_000])
+    error, view = await failure_of(tmp_path / "short.gguf", cache_dir, socket_dir / "run")
+    assert isinstance(error, ArtifactInvalid)
+    assert "is truncated" in error.message
+    assert (view.state, view.restarts, view.cold_start_ms) == (WorkerState.FAILED, 0, None)
 
 
 async def test_engine_error_about_weights_is_reported(cache_dir: Path, tmp_path: Path, socket_dir: Path) -> None:

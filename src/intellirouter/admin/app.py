@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final
@@ -33,6 +33,8 @@ _OPENING_S: Final = 10.0
 _KEEP_ALIVE_S: Final = 15.0
 _CURSOR: Final = r"^req_[0-9a-f]{32}$"
 """The format of `next`: the id of the last request on the page."""
+_CRASH_LOOP: Final = 3
+"""Crashes in a row after which a local model counts as down until it is ready."""
 _MAX_PAGE_SIZE: Final = 200
 _EXPECTED: Final = {
     "limit": f"an integer from 1 to {_MAX_PAGE_SIZE}",
@@ -189,7 +191,7 @@ async def _body(request: Request) -> bytes:
 def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     store = plane.store.health()
     workers = plane.host()
-    is_worker_down = any(worker["state"] in {"failed", "missing_engine"} for worker in workers)
+    is_worker_down = any(map(_is_down, workers))
     is_healthy = store.state != "degraded" and not is_worker_down
     liveness = {
         "status": "healthy" if is_healthy else "degraded",
@@ -207,6 +209,12 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
         "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},
         "warnings": [*_warnings(plane.current.value), *_list_warnings(lists)],
     }
+
+
+def _is_down(worker: Mapping[str, Any]) -> bool:
+    """Return whether a local model has failed, or crashes again and again."""
+    state = worker["state"]
+    return state in {"failed", "missing_engine"} or (state != "ready" and worker.get("crashes", 0) >= _CRASH_LOOP)
 
 
 def _warnings(generation: Generation) -> list[str]:

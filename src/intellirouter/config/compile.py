@@ -272,6 +272,7 @@ class _Compiler:
             provider=entry.provider,
             model=self._upstream_model(name, entry, provider.vendor),
             artifact=entry.artifact,
+            artifact_sha256=entry.artifact_sha256,
             weight=entry.weight,
             region=entry.region,
             context_tokens=entry.context_tokens,
@@ -290,6 +291,9 @@ class _Compiler:
                 self._report((*path, "artifact"), message, hint)
                 return ""
             return entry.model or artifact_model(entry.artifact)
+        if entry.artifact is None and entry.artifact_sha256 is not None:
+            message = "Only deployments with an `artifact` can have its SHA-256."
+            self._report((*path, "artifact_sha256"), message, "Remove this setting.")
         if entry.artifact is not None:
             message = "Only providers of the vendor `host` serve artifacts."
             self._report((*path, "artifact"), message, "Set `model: NAME` instead.")

@@ -171,6 +171,7 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     model: str
     """The name that the upstream uses for the model."""
     artifact: str | None = None
+    artifact_sha256: str | None = None
     weight: float = 1.0
     region: str | None = None
     context_tokens: int | None = None

@@ -28,6 +28,7 @@ from intellirouter.config.value_types import (
     Retries,
     Seconds,
     SecretRef,
+    Sha256,
     Switch,
     Text,
     Usd,
@@ -199,6 +200,11 @@ class DeploymentEntry(Section):
     artifact: Text | None = Field(
         default=None,
         description="Model weights, for providers of the vendor host: bundled:NAME or the path of a GGUF file.",
+    )
+    artifact_sha256: Sha256 | None = Field(
+        default=None,
+        description="The SHA-256 that the artifact must have, as 64 hexadecimal digits. It is compared before the "
+        "model is loaded. Bundled models are always compared with their own.",
     )
     weight: float = Field(
         default=1.0,

@@ -18,6 +18,7 @@ _VARIABLE: Final = "[A-Za-z_][A-Za-z0-9_]*"
 _STORED: Final = "store:(?!(sk|pk|gsk|xai|hf|ghp|nvapi)[-_]|AIza|AKIA)[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _REFERENCE = re.compile(rf"(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})\Z", re.DOTALL)
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}\Z")
+_SHA256_PATTERN: Final = "[0-9a-fA-F]{64}"
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
 _REFERENCE_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})$"
 _KEY_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED}|sha256:[0-9a-fA-F]{{64}})$"
@@ -69,6 +70,16 @@ def _check_key(value: str) -> str:
     if _REFERENCE.match(value):
         return value
     raise _invalid(_NOT_A_REFERENCE, f"{_USE_REFERENCE} A key can also be given as `sha256:` and its SHA-256 digest.")
+
+
+def _check_sha256(value: str) -> str:
+    """Return the digits in lower case. The prefix that container registries and publishers write is accepted."""
+    digits = value.lower().removeprefix(DIGEST_PREFIX)
+    if not re.fullmatch(_SHA256_PATTERN, digits):
+        raise _invalid(
+            "A SHA-256 digest must have 64 hexadecimal digits.", "Write the digits that `sha256sum FILE` prints."
+        )
+    return digits
 
 
 def _check_base_url(value: str) -> str:
@@ -138,6 +149,9 @@ Switch = BeforeValidator(_switch_to_text)
 FoldedCase = BeforeValidator(_fold_case)
 LevelName = BeforeValidator(_level_name)
 
+Sha256 = Annotated[
+    str, AfterValidator(_check_sha256), Field(json_schema_extra={"pattern": rf"^({DIGEST_PREFIX})?{_SHA256_PATTERN}$"})
+]
 SecretRef = Annotated[str, AfterValidator(_check_reference), Field(json_schema_extra={"pattern": _REFERENCE_PATTERN})]
 """`env:NAME` (`env:A+B` joins two variables with `:`), `file:PATH` or `store:NAME`."""
 KeyRef = Annotated[str, AfterValidator(_check_key), Field(json_schema_extra={"pattern": _KEY_PATTERN})]

@@ -14,6 +14,8 @@ class ConversationCall(Call, kw_only=True):
 
     conversation: Conversation | None = None
     """The decoded conversation. Decoded when it is first needed; read-only."""
+    wants_json: bool = False
+    """The client asks for JSON without a schema."""
     edited: Conversation | None = None
     """The conversation that upstreams get instead; None if no stage has edited the call. Read-only."""
 

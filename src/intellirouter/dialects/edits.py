@@ -43,6 +43,7 @@ def edited_call(call: ConversationCall, before: Conversation, after: Conversatio
         call,
         edited=after,
         is_edited=True,
+        wants_json=after.output is not None and after.output.kind == "json_object",
         needs=(call.needs - (old_needs - new_needs)) | (new_needs - old_needs),
         max_output_tokens=limit,
         added_tokens=call.added_tokens + estimate_difference(before, after),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine
@@ -28,6 +29,8 @@ from intellirouter.hosting.process import WorkerConfig, WorkerProcess
 from intellirouter.hosting.restart import RestartPolicy
 from intellirouter.hosting.sockets import socket_path
 
+logger = logging.getLogger(__name__)
+
 SHOWN_STDERR_LINES: Final = 20
 BUSY_CPU_SHARE: Final = 0.1
 """Share of one core since the last health check. A worker that does not respond and uses less is considered hung."""
@@ -35,6 +38,8 @@ RETRY_AFTER_S: Final = 2.0
 DRAIN_POLL_S: Final = 0.1
 BASE_URL: Final = "http://local-worker/v1"
 """The host name only fills the Host header: connections go to the worker's unix socket."""
+
+_REVIVED_STATES: Final = frozenset({WorkerState.FAILED, WorkerState.MISSING_ENGINE, WorkerState.BACKOFF})
 
 OnEvent = Callable[[WorkerView], None]
 CountRequests = Callable[[str], int]
@@ -99,8 +104,17 @@ class WorkerActor:
         self._fault: errors.HostError | None = None
 
     def set_model(self, model: LocalModel | None) -> None:
-        """Serve this model from now on; None: no model. Does nothing if the model has not changed."""
-        if model == self._model or self._is_shut_down:
+        """Serve this model from now on; None: no model.
+
+        If the model has not changed, a worker that is running or starting is not touched, and one that has failed or
+        waits for its next start is started at once.
+        """
+        if self._is_shut_down:
+            return
+        if model == self._model:
+            if model is not None and self.view.state in _REVIVED_STATES:
+                self._fault = None
+                self._model_changed.set()
             return
         self._model = model
         self._fault = model_not_hosted(self._name) if model is None else None
@@ -144,7 +158,8 @@ class WorkerActor:
             if view.socket_path is not None:
                 return UpstreamAddress(base_url=BASE_URL, uds=view.socket_path)
             if self._fault is not None:
-                raise type(self._fault)(self._fault.message, code=self._fault.code, hint=self._fault.hint)
+                fault = self._fault
+                raise type(fault)(fault.message, code=fault.code, hint=fault.hint, retry_after_s=fault.retry_after_s)
             remaining_s = deadline_s - loop.time()
             if remaining_s <= 0:
                 raise errors.ModelLoading(
@@ -165,8 +180,7 @@ class WorkerActor:
         policy = RestartPolicy(
             base_s=settings.backoff_base_s,
             max_s=settings.backoff_max_s,
-            crash_limit=settings.crash_limit,
-            window_s=settings.crash_window_s,
+            stable_s=settings.stable_s,
         )
         try:
             while True:
@@ -186,7 +200,10 @@ class WorkerActor:
             raise
 
     async def _serve_once(self, model: LocalModel, policy: RestartPolicy) -> float:
-        """Fetch, load and watch until the worker ends. Returns the delay before the next start; raises to give up."""
+        """Fetch, load and watch until the worker ends. Returns the delay before the next start.
+
+        Raises `HostError` if another start cannot help.
+        """
         try:
             artifact = await self._fetch(model)
         except ArtifactUnavailable as outage:
@@ -196,15 +213,22 @@ class WorkerActor:
         policy.reset_outages()
         fault = await self._run_worker(model, artifact)
         crash_delay_s = policy.record_crash(self._context.clock.monotonic_s())
-        if crash_delay_s is None:
-            raise fault
-        self._set(WorkerState.BACKOFF, f"{fault.message} Next start in {crash_delay_s:g} s.")
+        crashes = policy.crashes
+        next_start = f"Next start in {crash_delay_s:g} s"
+        if crashes > 1:
+            next_start += f", after {crashes} crashes in a row"
+        if crashes >= self._settings.crash_limit and not self._is_obsolete():
+            self._fault = WorkerFailed(
+                f"{fault.message} It has crashed {crashes} times in a row.", retry_after_s=crash_delay_s
+            )
+        self._set(WorkerState.BACKOFF, f"{fault.message} {next_start}.", crashes=crashes)
         return crash_delay_s
 
     async def _fetch(self, model: LocalModel) -> Artifact:
         self._set(WorkerState.FETCHING, f"Looking for {model.artifact}.", percent=0)
         return await ensure_artifact(
             model.artifact,
+            sha256=model.artifact_sha256,
             cache_dir=self._context.cache_dir,
             on_progress=self._on_fetch_progress,
             timeout_s=self._settings.fetch_timeout_s,
@@ -231,6 +255,8 @@ class WorkerActor:
             self._set(WorkerState.LOADING, f"Loading {model.artifact}.", pid=process.pid)
             await self._load(process)
             cold_start_ms = round((clock.monotonic_s() - spawned_s) * 1000, 1)
+            if not self._is_obsolete():
+                self._fault = None
             self._set(WorkerState.READY, socket_path=config.socket_path, pid=process.pid, cold_start_ms=cold_start_ms)
             await self._watch(process)
         except WorkerFailed as fault:
@@ -249,7 +275,7 @@ class WorkerActor:
                 self._set(WorkerState.LOADING, "Warming up.", pid=process.pid)
                 await process.warm_up()
         except TimeoutError:
-            raise WorkerFailed(f"The worker of {self._name} was not ready within {timeout_s:g} s.") from None
+            raise process.failure(f"was not ready within {timeout_s:g} s") from None
 
     def _worker_config(self, model: LocalModel, artifact: Artifact) -> WorkerConfig:
         trained = artifact.header.trained_ctx_tokens or model.ctx_tokens
@@ -286,7 +312,7 @@ class WorkerActor:
             )
             if misses >= (settings.busy_misses if is_busy else settings.health_misses):
                 await process.wait_exit(0)  # a dead worker is not reported as hung
-                raise WorkerFailed(f"The worker of {self._name} hung: it failed {misses} consecutive health checks.")
+                raise process.failure(f"hung: it failed {misses} consecutive health checks")
 
     async def _drain(self, draining_socket: str, serving: asyncio.Task[None]) -> None:
         """Wait until no request uses the worker, or the drain timeout has passed."""
@@ -319,8 +345,7 @@ class WorkerActor:
         **facts: object,
     ) -> None:
         """Enter `state` and notify everyone. Values that belong to one state only are cleared unless given."""
-        is_obsolete = self._is_shut_down or self._model_changed.is_set()
-        if is_obsolete and state not in {WorkerState.DRAINING, WorkerState.STOPPED}:
+        if self._is_obsolete() and state not in {WorkerState.DRAINING, WorkerState.STOPPED}:
             return
         if state not in {WorkerState.LOADING, WorkerState.READY, WorkerState.DRAINING}:
             facts["pid"] = None
@@ -328,7 +353,14 @@ class WorkerActor:
             self.view, state=state, detail=detail, percent=percent, socket_path=socket_path, **facts
         )
         self._wake_waiters()
-        self._context.on_event(self.view)
+        try:
+            self._context.on_event(self.view)
+        except Exception:  # whoever observes a worker must not end it
+            logger.exception("The state of the local model %s could not be reported.", self._name)
+
+    def _is_obsolete(self) -> bool:
+        """Return whether the worker belongs to a previous model, or the host is stopping."""
+        return self._is_shut_down or self._model_changed.is_set()
 
     def _wake_waiters(self) -> None:
         self._view_changed.set()

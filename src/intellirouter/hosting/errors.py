@@ -28,7 +28,7 @@ class WorkerFailed(HostError):
     """A worker process crashed, stopped responding or did not start."""
 
     code = "worker_failed"
-    hint = "See the end of the message for the worker's output. Change the model or restart the gateway to try again."
+    hint = "The worker is started again after a delay. Reload the configuration to start it at once."
 
 
 class ModelNotHosted(HostError):

@@ -3,6 +3,7 @@
 Every length is checked against the size of the file, so that a crafted file costs neither time nor memory.
 """
 
+import math
 import struct
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -19,6 +20,42 @@ MAX_DIMENSIONS: Final = 8
 MAX_KEPT_STRING_BYTES: Final = 256
 
 _FIXED_BYTES: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_BLOCKS: Final = {
+    0: (1, 4),
+    1: (1, 2),
+    24: (1, 1),
+    25: (1, 2),
+    26: (1, 4),
+    27: (1, 8),
+    28: (1, 8),
+    30: (1, 2),
+    2: (32, 18),
+    3: (32, 20),
+    6: (32, 22),
+    7: (32, 24),
+    8: (32, 34),
+    9: (32, 36),
+    20: (32, 18),
+    39: (32, 17),
+    10: (256, 84),
+    11: (256, 110),
+    12: (256, 144),
+    13: (256, 176),
+    14: (256, 210),
+    15: (256, 292),
+    16: (256, 66),
+    17: (256, 74),
+    18: (256, 98),
+    19: (256, 50),
+    21: (256, 110),
+    22: (256, 82),
+    23: (256, 136),
+    29: (256, 56),
+    34: (256, 54),
+    35: (256, 66),
+}
+"""By type of a tensor: the elements and the bytes of one block. Source: ggml, `type_traits`."""
+_UNKNOWN_BLOCK: Final = (1, 0)
 _STRING: Final = 8
 _ARRAY: Final = 9
 _INTEGERS: Final = {4: "<I", 5: "<i", 10: "<Q", 11: "<q"}
@@ -74,10 +111,10 @@ class _Reader:
         if tensors == 0:
             raise self._invalid("has no tensors and therefore no weights")
         metadata = self._metadata(entries)
-        last_offset = max(self._tensor_offset() for _ in range(tensors))
-        if last_offset >= self._left_bytes:
+        last_byte = max(self._tensor_end() for _ in range(tensors))
+        if last_byte > self._left_bytes:
             raise self._invalid(
-                f"is truncated: weights start at byte {last_offset} of the data, which has {self._left_bytes} bytes"
+                f"is truncated: the weights have {last_byte} bytes, but the file has only {self._left_bytes} of them"
             )
         architecture = str(metadata.get("general.architecture", "unknown"))
         trained = metadata.get(f"{architecture}.context_length")
@@ -118,13 +155,16 @@ class _Reader:
         else:
             raise self._invalid(f"has an array of unknown type {kind} for {key!r}")
 
-    def _tensor_offset(self) -> int:
+    def _tensor_end(self) -> int:
+        """Read one entry of the tensor table. Return where its data end, relative to the beginning of all data."""
         self._skip(self._number("<Q"))
         dimensions = self._number("<I")
         if dimensions > MAX_DIMENSIONS:
             raise self._invalid(f"has a tensor with {dimensions} dimensions")
-        self._skip(dimensions * 8 + 4)
-        return self._number("<Q")
+        elements = math.prod(self._number("<Q") for _ in range(dimensions))
+        block_elements, block_bytes = _BLOCKS.get(self._number("<I"), _UNKNOWN_BLOCK)
+        size_bytes = -(-elements // block_elements) * block_bytes
+        return self._number("<Q") + max(size_bytes, 1)
 
     def _string(self) -> str:
         length = self._number("<Q")

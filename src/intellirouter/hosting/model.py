@@ -14,6 +14,8 @@ class LocalModel(Struct, frozen=True, kw_only=True):
     """The name of the model in the host, and the model name that its worker reports."""
     artifact: str
     """`bundled:smollm2-135m`, `file:/models/x.gguf` or a path."""
+    artifact_sha256: str | None = None
+    """The digest that the file must have, as 64 hex digits. None: that of a bundled file; others are not compared."""
     ctx_tokens: int = 4096
     """Context size, shared by all slots. Reduced to the context that the model was trained for."""
     slots: int = 4
@@ -81,6 +83,8 @@ class WorkerView(Struct, frozen=True, kw_only=True):
     pid: int | None = None
     restarts: int = 0
     """Starts after the first one."""
+    crashes: int = 0
+    """Crashes in a row. The delay before the next start doubles with each of them, up to a limit."""
     percent: int | None = None
     """Progress of the current fetch."""
     cold_start_ms: float | None = None
@@ -101,9 +105,12 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     busy_misses: int = 45
     """The same for a worker that uses CPU time: long responses may occupy all of its HTTP threads."""
     backoff_base_s: float = 0.5
-    backoff_max_s: float = 30.0
+    backoff_max_s: float = 60.0
+    """The longest delay between two starts of a worker that crashes, or between two tries to fetch an artifact."""
     crash_limit: int = 3
-    crash_window_s: float = 300.0
+    """Crashes in a row after which requests no longer wait for the worker. It is still started again."""
+    stable_s: float = 300.0
+    """A worker that has run this long has recovered from its crashes."""
     drain_timeout_s: float = 30.0
     """How long requests in flight may continue before the worker of a removed or changed model is stopped."""
     term_grace_s: float = 2.0

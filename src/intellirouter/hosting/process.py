@@ -7,14 +7,16 @@ import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import TaskOwner
-from intellirouter.hosting.errors import EngineMissing, WorkerFailed
+from intellirouter.core import TaskOwner, escape_control_characters
+from intellirouter.hosting.errors import ArtifactInvalid, EngineMissing, WorkerFailed
+from intellirouter.hosting.first_token import weights_problem
 
 if TYPE_CHECKING:
     from intellirouter.hosting.worker_http import WorkerHttp
@@ -27,9 +29,18 @@ _HTTP: Final = "intellirouter.hosting.worker_http"
 KEPT_STDERR_LINES: Final = 200
 MAX_STDERR_LINE_BYTES: Final = 2000
 QUOTED_LINES: Final = 6
+QUOTED_CHARS: Final = 1000
 READY_POLL_S: Final = 0.02
 KILL_WAIT_S: Final = 5.0
 STDERR_TIMEOUT_S: Final = 1.0
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """Return a sentence with the last of these lines, without control characters and at a limited length."""
+    output = escape_control_characters(" | ".join(list(lines)[-QUOTED_LINES:]))
+    if not output:
+        return "It wrote nothing to standard error."
+    return f"Its last output: {'…' if len(output) > QUOTED_CHARS else ''}{output[-QUOTED_CHARS:]}"
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True):
@@ -110,7 +121,7 @@ class WorkerProcess:
             line = b""
         word, _, facts = line.partition(b" ")
         if word == b"FAILED":
-            self._raise_failure(facts)
+            await self._raise_failure(facts)
         if word.strip() != b"READY":
             await self._raise_exit()
         while not await self.is_healthy(timeout_s=1.0):
@@ -119,9 +130,20 @@ class WorkerProcess:
             await asyncio.sleep(READY_POLL_S)
 
     async def warm_up(self) -> None:
-        """Decode one token, so that no client waits for the first access to the weights. Raises `WorkerFailed`."""
-        if (problem := await self._http.decode_one_token()) is not None:
-            raise self._failed(problem)
+        """Decode one token, so that no client waits for the first access to the weights.
+
+        Raises `WorkerFailed`, and `ArtifactInvalid` if the token shows that the weights are damaged.
+        """
+        problem, completion = await self._http.decode_one_token()
+        if problem:
+            await self._read_last_words()
+            raise self.failure(problem)
+        if (problem_of_weights := weights_problem(completion)) is not None:
+            raise ArtifactInvalid(
+                f"{problem_of_weights} The weights in {self._config.model_path} are damaged, or the engine does not "
+                "support them.",
+                hint="Compare its SHA-256 with the publisher's. Replace the file and reload the configuration.",
+            )
 
     async def is_healthy(self, timeout_s: float) -> bool:
         return await self._http.is_healthy(timeout_s)
@@ -156,33 +178,37 @@ class WorkerProcess:
     def _remove_socket(self) -> None:
         Path(self._config.socket_path).unlink(missing_ok=True)
 
-    def _raise_failure(self, facts: bytes) -> None:
+    async def _read_last_words(self) -> None:
+        """Wait a limited time for the end of a process that is about to end, so that its last output is known."""
+        await asyncio.wait([self._exit_task, self._stderr_task], timeout=STDERR_TIMEOUT_S)
+
+    async def _raise_failure(self, facts: bytes) -> None:
         try:
             failure = msgspec.json.decode(facts, type=_Failure)
         except msgspec.DecodeError:
             failure = _Failure(message=facts.decode("utf-8", "replace")[:200])
+        await self._read_last_words()
         if failure.kind == "engine":
             raise EngineMissing(failure.message)
-        raise self._failed(f"could not load {self._config.model_path} ({failure.message})")
+        raise self.failure(f"could not load {self._config.model_path} ({failure.message})")
 
     async def _raise_exit(self) -> None:
         """Raise the error for the end of the process, after its remaining output has been read."""
-        await asyncio.wait([self._exit_task, self._stderr_task], timeout=STDERR_TIMEOUT_S)
+        await self._read_last_words()
         if not self._exit_task.done():
-            raise self._failed("did not report READY")
+            raise self.failure("did not report READY")
         status = self._exit_task.result()
         if status < 0:
             try:
                 name = signal.Signals(-status).name
             except ValueError:
                 name = str(-status)
-            raise self._failed(f"was killed by {name}")
-        raise self._failed(f"exited with status {status}")
+            raise self.failure(f"was killed by {name}")
+        raise self.failure(f"exited with status {status}")
 
-    def _failed(self, what: str) -> WorkerFailed:
-        output = " | ".join(list(self._stderr)[-QUOTED_LINES:])
-        suffix = f" Its last output: {output}" if output else ""
-        return WorkerFailed(f"The worker of {self._config.alias} {what}.{suffix}")
+    def failure(self, what: str) -> WorkerFailed:
+        """Return the error that the worker "did this", with the end of its output."""
+        return WorkerFailed(f"The worker of {self._config.alias} {what}. {last_words(self._stderr)}")
 
     async def _read_stderr(self) -> None:
         """Read stderr to its end and keep the last lines. Reads chunks, because a line may have any length."""

@@ -1,27 +1,29 @@
 """Decides when to restart a crashed worker. Pure: events and the time go in, a delay comes out."""
 
-from collections import deque
-
 
 class RestartPolicy:
-    """Exponential back-off between starts, and a limit on crashes within a time window."""
+    """Exponential back-off between starts, with an upper limit. It never gives up.
 
-    def __init__(self, *, base_s: float, max_s: float, crash_limit: int, window_s: float) -> None:
+    A worker that has run for `stable_s` has recovered: its next crash counts as the first one.
+    """
+
+    def __init__(self, *, base_s: float, max_s: float, stable_s: float) -> None:
         self._base_s = base_s
         self._max_s = max_s
-        self._crash_limit = crash_limit
-        self._window_s = window_s
-        self._crashes: deque[float] = deque(maxlen=crash_limit)
+        self._stable_s = stable_s
+        self.crashes = 0
+        """The number of crashes in a row."""
+        self._next_start_s = 0.0
         self._outages = 0
 
-    def record_crash(self, now_s: float) -> float | None:
-        """Return the seconds to wait before the next start, or None to give up."""
-        while self._crashes and now_s - self._crashes[0] > self._window_s:
-            self._crashes.popleft()
-        self._crashes.append(now_s)
-        if len(self._crashes) >= self._crash_limit:
-            return None
-        return self._delay_s(len(self._crashes))
+    def record_crash(self, now_s: float) -> float:
+        """Return the seconds to wait before the next start."""
+        if self.crashes and now_s - self._next_start_s >= self._stable_s:
+            self.crashes = 0
+        self.crashes += 1
+        delay_s = self._delay_s(self.crashes)
+        self._next_start_s = now_s + delay_s
+        return delay_s
 
     def record_outage(self) -> float:
         """Record that something external failed, such as a download. Return the delay before the next try."""

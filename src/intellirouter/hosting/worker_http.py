@@ -6,6 +6,7 @@ should not spend.
 
 import asyncio
 from http import HTTPStatus
+from typing import Any
 
 import httpx
 
@@ -28,16 +29,22 @@ class WorkerHttp:
             return False
         return response.status_code == HTTPStatus.OK
 
-    async def decode_one_token(self) -> str | None:
-        """Return what went wrong as a phrase that follows the worker's name, or None."""
-        body = {"prompt": "Hello", "max_tokens": 1, "cache_prompt": False}
+    async def decode_one_token(self) -> tuple[str, Any]:
+        """Return what went wrong as a phrase that follows the worker's name, and the response document.
+
+        The phrase is empty if the worker has responded. The document has the log probability of the most likely token.
+        """
+        body = {"prompt": "Hello", "max_tokens": 1, "temperature": 0, "logprobs": 1, "cache_prompt": False}
         try:
             response = await self._client.post("/v1/completions", json=body, timeout=None)
         except httpx.HTTPError as error:
-            return f"closed the connection during its first token ({str(error) or type(error).__name__})"
+            return f"closed the connection during its first token ({str(error) or type(error).__name__})", None
         if response.status_code != HTTPStatus.OK:
-            return f"responded to its first prompt with status {response.status_code} ({response.text[:200]})"
-        return None
+            return f"responded to its first prompt with status {response.status_code} ({response.text[:200]})", None
+        try:
+            return "", response.json()
+        except ValueError:
+            return f"responded to its first prompt with invalid JSON ({response.text[:200]})", None
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -162,7 +162,7 @@ class _Pieces:
 
 
 def _close(response: UpstreamResponse, relay: StreamRelay) -> None:
-    if relay.is_finished:
+    if relay.is_finished and not isinstance(relay.error, errors.UpstreamMalformed):
         response.release()
     else:
         response.abort()

@@ -8,6 +8,7 @@ import intellirouter
 from intellirouter.config import Discovery, Runtime, is_loopback
 from intellirouter.hosting import WorkerState, WorkerView
 from intellirouter.roles.network_addresses import is_unspecified, reachable_addresses
+from intellirouter.roles.standard_streams import write_text
 
 _LOADING_STATES: Final = frozenset({WorkerState.FETCHING, WorkerState.LOADING})
 _PERCENT_STEP: Final = 10
@@ -31,8 +32,7 @@ def print_banner(runtime: Runtime, discovery: Discovery | None, address: Any, co
     lines.append(f"  serving  {url}/v1{place}   (press Ctrl-C to stop)")
     lines += _network(runtime, address)
     lines += _example(runtime, url)
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    write_text(sys.stdout, "\n".join(lines) + "\n")
 
 
 def _auth_text(runtime: Runtime) -> str:
@@ -110,9 +110,12 @@ class HostProgress:
         self._out = out
         self._is_terminal = out.isatty()
         self._last: dict[str, str] = {}
+        self._is_readable = True
 
     def show(self, view: WorkerView) -> None:
         """Print the state of a worker if it differs from what was printed last."""
+        if not self._is_readable:
+            return
         phase = view.detail.partition(" ")[0]
         if view.state != WorkerState.FETCHING:
             shown = f"{view.state} {view.detail}"
@@ -131,8 +134,7 @@ class HostProgress:
             text = "\r\x1b[K" + text + ("" if view.state in _LOADING_STATES else "\n")
         else:
             text += "\n"
-        self._out.write(text)
-        self._out.flush()
+        self._is_readable = write_text(self._out, text)
 
 
 def _sentences(view: WorkerView) -> str:

@@ -171,6 +171,7 @@ class GatewayProcess:
         """Load the configuration again and apply it. If it is invalid, log the problems and change nothing."""
         if self._load_runtime is None:
             logger.warning("There is no configuration file to reload.")
+            self.host.apply(local_models(self.current.value.runtime))  # which starts failed models again
         else:
             try:
                 await self._reload(self._load_runtime)

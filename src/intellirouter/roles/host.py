@@ -28,6 +28,7 @@ def local_models(runtime: Runtime) -> list[LocalModel]:
         LocalModel(
             name=name,
             artifact=deployment.artifact,
+            artifact_sha256=deployment.artifact_sha256,
             ctx_tokens=deployment.context_tokens or spec.context_tokens,
             slots=spec.slots,
             threads=spec.threads,

@@ -31,6 +31,7 @@ from intellirouter.roles.banner import HostProgress, print_banner
 from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.price_list import catalog_origin, price_list
+from intellirouter.roles.standard_streams import open_missing_streams
 from intellirouter.routing import STRATEGIES
 from intellirouter.serving import CannotListen, Signals, StoppedEarly, TlsProblem, open_listener, run, tls_context
 from intellirouter.telemetry import set_up_logging
@@ -108,6 +109,7 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
 
     Without a file, the configuration is what `discover_here` finds. Raises `ConfigError`.
     """
+    open_missing_streams()
     signals = Signals()
     signals.install()
     try:

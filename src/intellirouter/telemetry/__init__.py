@@ -1,10 +1,11 @@
 """Observability: metrics, the live feed and logs. Everything happens after the last byte of a response.
 
-Door: `Metrics`, `LiveFeed`, `set_up_logging`, `CONTENT_TYPE`.
+Door: `Metrics`, `LiveFeed`, `set_up_logging`, `is_writable`, `CONTENT_TYPE`.
 """
 
+from intellirouter.telemetry.descriptors import is_writable
 from intellirouter.telemetry.feed import LiveFeed
 from intellirouter.telemetry.logs import set_up_logging
 from intellirouter.telemetry.metrics import CONTENT_TYPE, Metrics
 
-__all__ = ["CONTENT_TYPE", "LiveFeed", "Metrics", "set_up_logging"]
+__all__ = ["CONTENT_TYPE", "LiveFeed", "Metrics", "is_writable", "set_up_logging"]

@@ -3,11 +3,12 @@
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
 from intellirouter.core import escape_control_characters, escape_control_characters_in_json
+from intellirouter.telemetry.descriptors import DescriptorWriter
 
 _STANDARD_FIELDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -46,10 +47,20 @@ class TextFormatter(logging.Formatter):
 
 
 def set_up_logging(level: str, style: str = "text") -> None:
-    """Log to standard error: entries of the gateway from `level`, those of libraries from warning."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Log to standard error: entries of the gateway from `level`, those of libraries from warning.
+
+    Logging never waits for the reader of standard error.
+    """
+    handler = logging.StreamHandler(_standard_error())
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("intellirouter").setLevel(level.upper())
+
+
+def _standard_error() -> TextIO | DescriptorWriter:
+    try:
+        return DescriptorWriter(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # It is closed, or not a descriptor.
+        return sys.stderr

@@ -3,7 +3,8 @@
 import pytest
 
 from intellirouter.core.errors import UpstreamMalformed
-from intellirouter.dialects.adapt.answer_checks import StreamGuard, check_repetition, validate_answer
+from intellirouter.dialects.adapt.answer_checks import StreamGuard, validate_answer
+from intellirouter.dialects.adapt.repetition import check_repetition
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
     Choice,

@@ -50,8 +50,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/busy":
             HUNG.set()
             threading.Thread(target=spin, daemon=True).start()
+        document: object = {}
+        if BEHAVIOR == "not-a-number":
+            document = {"choices": [{"text": ".", "logprobs": {"content": [{"token": ".", "logprob": None}]}}]}
         is_broken = BEHAVIOR == "no-first-token" and self.path == "/v1/completions"
-        self.answer(500 if is_broken else 200, {"error": "no token"} if is_broken else {})
+        self.answer(500 if is_broken else 200, {"error": "no token"} if is_broken else document)
 
 
 def spin() -> None:
@@ -59,11 +62,12 @@ def spin() -> None:
         pass
 
 
-def main() -> None:
-    config = json.loads(sys.stdin.readline())
-    home = Path(config["socket_path"]).parent
+def end_early(home: Path) -> None:
+    """End the process, if it is one that does not become ready."""
     if BEHAVIOR == "crash":
         print("weights on fire", file=sys.stderr)
+        sys.exit(3)
+    if BEHAVIOR == "crash-until-told" and not (home / "go").exists():
         sys.exit(3)
     if BEHAVIOR == "crash-once" and not (home / "crashed").exists():
         (home / "crashed").touch()
@@ -71,6 +75,17 @@ def main() -> None:
     if BEHAVIOR in {"engine", "model"}:
         print("FAILED", json.dumps({"kind": BEHAVIOR, "message": "stub failure"}), flush=True)
         sys.exit(1)
+    if BEHAVIOR == "last-words":  # which arrive after the message
+        print("FAILED", json.dumps({"kind": "model", "message": "stub failure"}), flush=True)
+        time.sleep(0.1)
+        print("the tensor is bent", file=sys.stderr)
+        sys.exit(1)
+
+
+def main() -> None:
+    config = json.loads(sys.stdin.readline())
+    home = Path(config["socket_path"]).parent
+    end_early(home)
     if BEHAVIOR == "garbage":
         print("HELLO", flush=True)
     if BEHAVIOR == "silent":

@@ -283,7 +283,7 @@ async def test_model_that_is_still_loading_is_replaced_at_once(
         assert "draining" not in it.states("a")
 
 
-async def test_failed_model_is_started_again_only_if_it_changes(applied: Any, tmp_path: Path) -> None:
+async def test_failed_model_is_started_again_at_each_reload(applied: Any, tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"not a model")
     async with applied() as it:
         bad = it.model("a", artifact=str(tmp_path / "bad.gguf"))
@@ -293,8 +293,17 @@ async def test_failed_model_is_started_again_only_if_it_changes(applied: Any, tm
         it.host.apply([bad])
         with pytest.raises(ArtifactInvalid):
             await it.host.wait_ready("a", 10)
+        (tmp_path / "bad.gguf").write_bytes((tmp_path / "weights.gguf").read_bytes())
+        await it.ready(bad)
+        assert it.states("a") == ["fetching", "failed", "fetching", "failed", "fetching", "loading", "ready"]
+
+
+async def test_worker_that_waits_for_its_next_start_is_started_by_a_reload(applied: Any, wait_until: Until) -> None:
+    async with applied("crash-once", backoff_base_s=1000.0, backoff_max_s=1000.0) as it:
+        it.host.apply([it.model("a")])
+        await wait_until(lambda: it.host.view("a").crashes == 1, "it has crashed")
         await it.ready(it.model("a"))
-        assert it.states("a") == ["fetching", "failed", "fetching", "loading", "ready"]
+        assert it.states("a") == ["fetching", "loading", "backoff", "fetching", "loading", "ready"]
 
 
 async def test_stop_ends_workers_that_are_draining(applied: Any) -> None:

@@ -183,6 +183,60 @@ async def test_operator_file_is_used_in_place(tmp_path: Path, gguf: BuildGguf, p
     assert not (tmp_path / "cache").exists()
 
 
+async def test_operator_file_with_another_digest_is_refused(tmp_path: Path, gguf: BuildGguf) -> None:
+    path, cache = tmp_path / "own.gguf", tmp_path / "cache"
+    path.write_bytes(gguf())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    artifact = await ensure_artifact(str(path), cache_dir=cache, sha256=digest.upper())
+    assert artifact.sha256 == digest
+    assert len(list((cache / "index").iterdir())) == 1
+    times = path.stat()
+    path.write_bytes(gguf(weights=b"v" * 64))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # the same size, and the same time of modification
+    with pytest.raises(ArtifactInvalid, match=f"artifact_sha256 is {digest}"):
+        await ensure_artifact(str(path), cache_dir=cache, sha256=digest)
+    path.write_bytes(gguf())
+    await ensure_artifact(str(path), cache_dir=cache, sha256=digest)
+
+
+async def test_unchanged_operator_file_is_hashed_once(
+    tmp_path: Path, gguf: BuildGguf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "own.gguf"
+    path.write_bytes(gguf())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    seen: list[ArtifactProgress] = []
+    await ensure_artifact(str(path), cache_dir=tmp_path / "cache", sha256=digest, on_progress=seen.append)
+    await asyncio.sleep(0)
+    assert [each.phase for each in seen] == [FetchPhase.VERIFYING]
+    monkeypatch.setattr("intellirouter.hosting.artifacts.digest_of", None)
+    await ensure_artifact(str(path), cache_dir=tmp_path / "cache", sha256=digest)
+
+
+async def test_digest_of_an_operator_file_needs_no_cache(tmp_path: Path, gguf: BuildGguf) -> None:
+    path = tmp_path / "own.gguf"
+    path.write_bytes(gguf())
+    (tmp_path / "cache").write_text("not a directory")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (await ensure_artifact(str(path), cache_dir=tmp_path / "cache", sha256=digest)).sha256 == digest
+
+
+async def test_bundled_model_has_only_its_own_digest(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match="is not the expected file"):
+        await ensure_artifact("bundled:smollm2-135m", cache_dir=tmp_path, sha256="0" * 64)
+
+
+async def test_damage_that_keeps_size_and_time_is_detected(tmp_path: Path, wheelhouse: Path, content: bytes) -> None:
+    bundled, cache = from_wheelhouse(content, wheelhouse), tmp_path / "cache"
+    blob = (await ensure_artifact(NAME, cache_dir=cache, bundled=bundled)).path
+    times = blob.stat()
+    with blob.open("r+b") as file:
+        file.seek(2_000_000)
+        file.write(os.urandom(1000))
+    os.utime(blob, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert (await ensure_artifact(NAME, cache_dir=cache, bundled=bundled)).path.read_bytes() == content
+
+
 class SlowIndex(http.server.ThreadingHTTPServer):
     """A package index that sends half of the wheel, and the rest when the test lets it."""
 

@@ -63,12 +63,21 @@ def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:
         read_gguf_header(tmp_path)
 
 
-def test_every_truncation_before_the_last_weights_is_detected(tmp_path: Path, gguf: BuildGguf) -> None:
+def test_every_truncation_is_detected(tmp_path: Path, gguf: BuildGguf) -> None:
     whole = gguf(weights=b"w" * 64)
-    for length in range(len(whole) - 32):  # the second tensor begins 32 bytes into the weights
+    for length in range(len(whole)):
         with pytest.raises(ArtifactInvalid):
             read_gguf_header(write(tmp_path / "w", whole[:length]))
     assert read_gguf_header(write(tmp_path / "w", whole)).tensor_count == 2
+
+
+@pytest.mark.parametrize(("kind", "size_bytes"), [(0, 1024), (1, 512), (2, 144), (12, 144), (14, 210), (30, 512)])
+def test_the_size_of_the_weights_follows_from_their_type(tmp_path: Path, kind: int, size_bytes: int) -> None:
+    table = struct.pack("<Q", 1) + b"t" + struct.pack("<IQQIQ", 2, 64, 4, kind, 0)
+    whole = count_header(1, 0, table) + b"w" * size_bytes
+    assert read_gguf_header(write(tmp_path / "w", whole)).tensor_count == 1
+    with pytest.raises(ArtifactInvalid, match=f"is truncated: the weights have {size_bytes} bytes"):
+        read_gguf_header(write(tmp_path / "w", whole[:-1]))
 
 
 @given(damage=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=8))

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -24,6 +25,7 @@ from intellirouter.hosting import (
     WorkerState,
 )
 
+STUB = Path(__file__).with_name("stub_worker.py")
 StubHost = Callable[..., Any]
 Until = Callable[..., Any]
 
@@ -124,14 +126,53 @@ async def test_crash_before_ready_is_tried_again(stub_host: StubHost) -> None:
         assert stub.view.restarts == 1
 
 
-async def test_three_crashes_are_final_and_keep_the_last_output(stub_host: StubHost) -> None:
-    async with stub_host("crash") as stub:
-        with pytest.raises(WorkerFailed, match=r"exited with status 3.*weights on fire"):
+async def test_after_three_crashes_requests_fail_at_once_and_the_worker_is_still_started_again(
+    stub_host: StubHost, wait_until: Until
+) -> None:
+    async with stub_host("crash", backoff_max_s=0.2) as stub:
+        with pytest.raises(WorkerFailed, match=r"exited with status 3.*weights on fire.*3 times in a row") as caught:
             await stub.host.wait_ready("stub", 10)
-        assert stub.view.state is WorkerState.FAILED
+        assert caught.value.retry_after_s is not None
+        assert stub.view.state is WorkerState.BACKOFF
+        assert re.search(r"Next start in 0\.\d+ s, after 3 crashes in a row\.$", stub.view.detail)
         assert stub.view.stderr_tail == ("weights on fire",)
         assert stub.view.restarts == 2
         assert stub.view.pid is None
+        await wait_until(lambda: stub.view.crashes >= 6, "it is started again and again")
+        with pytest.raises(WorkerFailed):
+            await stub.host.wait_ready("stub", 10)
+
+
+async def test_worker_that_no_longer_crashes_serves_again(stub_host: StubHost, wait_until: Until) -> None:
+    async with stub_host("crash-until-told", backoff_max_s=0.1) as stub:
+        with pytest.raises(WorkerFailed):
+            await stub.host.wait_ready("stub", 10)
+        (stub.run_dir / "go").touch()
+        await wait_until(lambda: stub.view.state is WorkerState.READY, "it serves again")
+        assert (await stub.host.wait_ready("stub", 1)).uds == stub.view.socket_path
+
+
+async def test_damaged_weights_are_a_clear_failure(stub_host: StubHost) -> None:
+    async with stub_host("not-a-number") as stub:
+        with pytest.raises(ArtifactInvalid, match=r"not numbers\. The weights in .*weights.gguf are damaged"):
+            await stub.host.wait_ready("stub", 10)
+        assert stub.view.state is WorkerState.FAILED
+        assert stub.view.pid is None
+        assert stub.states == ["fetching", "loading", "failed"]
+
+
+async def test_observer_that_fails_does_not_end_the_worker(
+    tmp_path: Path, socket_dir: Path, gguf: Callable[..., bytes]
+) -> None:
+    def fail(_: object) -> None:
+        raise BrokenPipeError
+
+    (tmp_path / "w.gguf").write_bytes(gguf())
+    settings = HostSettings(worker_command=(sys.executable, "-I", str(STUB), "well"))
+    host = LocalHost(cache_dir=tmp_path, run_dir=socket_dir / "r", settings=settings, on_event=fail)
+    host.apply([LocalModel(name="m", artifact=str(tmp_path / "w.gguf"))])
+    await host.wait_ready("m", 10)
+    await host.stop()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +181,8 @@ async def test_three_crashes_are_final_and_keep_the_last_output(stub_host: StubH
         ("model", "stub failure"),
         ("garbage", "did not report READY"),
         ("no-first-token", "responded to its first prompt with status 500"),
-        ("silent", "not ready within 0.5 s"),
+        ("silent", r"not ready within 0.5 s\. It wrote nothing to standard error"),
+        ("last-words", "could not load .*(stub failure).*Its last output: the tensor is bent"),
     ],
 )
 async def test_worker_that_never_becomes_ready_fails(stub_host: StubHost, behavior: str, reason: str) -> None:

@@ -187,6 +187,33 @@ async def test_error_event_of_the_upstream_is_passed_on_and_counts_as_a_failure(
     assert world.board.of("a").failures == 1
 
 
+SCHEMA_BODY = STREAM_BODY[:-1] + b',"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{}}}}'
+
+
+async def test_stream_without_the_requested_format_is_recorded_as_malformed() -> None:
+    response = Response(*EVENTS)
+    world = World(a=response)
+    await world.serve(SCHEMA_BODY)
+    assert b"upstream_malformed" in world.reply.body
+    assert b"[DONE]" not in world.reply.body
+    assert b'"finish_reason":"stop"' not in world.reply.body
+    assert (world.record.status, world.record.error_code) == (200, "upstream_malformed")
+    assert world.record.usage == Usage(input_tokens=3, output_tokens=2), "the vendor has worked"
+    assert world.outcomes == ["upstream_malformed"]
+    assert world.board.of("a").failures == 1
+
+
+@pytest.mark.parametrize("body", [STREAM_BODY, SCHEMA_BODY])
+async def test_a_model_that_repeats_itself_is_stopped(body: bytes) -> None:
+    again = b'data: {"choices":[{"index":0,"delta":{"content":"again and "},"finish_reason":null}]}\n\n'
+    endless = Response(EVENTS[0], *[again * 10] * 1_000)
+    world = World(a=endless)
+    await world.serve(body)
+    assert endless.outcome == "aborted"
+    assert world.record.error_code == "upstream_malformed"
+    assert len(world.reply.body) < len(again) * 5_000
+
+
 async def test_canceled_stream_aborts_the_upstream_and_records_usage() -> None:
     gate = asyncio.Event()
     endless = Response(EVENTS[0], EVENTS[1], gate=gate)

@@ -26,7 +26,7 @@ TINY_GGUF = (
     + struct.pack("<Q", 1)
     + b"t"
     + struct.pack("<IQIQ", 1, 8, 0, 0)
-    + b"weights!"
+    + b"weights!" * 4
 )
 Configure = Callable[..., Runtime]
 

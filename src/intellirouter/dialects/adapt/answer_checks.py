@@ -7,15 +7,18 @@ added.
 
 import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 from msgspec import Struct, structs
 
-from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, Usage, errors, new_id
+from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, Call, Usage, errors, new_id
 from intellirouter.dialects.adapt.answer_limits import AnswerCounter, too_many_chars
+from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_repetition
+from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
 from intellirouter.dialects.ir import (
+    CONTENT_EVENTS,
     ArgumentsDelta,
     Choice,
     ChoiceFinished,
@@ -28,6 +31,7 @@ from intellirouter.dialects.ir import (
     RefusalDelta,
     Response,
     Stop,
+    StreamEnded,
     Text,
     TextDelta,
     ToolCall,
@@ -43,31 +47,46 @@ class _AnyObject(Struct):
 
 
 _check_object: Final = msgspec.json.Decoder(_AnyObject).decode
-CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
-"""Clients that need one of these rely on the format of the answer, so it is also checked in a passthrough."""
+_CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
 _CUT_OFF: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled", "error"})
 """The stop reasons of answers that are incomplete, so that their format is not checked."""
 _FAILED: Final = frozenset({"malformed_tool_call", "error"})
 """The stop reasons of failed attempts, unless there is a part of an answer, which is passed on to the client."""
 _LIMIT_REACHED: Final = frozenset({"length", "context_length"})
-_MIN_REPETITION_CHARS: Final = 2_000
-"""How many characters at the end of a complete answer must be repetitions of one text."""
-_MIN_PERIOD: Final = 4
-_MAX_PERIOD: Final = 400
-_MIN_REPETITIONS: Final = 40
-_PROBE_CHARS: Final = 64
+_MAX_QUICK_CHARS: Final = 128 * 1024
+"""How much can be processed at the end of a stream in a time that is too short to matter."""
 _LOGPROB_CHARS: Final = 100
 """The size of the logprobs of one token, approximately."""
-_MIN_STREAM_REPETITION_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
-"""The same for a stream that has not ended."""
 _ID: Final = re.compile(rb'"id"\s*+:\s*+"([^"\\]*+)"')
-_TAIL_CHARS: Final = _MIN_STREAM_REPETITION_CHARS + _MAX_PERIOD
+
+
+def relies_on_format(call: Call) -> bool:
+    """Return whether the client relies on the format of the answer, so that it is also checked in a passthrough."""
+    return not call.needs.isdisjoint(_CHECKED_NEEDS) or (isinstance(call, ConversationCall) and call.wants_json)
+
+
+def expected_output(call: Call, decode: Callable[[Call], Conversation]) -> OutputFormat | None:
+    """Return the format that the client has asked for in a passthrough.
+
+    None also if the request cannot be decoded: the upstream has accepted it, and has done its work.
+    """
+    if "json_schema" not in call.needs and not narrow_call(call, ConversationCall).wants_json:
+        return None
+    try:
+        return conversation_of(call, decode).output
+    except (errors.InvalidRequest, errors.UnsupportedFeature):
+        return None
 
 
 def validate_answer(response: Response, conversation: Conversation) -> Response:
     """Return the answer, repaired if necessary. Raises `UpstreamMalformed`."""
+    return checked_answer(response, conversation.output)
+
+
+def checked_answer(response: Response, output: OutputFormat | None) -> Response:
+    """The same for an answer that must have this format."""
     ids: set[str] = set()
-    choices = [_choice(choice, conversation, ids) for choice in response.choices]
+    choices = [_choice(choice, output, ids) for choice in response.choices]
     if not choices:
         raise errors.UpstreamMalformed("The upstream's response has no choices.")
     return structs.replace(response, choices=choices)
@@ -79,22 +98,34 @@ def is_unchanged(repaired: Response, response: Response, body: bytes) -> bool:
     return repaired == response and (not ids or ids.issubset(_ID.findall(body)))
 
 
-def _choice(choice: Choice, conversation: Conversation, ids: set[str]) -> Choice:
+def _choice(choice: Choice, output: OutputFormat | None, ids: set[str]) -> Choice:
     calls = [part for part in choice.parts if isinstance(part, ToolCall)]
     stop = choice.stop or Stop(reason="tool_calls" if calls else "stop")
     if stop.reason in _FAILED and all(isinstance(part, Reasoning) for part in choice.parts):
         raise _failed_answer(stop)
     text = "".join(part.text for part in choice.parts if isinstance(part, Text))
     if stop.reason in _CUT_OFF:
-        if stop.reason in _LIMIT_REACHED:  # If the model stopped by itself, the client may have asked for repetition.
-            check_repetition(text)
+        _check_ending(choice, stop)
         return structs.replace(choice, stop=stop)
     for call in calls:
         _check_call(call)
     if not calls:
-        check_output(text, conversation.output)
+        check_output(text, output)
         return choice if choice.stop is not None else structs.replace(choice, stop=stop)
     return structs.replace(choice, parts=[_repaired(part, ids) for part in choice.parts], stop=stop)
+
+
+def check_endings(response: Response) -> None:
+    """Raise `UpstreamMalformed` if a choice repeats itself without end."""
+    for choice in response.choices:
+        if choice.stop is not None:
+            _check_ending(choice, choice.stop)
+
+
+def _check_ending(choice: Choice, stop: Stop) -> None:
+    if stop.reason in _LIMIT_REACHED:  # If the model stopped by itself, the client may have asked for repetition.
+        check_repetition("".join(part.text for part in choice.parts if isinstance(part, Text)))
+        check_repetition("".join(part.text for part in choice.parts if isinstance(part, Reasoning)))
 
 
 def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:
@@ -154,63 +185,95 @@ def check_output(text: str, output: OutputFormat | None) -> None:
         )
 
 
-def check_repetition(text: str, *, min_chars: int = _MIN_REPETITION_CHARS) -> None:
-    """Raise `UpstreamMalformed` if the answer ends with at least `min_chars` characters of one repeated text."""
-    if len(text) < min_chars:
-        return
-    for period in _candidate_periods(text):
-        window = max(min_chars, period * _MIN_REPETITIONS)
-        if len(text) < window + period:
-            return
-        if text[-window:] == text[-window - period : -period] and not text[-period:].isspace():
-            raise errors.UpstreamMalformed("The model repeats itself without end.")
-
-
-def _candidate_periods(text: str) -> Iterator[int]:
-    """Yield the distances at which the last characters occur again, shortest first. Only these can be periods."""
-    last = text[-_PROBE_CHARS:]
-    end = len(text)
-    start = max(0, end - _PROBE_CHARS - _MAX_PERIOD)
-    at = text.rfind(last, start, end - _MIN_PERIOD)
-    while at >= 0:
-        yield end - _PROBE_CHARS - at
-        at = text.rfind(last, start, at + _PROBE_CHARS - 1)
-
-
 _NO_CALLS: Final[dict[int, list[str]]] = {}
 
 
-class StreamGuard(AnswerCounter):
-    """Checks a stream for what `validate_answer` rejects in a complete answer. It stores a bounded part of the text."""
+class RepetitionGuard(AnswerCounter):
+    """Checks a stream for endless repetition, and for what its base class checks. It stores a bounded part of the text.
+
+    The answer is not one that the client relies on to have a format.
+    """
+
+    __slots__ = ("_tails",)
+
+    def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS) -> None:
+        super().__init__(limits)
+        self._tails: dict[int, TextTail] = {}
+        """By choice. The reasoning of choice n is ~n."""
+
+    def watch(self, events: Iterable[Event]) -> None:
+        """Raise `UpstreamMalformed` for endless repetition, and for an answer that exceeds a limit."""
+        tails = self._tails
+        for event in events:
+            if event.__class__ is TextDelta and event.part <= self._max_part:
+                tail = tails.get(event.choice) or self._tail(event.choice)
+                tail.pieces.append(event.text)
+                tail.unchecked_chars += len(event.text)
+                if tail.unchecked_chars >= MIN_REPETITION_CHARS:
+                    tail.check()
+                continue
+            self._count(event)
+            if isinstance(event, ReasoningDelta):
+                self._tail(~event.choice).add(event.text)
+            elif isinstance(event, ChoiceFinished):
+                self._check_end(event)
+
+    @property
+    def late_chars(self) -> int:
+        """The size of what is processed at once at the end, if that takes long; otherwise 0."""
+        return 0
+
+    def _tail(self, key: int) -> TextTail:
+        tail = self._tails.get(key)
+        if tail is None:
+            tail = self._tails[key] = TextTail()
+        return tail
+
+    def _check_end(self, event: ChoiceFinished) -> None:
+        if event.stop.reason in _LIMIT_REACHED:
+            for key in (event.choice, ~event.choice):
+                if key in self._tails:
+                    self._tails[key].check_end()
+
+
+class StreamGuard(RepetitionGuard):
+    """Checks a stream for what `validate_answer` rejects in a complete answer.
+
+    Nothing is held back for it: only the end of the stream shows whether the answer has the requested format.
+    """
 
     __slots__ = (
         "_arguments",
+        "_called",
         "_chars",
         "_has_output",
         "_ids",
-        "_pieces",
-        "_unchecked_chars",
+        "_output",
+        "_outputs",
         "held_chars",
         "unusual_calls",
     )
 
-    def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS) -> None:
+    def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS, output: OutputFormat | None = None) -> None:
         super().__init__(limits)
         self._has_output = False
         self._ids: set[str] = set()
         self._arguments: dict[int, dict[int, list[str]]] = {}
         """The arguments of functions, by choice and part."""
-        self._pieces: list[str] = []
-        self._unchecked_chars = 0
+        self._called: set[int] = set()
+        """The choices that have tool calls. Their text need not have a format."""
+        self._output = None if output is None or output.kind == "text" else output
+        self._outputs: dict[int, list[str]] = {}
+        """The text of each choice, if the client asked for a format."""
         self._chars = 0
         self.held_chars = 0
-        """The size of what encoders may hold back until the end: arguments of tool calls, and logprobs."""
+        """The size of what is processed at once at the end: arguments of tool calls, logprobs, JSON to be checked."""
         self.unusual_calls: set[tuple[int, int]] = set()
         """The choice and part of function calls whose arguments do not begin with a brace."""
 
     def watch(self, events: Iterable[Event]) -> None:
-        """Raise `UpstreamMalformed` for endless repetition, for tool arguments that are not a JSON object, and for an
-        answer that exceeds a limit.
+        """Raise `UpstreamMalformed` for endless repetition, for tool arguments that are not a JSON object, for an
+        answer that does not have the requested format, and for one that exceeds a limit.
         """
         for event in events:
             if event.__class__ is TextDelta and event.part <= self._max_part:
@@ -220,6 +283,7 @@ class StreamGuard(AnswerCounter):
             match event:
                 case ToolCallStarted():
                     self._has_output = True
+                    self._called.add(event.choice)
                     if event.kind == "function":
                         self._arguments.setdefault(event.choice, {})[event.part] = []
                 case ArgumentsDelta():
@@ -228,17 +292,23 @@ class StreamGuard(AnswerCounter):
                     self._add_arguments(event)
                 case ReasoningDelta():
                     self._add_chars(len(event.text))
+                    self._tail(~event.choice).add(event.text)
                 case RefusalDelta():
                     self._has_output = True
                     self._add_chars(len(event.text))
                 case WholePart():
                     self._has_output = True
                 case ChoiceFinished():
-                    if event.stop.reason in _FAILED and not self._has_output:
-                        raise _failed_answer(event.stop)
-                    self._check_calls(event)
+                    self._finish(event)
+                case StreamEnded():  # There is text left if the upstream has left out a finish reason.
+                    for choice in tuple(self._outputs):
+                        self._check_format(ChoiceFinished(stop=Stop(reason="stop"), choice=choice))
                 case _:
                     pass
+
+    @property
+    def late_chars(self) -> int:
+        return self.held_chars if self.held_chars > _MAX_QUICK_CHARS else 0
 
     def _add_arguments(self, event: ArgumentsDelta) -> None:
         pieces = self._arguments.get(event.choice, _NO_CALLS).get(event.part)
@@ -262,33 +332,53 @@ class StreamGuard(AnswerCounter):
 
     def _watch_text(self, event: TextDelta) -> None:
         self._has_output = True
-        self._pieces.append(event.text)
-        self._unchecked_chars += len(event.text)
         if event.logprobs is not None:
             self.held_chars += len(event.logprobs) * _LOGPROB_CHARS
-        if self._unchecked_chars >= _MIN_REPETITION_CHARS:
-            self._add_chars(self._unchecked_chars)
-            self._unchecked_chars = 0
-            tail = "".join(self._pieces)[-_TAIL_CHARS:]
-            self._pieces = [tail]
-            # The client may have asked for some repetition, so a stream gets a higher limit.
-            check_repetition(tail, min_chars=_MIN_STREAM_REPETITION_CHARS)
+        if self._output is not None:
+            self.held_chars += len(event.text)
+            self._outputs.setdefault(event.choice, []).append(event.text)
+        tail = self._tails.get(event.choice) or self._tail(event.choice)
+        tail.pieces.append(event.text)
+        tail.unchecked_chars += len(event.text)
+        if tail.unchecked_chars >= MIN_REPETITION_CHARS:
+            self._add_chars(tail.check())
 
-    def _check_calls(self, event: ChoiceFinished) -> None:
+    def _finish(self, event: ChoiceFinished) -> None:
+        if event.stop.reason in _FAILED and not self._has_output:
+            raise _failed_answer(event.stop)
+        self._check_end(event)
+        self._check_format(event)
+
+    def _check_format(self, event: ChoiceFinished) -> None:
+        """Check the arguments of a choice's tool calls, or its text if it has none."""
+        calls = self._arguments.pop(event.choice, _NO_CALLS)
+        text = self._outputs.pop(event.choice, [])
         if event.stop.reason in _CUT_OFF:
             return
-        for pieces in self._arguments.pop(event.choice, _NO_CALLS).values():
+        for pieces in calls.values():
             _check_call(ToolCall(id="", name="a tool", arguments="".join(pieces)))
+        if self._output is not None and event.choice not in self._called:
+            check_output("".join(text), self._output)
+
+
+def guard_for(call: Call, decode: Callable[[Call], Conversation], limits: AnswerLimits) -> StreamGuard | None:
+    """Return the guard for a passthrough's stream; None if the client does not rely on the format of the answer."""
+    return StreamGuard(limits, expected_output(call, decode)) if relies_on_format(call) else None
 
 
 class GuardedRelay:
-    """A relay whose stream is also decoded and checked. Its bytes are relayed unchanged."""
+    """A relay whose stream is also decoded and checked. Its bytes are relayed unchanged.
 
-    def __init__(self, relay: StreamRelay, decoder: StreamDecoder, limits: AnswerLimits) -> None:
+    Only the finish waits until the answer has been checked: what follows the last content is released at the end.
+    """
+
+    def __init__(self, relay: StreamRelay, decoder: StreamDecoder, guard: StreamGuard) -> None:
         self._relay = relay
         self._decoder = decoder
-        self._guard = StreamGuard(limits)
+        self._guard = guard
         self._error: errors.UpstreamMalformed | None = None
+        self._has_new_content = False
+        self._finish = b""
 
     @property
     def has_content(self) -> bool:
@@ -316,21 +406,34 @@ class GuardedRelay:
 
     @property
     def buffered_bytes(self) -> int:
-        return self._relay.buffered_bytes
+        return self._relay.buffered_bytes + self._guard.late_chars
 
     @property
     def is_heavy(self) -> bool:
-        return self._relay.is_heavy
+        return self._relay.is_heavy or self._guard.late_chars > 0
 
     def feed(self, data: bytes) -> bytes:
         had_content = self._relay.has_content
         out = self._relay.feed(data)
-        return out if self._is_valid(self._decoder.feed, data, had_content=had_content) else b""
+        if not self._is_valid(self._decoder.feed, data, had_content=had_content):
+            return b""
+        if self._relay.finish_reason is None:
+            return out
+        if not self._has_new_content:
+            self._finish += out
+            return b""
+        # Some vendors send a finish reason with each chunk, and choices finish one after another.
+        out, self._finish = self._finish, out
+        return out
 
     def _is_valid(self, read: Callable[..., list[Event]], *data: bytes, had_content: bool) -> bool:
         """Return whether the guard accepts the events. Raises its error if the client has not been sent any content."""
+        self._has_new_content = False
         try:
-            self._guard.watch(read(*data))
+            events = read(*data)
+            self._guard.watch(events)
+            if self._relay.finish_reason is not None:
+                self._has_new_content = any(isinstance(event, CONTENT_EVENTS) for event in events)
         except errors.UpstreamMalformed as error:
             if not had_content:
                 raise
@@ -343,7 +446,7 @@ class GuardedRelay:
         if self._error is None:
             out = self._relay.end()
             if self._relay.error is not None or self._is_valid(self._decoder.end, had_content=True):
-                return out
+                return self._finish + out
         assert self._error is not None  # noqa: S101 - the only remaining case
         return self._relay.fail(self._error)
 

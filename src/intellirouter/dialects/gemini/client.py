@@ -61,6 +61,8 @@ class _ConfigHead(Struct):
     response_schema: Any = None
     responseJsonSchema: Any = None  # noqa: N815
     response_json_schema: Any = None
+    responseMimeType: Any = None  # noqa: N815
+    response_mime_type: Any = None
 
 
 class _Head(ReservedMembers):
@@ -142,6 +144,8 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
         _check_results(contents)
     _check_sampling(config)
     is_stream = context.is_stream and operation == "chat"
+    needs = _needs(head, contents, config)
+    media_type = config.responseMimeType or config.response_mime_type
     return ConversationCall(
         operation=operation,
         model=model,
@@ -151,7 +155,8 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
         is_stream=is_stream,
         stream_type=_ARRAY if is_stream and not _is_sse(context.query) else _SSE,
         wants_usage=True,
-        needs=_needs(head, contents, config),
+        needs=needs,
+        wants_json=media_type == "application/json" and "json_schema" not in needs,
         max_output_tokens=_read_max_output_tokens(config),
     )
 

@@ -58,6 +58,7 @@ class _LineClient:
             stream_type=STREAM_TYPE,
             wants_usage=True,
             needs=_needs(request),
+            wants_json=request.format == "json",
             max_output_tokens=sampling.get("max_output_tokens"),
             source=ParsedRequest(request, sampling, own_options),
         )

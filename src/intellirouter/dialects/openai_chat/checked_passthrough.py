@@ -3,13 +3,22 @@
 from typing import Final
 
 from intellirouter.core import Call, Deployment, LossReport
-from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, GuardedRelay, is_unchanged, validate_answer
+from intellirouter.dialects.adapt.answer_checks import (
+    GuardedRelay,
+    checked_answer,
+    expected_output,
+    guard_for,
+    is_unchanged,
+    relies_on_format,
+)
 from intellirouter.dialects.adapt.answer_limits import check_limits
-from intellirouter.dialects.calls import answer_model, conversation_of
+from intellirouter.dialects.calls import answer_model
 from intellirouter.dialects.openai_chat.client import ChatClient
 from intellirouter.dialects.openai_chat.client_request import decode_conversation
 from intellirouter.dialects.openai_chat.client_response import encode_response
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
+from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
+from intellirouter.dialects.openai_chat.relayed_text import UNWATCHED_TEXT
 from intellirouter.dialects.openai_chat.upstream import ChatUpstream
 from intellirouter.dialects.openai_chat.upstream_response import decode_response
 from intellirouter.dialects.openai_chat.upstream_stream import ChatStreamDecoder
@@ -27,28 +36,27 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
         if call is not None and deployment is not None and not body.startswith(b"{") and is_event_stream(body):
             response, _ = decode_whole(_UPSTREAM, body, deployment)
             check_limits(response, deployment.limits)
-            response = validate_answer(response, conversation_of(call, decode_conversation))
+            response = checked_answer(response, expected_output(call, decode_conversation))
             response.model = answer_model(response.model, call, deployment)
             stop = response.choices[0].stop
             encoded = encode_response(response, call, LossReport())
             return Answer(response.usage, None if stop is None else stop.reason, encoded)
         answer = super().decode_response(body, call, deployment)
-        if call is None or deployment is None or call.needs.isdisjoint(CHECKED_NEEDS):
+        if call is None or deployment is None or not relies_on_format(call):
             return answer
-        conversation = conversation_of(call, decode_conversation)
         response = decode_response(body, deployment)
         check_limits(response, deployment.limits)
-        repaired = validate_answer(response, conversation)
+        repaired = checked_answer(response, expected_output(call, decode_conversation))
         if is_unchanged(repaired, response, body):
             return answer
         repaired.model = answer_model(response.model, call, deployment)
         return Answer(answer.usage, answer.finish_reason, encode_response(repaired, call, LossReport()))
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:
-        relay = super().relay(call, deployment)
-        if deployment is None or call.needs.isdisjoint(CHECKED_NEEDS):
-            return relay
-        return GuardedRelay(relay, ChatStreamDecoder(deployment), deployment.limits)
+        if deployment is None or (guard := guard_for(call, decode_conversation, deployment.limits)) is None:
+            return super().relay(call, deployment)
+        relay = ChatStreamRelay(keeps_usage=call.wants_usage, text=UNWATCHED_TEXT)
+        return GuardedRelay(relay, ChatStreamDecoder(deployment), guard)
 
     def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
         return relay_of_whole(ChatClient(), _UPSTREAM, call, deployment)

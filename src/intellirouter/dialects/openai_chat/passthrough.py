@@ -24,6 +24,7 @@ from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
+from intellirouter.dialects.openai_chat.relayed_text import RelayedText, check_whole
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
@@ -122,6 +123,9 @@ class RequestOptions(Protocol):
     """The members of a request that the passthrough reads."""
 
     @property
+    def n(self) -> int | None: ...
+
+    @property
     def temperature(self) -> float | None: ...
 
     @property
@@ -161,6 +165,7 @@ class OpenAIChatPassthrough(Route):
             is_stream=bool(request.stream),
             wants_usage=wants_usage(request.stream_options),
             needs=_needs(request),
+            wants_json=request.response_format is not None and request.response_format.type == "json_object",
             max_output_tokens=request.max_completion_tokens or request.max_tokens,
             source=request,
         )
@@ -221,10 +226,14 @@ class OpenAIChatPassthrough(Route):
         choice = response.choices[0]
         if choice.error:
             raise upstream_errors.decode_error_in_200(msgspec.json.encode({"error": choice.error}))
+        if choice.finish_reason == "length":
+            check_whole(body)
         return Answer(decode_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
-        return ChatStreamRelay(keeps_usage=call.wants_usage)
+        n = self.options_of(call).n
+        text = RelayedText(has_choices=True) if n is not None and n > 1 else None
+        return ChatStreamRelay(keeps_usage=call.wants_usage, text=text)
 
     decode_error = staticmethod(upstream_errors.decode_error)
 

@@ -16,6 +16,7 @@ from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream, error_without_answer
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.openai_chat.relayed_text import RelayedText
 from intellirouter.dialects.wire.search import contains
 from intellirouter.dialects.wire.sse import (
     CR,
@@ -89,6 +90,7 @@ class ChatStreamRelay:
         "_last_block",
         "_splitter",
         "_tail",
+        "_text",
         "content_events",
         "error",
         "finish_reason",
@@ -98,7 +100,7 @@ class ChatStreamRelay:
         "usage",
     )
 
-    def __init__(self, *, keeps_usage: bool) -> None:
+    def __init__(self, *, keeps_usage: bool, text: RelayedText | None = None) -> None:
         self._keeps_usage = keeps_usage
         self._splitter = EventSplitter()
         self._held: list[bytes] = []
@@ -108,6 +110,7 @@ class ChatStreamRelay:
         """The first event with choices. A finish that the upstream has left out is built from it."""
         self._last_block = b""
         self._has_calls = False
+        self._text = text or RelayedText()
         self.has_content = False
         self.is_finished = False
         self.is_heavy = False
@@ -143,6 +146,8 @@ class ChatStreamRelay:
             if (count := _plain_events(block[:cut])) is None:
                 return self._inspect(block)
         self.content_events += count
+        if self.content_events >= self._text.next_look:
+            self._text.look(block[:cut], self.content_events)
         self._last_block = block
         plain = self._without_null_usage(block[:cut])
         return plain if cut == len(block) else plain + self._inspect(block[cut:])
@@ -225,15 +230,22 @@ class ChatStreamRelay:
             if choice.error:
                 error = decode_error_in_stream(msgspec.json.encode({"error": choice.error}))
                 return self._end_with_error(error, event + encode_error_event(error))
-            if choice.delta is not None and choice.delta.tool_calls:
-                self._has_calls = True
-            if choice.finish_reason:
-                self.finish_reason = choice.finish_reason
-                self.has_content = True
-            elif choice.text or (choice.delta is not None and _has_content(choice.delta)):
-                self.has_content = True
-                self.content_events += 1
+            self._read_choice(choice, event)
         return self._without_null_usage(event)
+
+    def _read_choice(self, choice: _Choice, event: bytes) -> None:
+        if choice.delta is not None and choice.delta.tool_calls:
+            self._has_calls = True
+        if choice.finish_reason:
+            if choice.finish_reason == "length":
+                self._text.check_end()
+            self.finish_reason = choice.finish_reason
+            self.has_content = True
+        elif choice.text or (choice.delta is not None and _has_content(choice.delta)):
+            self.has_content = True
+            self.content_events += 1
+            if self.content_events >= self._text.next_look:
+                self._text.look(event, self.content_events)
 
     def _end_with_error(self, error: errors.UpstreamError, event: bytes) -> bytes:
         """Raise the error if there is no content yet; otherwise end the stream with its event."""

@@ -103,6 +103,7 @@ def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Resp
     """Validate and read the members that routing needs. Raises `InvalidRequest`."""
     request = decode_body(_decoder, body)
     _check_request(request)
+    output_format = request.text.format if request.text is not None else None
     return ResponsesCall(
         operation="chat",
         model=request.model,
@@ -112,6 +113,7 @@ def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Resp
         is_stream=bool(request.stream),
         wants_usage=True,
         needs=_needs(request, body),
+        wants_json=output_format is not None and output_format.get("type") == "json_object",
         max_output_tokens=request.max_output_tokens,
         source=request,
     )

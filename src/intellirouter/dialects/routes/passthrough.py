@@ -7,8 +7,15 @@ import msgspec
 from msgspec import structs
 
 from intellirouter.core import Call, Clock, Deployment, Loss, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.adapt.answer_checks import CHECKED_NEEDS, StreamGuard, validate_answer
-from intellirouter.dialects.adapt.answer_limits import AnswerCounter, check_limits
+from intellirouter.dialects.adapt.answer_checks import (
+    RepetitionGuard,
+    check_endings,
+    checked_answer,
+    expected_output,
+    guard_for,
+    relies_on_format,
+)
+from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.adapt.json_merge import merge
 from intellirouter.dialects.calls import answer_model, conversation_of, original_of
@@ -43,12 +50,12 @@ class RelayedStream(WatchedStream):
         decoder: StreamDecoder,
         encoder: StreamEncoder,
         splitter: Splitter,
-        guard: AnswerCounter | None,
+        guard: RepetitionGuard | None,
         edit: AnswerEdit | None,
     ) -> None:
         super().__init__(decoder, encoder)
         self._splitter = splitter
-        self._guard = guard
+        self._guard = guard or RepetitionGuard()
         self._edit = edit
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -58,15 +65,15 @@ class RelayedStream(WatchedStream):
 
     @property
     def buffered_bytes(self) -> int:
-        return self._splitter.buffered_bytes
+        return self._splitter.buffered_bytes + self._guard.late_chars
 
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:
             return b""
         if not (block := self._splitter.feed(data)):
-            self.is_heavy = self._splitter.buffered_bytes > LARGE_EVENT_BYTES
+            self.is_heavy = self.buffered_bytes > LARGE_EVENT_BYTES
             return b""
-        self.is_heavy = False
+        self.is_heavy = self._guard.late_chars > 0
         check_utf8(block)
         if self._edit is not None:
             block = self._edit(block)
@@ -137,8 +144,10 @@ class ChatPassthrough(Route):
         if is_stream:
             response.model = answer_model(response.model, call, deployment)
             changed = self._client.encode(response, call, LossReport())
-        if not call.needs.isdisjoint(CHECKED_NEEDS):
-            repaired = validate_answer(response, conversation_of(call, self._client.decode))
+        if not relies_on_format(call):
+            check_endings(response)
+        else:
+            repaired = checked_answer(response, expected_output(call, self._client.decode))
             if repaired != response:
                 repaired.model = answer_model(response.model, call, deployment)
                 changed = self._client.encode(repaired, call, LossReport())
@@ -149,8 +158,7 @@ class ChatPassthrough(Route):
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
         decoder, encoder = self.decoder(deployment), self._client.stream(call, LossReport())
-        limits = deployment.limits
-        guard = AnswerCounter(limits) if call.needs.isdisjoint(CHECKED_NEEDS) else StreamGuard(limits)
+        guard = guard_for(call, self._client.decode, deployment.limits) or RepetitionGuard(deployment.limits)
         return self.stream_class(decoder, encoder, self._upstream.splitter(), guard, self.answer_edit(call))
 
     def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from intellirouter.core import AnswerLimits, Call, Clock, Deployment, LossReport, UpstreamRequest, errors
-from intellirouter.dialects.adapt.answer_checks import StreamGuard, validate_answer
+from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.adapt.answer_checks import StreamGuard, expected_output, validate_answer
 from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
@@ -28,6 +28,7 @@ from intellirouter.dialects.ir import (
     Event,
     FunctionTool,
     Media,
+    OutputFormat,
     StreamEnded,
     StreamStarted,
     ToolCall,
@@ -47,10 +48,6 @@ from intellirouter.dialects.routes.other_mode import WholeAnswerDecoder, decode_
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import Traits
 from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, LineSplitter
-
-_MAX_QUICK_CHARS: Final = 128 * 1024
-"""How much an encoder can hold back that does not take long to encode."""
-
 
 _FITTED_TYPES: Final = frozenset({Media, ToolResult})
 _TOOL_TYPES: Final = frozenset({ToolCall, ToolResult})
@@ -161,7 +158,7 @@ class ChatTranslation(Route):
         if (fit := self._fit(conversation, conversation.part_types())) is not None:
             decoder = fit.stream(decoder, deployment.limits)
         watcher = self._watcher(call, conversation, deployment)
-        return translated_stream(decoder, self._client, call, deployment, watcher)
+        return translated_stream(decoder, self._client, call, deployment, conversation.output, watcher)
 
     def _watcher(self, call: Call, conversation: Conversation, deployment: Deployment) -> AnswerWatcher | None:
         """Return what remembers the tokens in a stream; None if there can be none."""
@@ -194,7 +191,7 @@ class TranslatedStream(WatchedStream):
         self,
         decoder: StreamDecoder,
         encoder: StreamEncoder,
-        limits: AnswerLimits,
+        guard: StreamGuard,
         model_of: Callable[[str], str] | None = None,
         watcher: AnswerWatcher | None = None,
     ) -> None:
@@ -203,13 +200,12 @@ class TranslatedStream(WatchedStream):
         self._model_of = model_of
         self._watcher = watcher
         self._held: list[Event] = []
-        self._guard = StreamGuard(limits)
+        self._guard = guard
         self._no_arguments = NoArguments()
 
     @property
     def buffered_bytes(self) -> int:
-        held = self._guard.held_chars
-        return self._decoder.buffered_bytes + (held if held > _MAX_QUICK_CHARS else 0)
+        return self._decoder.buffered_bytes + self._guard.late_chars
 
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:
@@ -220,7 +216,7 @@ class TranslatedStream(WatchedStream):
         except errors.UpstreamError as error:
             self._abort(error)
             return b""
-        if not events or self._guard.held_chars > _MAX_QUICK_CHARS:  # Without events, one is incomplete.
+        if not events or self._guard.late_chars:  # Without events, one is incomplete.
             self.is_heavy = self.buffered_bytes > LARGE_EVENT_BYTES
         elif self.is_heavy:
             self.is_heavy = False
@@ -280,7 +276,8 @@ def relay_of_whole(
     """Return a passthrough's relay for a whole answer instead of a stream; None if the streams are JSON themselves."""
     if isinstance(upstream.splitter(), LineSplitter):
         return None
-    return translated_stream(WholeAnswerDecoder(upstream, deployment), client, call, deployment)
+    output = expected_output(call, client.decode)
+    return translated_stream(WholeAnswerDecoder(upstream, deployment), client, call, deployment, output)
 
 
 def translated_stream(
@@ -288,6 +285,7 @@ def translated_stream(
     client: ChatClient,
     call: Call,
     deployment: Deployment,
+    output: OutputFormat | None,
     watcher: AnswerWatcher | None = None,
 ) -> TranslatedStream:
     """Return the stream that a client of another dialect, or in another mode, reads."""
@@ -295,7 +293,8 @@ def translated_stream(
     def model_of(reported: str) -> str:
         return answer_model(reported, call, deployment)
 
-    return TranslatedStream(decoder, client.stream(call, LossReport()), deployment.limits, model_of, watcher)
+    guard = StreamGuard(deployment.limits, output)
+    return TranslatedStream(decoder, client.stream(call, LossReport()), guard, model_of, watcher)
 
 
 def _has_call_ids(call: Call) -> bool:

@@ -53,11 +53,10 @@ class WatchedStream:
             elif isinstance(event, StreamEnded):
                 self.is_finished = True
 
-    def _watch_guarded(self, guard: AnswerCounter | None, events: list[Event]) -> None:
+    def _watch_guarded(self, guard: AnswerCounter, events: list[Event]) -> None:
         """Watch events after the guard has checked them. Raises its `UpstreamMalformed`."""
         try:
-            if guard is not None:
-                guard.watch(events)
+            guard.watch(events)
         except errors.UpstreamMalformed:
             if self.has_content:  # There will be no other attempt, so this one's usage counts.
                 self._watch(events)

@@ -9,7 +9,19 @@ from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestConte
 from intellirouter.core.counts import format_count
 from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict, reason_of
-from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
+from intellirouter.core.deployment import Deployment, Phase, Timeouts, UpstreamAddress, timeout_error
+from intellirouter.core.egress import (
+    DIRECT,
+    ClientCertificate,
+    Proxy,
+    ProxyRules,
+    ProxyUrlError,
+    TrustFiles,
+    environment_proxies,
+    environment_trust,
+    format_authority,
+    proxy_at,
+)
 from intellirouter.core.fair_share import has_fair_share
 from intellirouter.core.ids import new_id
 from intellirouter.core.json_outline import (
@@ -40,6 +52,7 @@ from intellirouter.core.printable import escape_control_characters, escape_contr
 from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningControl
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
 from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s, whole_seconds
+from intellirouter.core.secret import Secret
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, estimate_tokens
@@ -48,6 +61,7 @@ from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 __all__ = [
     "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_LIMITS",
+    "DIRECT",
     "EMPTY_CONTEXT",
     "MAX_RETRY_AFTER_S",
     "NO_QUIRKS",
@@ -62,6 +76,7 @@ __all__ = [
     "AuthScheme",
     "Call",
     "Candidate",
+    "ClientCertificate",
     "Clock",
     "CredentialRotator",
     "Current",
@@ -79,6 +94,9 @@ __all__ = [
     "Phase",
     "Price",
     "Profile",
+    "Proxy",
+    "ProxyRules",
+    "ProxyUrlError",
     "Quirks",
     "ReasoningControl",
     "RecordColumn",
@@ -93,6 +111,7 @@ __all__ = [
     "SystemClock",
     "TaskOwner",
     "Timeouts",
+    "TrustFiles",
     "Upstream",
     "UpstreamAddress",
     "UpstreamRequest",
@@ -102,12 +121,15 @@ __all__ = [
     "Verdict",
     "count_containers",
     "count_long_numbers",
+    "environment_proxies",
+    "environment_trust",
     "errors",
     "escape_control_characters",
     "escape_control_characters_in_json",
     "estimate_input_tokens",
     "estimate_tokens",
     "examine",
+    "format_authority",
     "format_count",
     "format_usd",
     "has_fair_share",
@@ -118,6 +140,7 @@ __all__ = [
     "mask_error",
     "new_id",
     "outline_of",
+    "proxy_at",
     "pusd_per_token",
     "read_retry_after_s",
     "reason_of",

@@ -6,12 +6,20 @@ Door: the names below, and `errors` for the error tree.
 from intellirouter.core import errors
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
+from intellirouter.core.certificates import (
+    CertificateFileError,
+    authorities_in,
+    certificate_as_pem,
+    is_encrypted_key,
+    private_key_as_pem,
+)
 from intellirouter.core.counts import format_count
 from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict, reason_of
 from intellirouter.core.deployment import Deployment, Phase, Timeouts, UpstreamAddress, timeout_error
 from intellirouter.core.egress import (
     DIRECT,
+    SYSTEM_TRUST,
     ClientCertificate,
     Proxy,
     ProxyRules,
@@ -69,6 +77,7 @@ __all__ = [
     "RECORD_VERSION",
     "SMALL_BYTES",
     "SYSTEM_CLOCK",
+    "SYSTEM_TRUST",
     "UNKNOWN_PROFILE",
     "AnswerLimits",
     "Attempt",
@@ -76,6 +85,7 @@ __all__ = [
     "AuthScheme",
     "Call",
     "Candidate",
+    "CertificateFileError",
     "ClientCertificate",
     "Clock",
     "CredentialRotator",
@@ -119,6 +129,8 @@ __all__ = [
     "Usage",
     "VendorRow",
     "Verdict",
+    "authorities_in",
+    "certificate_as_pem",
     "count_containers",
     "count_long_numbers",
     "environment_proxies",
@@ -133,6 +145,7 @@ __all__ = [
     "format_count",
     "format_usd",
     "has_fair_share",
+    "is_encrypted_key",
     "is_large",
     "is_off_loop",
     "mask_credentials",
@@ -140,6 +153,7 @@ __all__ = [
     "mask_error",
     "new_id",
     "outline_of",
+    "private_key_as_pem",
     "proxy_at",
     "pusd_per_token",
     "read_retry_after_s",

@@ -109,6 +109,10 @@ class TrustFiles(Struct, frozen=True):
     """Environment variable and path of a file or a directory."""
 
 
+SYSTEM_TRUST: Final = TrustFiles()
+"""Only the certificate authorities of the system are trusted."""
+
+
 def format_authority(host: str, port: int) -> str:
     """Return `host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

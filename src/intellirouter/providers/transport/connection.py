@@ -7,6 +7,7 @@ the connection can be reused) → idle again, or closed. See DESIGN.md.
 import asyncio
 import re
 import select
+import ssl
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
@@ -139,6 +140,8 @@ class Connection(asyncio.Protocol):
                 )
             elif self.has_headers and not self._has_length and exc is None:
                 self.on_message_complete()  # the end of the connection ends the body
+            elif isinstance(exc, ssl.SSLError):
+                self._fail(_tls_failure(exc))
             else:
                 moment = "before its response was complete" if self.has_headers else "without sending a response"
                 self._fail(errors.UpstreamDisconnected(f"The upstream closed the connection {moment}."))
@@ -303,6 +306,16 @@ class Connection(asyncio.Protocol):
                 waiter.set_exception(self.error)
             else:
                 waiter.set_result(None)
+
+
+def _tls_failure(error: ssl.SSLError) -> errors.UpstreamError:
+    """Return the error of a TLS connection that the upstream ended. It judges a client certificate only afterwards."""
+    reason = error.reason or str(error)
+    hint = ""
+    if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
+        hint = "If the upstream requires a client certificate, check the provider's client_cert_file."
+    text = reason.replace("_", " ").lower()
+    return errors.UpstreamConnectFailed(f"The upstream ended the TLS connection: {text}.", hint=hint)
 
 
 def _without_repeated_length(response: bytes) -> bytes | None:

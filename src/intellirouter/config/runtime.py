@@ -10,13 +10,18 @@ from msgspec import Struct, field
 from intellirouter.core import (
     DEFAULT_ANSWER_LIMITS,
     DEFAULT_LIMITS,
+    DIRECT,
+    SYSTEM_TRUST,
     AnswerLimits,
     AuthScheme,
+    ClientCertificate,
     Price,
+    ProxyRules,
     RequestLimits,
     RetryOrder,
     Secret,
     Timeouts,
+    TrustFiles,
 )
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "::1", "[::1]"})
@@ -141,6 +146,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     """Overrides how the vendor expects the credential."""
     headers: tuple[tuple[str, str], ...] = ()
     ca_file: str | None = None
+    client_certificate: ClientCertificate | None = None
+    proxies: ProxyRules = DIRECT
     allows_any_model: bool = False
     """True for `models: "*"`: clients can call any `provider/model`."""
     max_connections: int = 1024
@@ -207,6 +214,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
     files: FilesSpec = field(default_factory=FilesSpec)
     catalog_file: str | None = None
     """The configured price list. None means the one installed next to the database, or else the built-in one."""
+    environment_proxies: ProxyRules = DIRECT
+    """For connections that do not lead to a provider, and for providers without a proxy of their own."""
+    trust: TrustFiles = SYSTEM_TRUST
     warnings: tuple[str, ...] = ()
     """Warnings for the operator, for example about settings that have no effect in this version."""
 

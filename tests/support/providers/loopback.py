@@ -211,10 +211,10 @@ def within(seconds: float) -> Iterator[None]:
 class Authority:
     """A certificate authority for the test run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "Throw-away CA") -> None:
         self._folder = folder
         self.ca_file = str(folder / "ca.pem")
-        self._make("ca", "/CN=Throw-away CA", ["-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
+        self._make("ca", f"/CN={name}", ["-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
 
     def _make(self, name: str, subject: str, more: list[str]) -> None:
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key"]

@@ -48,11 +48,6 @@ def at_vendor(server: Server) -> str:
     return server.base_url.replace("localhost", UPSTREAM)
 
 
-@pytest.fixture(scope="session")
-def vendor_tls(authority: Authority) -> ssl.SSLContext:
-    return authority.server_context(f"DNS:{UPSTREAM}")
-
-
 @pytest.mark.parametrize("ask", [call, stream], ids=["whole", "stream"])
 async def test_tls_upstream_is_reached_through_a_tunnel(
     pool: UpstreamPool, authority: Authority, vendor_tls: ssl.SSLContext, ask: object

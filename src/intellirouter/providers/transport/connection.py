@@ -20,6 +20,9 @@ _HIGH_WATER_BYTES: Final = 256 * 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_DRAIN_BYTES: Final = 64 * 1024
 _MAX_IDLE_S: Final = 55.0
+CLIENT_CERTIFICATE_HINT: Final = (
+    "If the upstream requires a client certificate, set the provider's client_cert_file to one that it accepts."
+)
 _KEEP_ALIVE: Final = b"keep-alive"
 _FRAMING_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding", _KEEP_ALIVE})
 """Headers that the connection itself evaluates."""
@@ -310,12 +313,10 @@ class Connection(asyncio.Protocol):
 
 def _tls_failure(error: ssl.SSLError) -> errors.UpstreamError:
     """Return the error of a TLS connection that the upstream ended. It judges a client certificate only afterwards."""
-    reason = error.reason or str(error)
-    hint = ""
-    if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
-        hint = "If the upstream requires a client certificate, check the provider's client_cert_file."
-    text = reason.replace("_", " ").lower()
-    return errors.UpstreamConnectFailed(f"The upstream ended the TLS connection: {text}.", hint=hint)
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    return errors.UpstreamConnectFailed(
+        f"The upstream ended the TLS connection: {reason}.", hint=CLIENT_CERTIFICATE_HINT if "alert" in reason else ""
+    )
 
 
 def _without_repeated_length(response: bytes) -> bytes | None:

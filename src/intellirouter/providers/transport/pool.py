@@ -34,7 +34,7 @@ from intellirouter.providers.credential_rotation import (
 )
 from intellirouter.providers.transport.address import Address, address_of, has_address
 from intellirouter.providers.transport.address_pool import AddressPool
-from intellirouter.providers.transport.connection import Connection
+from intellirouter.providers.transport.connection import CLIENT_CERTIFICATE_HINT, Connection
 from intellirouter.providers.transport.deployment_state import DeploymentState
 from intellirouter.providers.transport.response import HttpResponse
 from intellirouter.providers.transport.tls import TlsContexts
@@ -431,10 +431,15 @@ def _limits(deployments: Iterable[Deployment]) -> dict[Address, int]:
 def connect_failed(name: str, address: Address, error: OSError | UnicodeError) -> errors.UpstreamConnectFailed:
     """Return the error for a connection that could not be opened. UnicodeError: the host name is not valid."""
     if isinstance(error, ssl.SSLError):
+        hint = "If the upstream uses a private certificate authority, set the provider's ca_file."
+        if "ALERT" in (error.reason or ""):  # the upstream refused the gateway, not the other way round
+            hint = CLIENT_CERTIFICATE_HINT
         return errors.UpstreamConnectFailed(
-            f"{name}: The TLS handshake with {address.route} failed: {error}.",
-            hint="If the upstream uses a private certificate authority, set the provider's ca_file.",
+            f"{name}: The TLS handshake with {address.route} failed: {error}.", hint=hint
         )
+    if isinstance(error, ConnectionResetError) and address.is_tls:
+        message = f"{name}: The connection to {address.route} was closed during the TLS handshake."
+        return errors.UpstreamConnectFailed(message, hint=CLIENT_CERTIFICATE_HINT)
     return errors.UpstreamConnectFailed(
         f"{name}: Cannot connect to {address.route}: {os_reason(error)}.",
         hint="Check that the upstream is running and that the provider's base_url is correct.",

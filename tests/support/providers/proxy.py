@@ -5,7 +5,8 @@ import base64
 import contextlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -150,3 +151,26 @@ async def proxying(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     assert proxy.failures == []
+
+
+@contextlib.contextmanager
+def proxy_in_thread(*, login: str | None = None) -> Iterator[LoopbackProxy]:
+    """Run a proxy on an event loop of its own, for tests without one."""
+    loop, is_ready, running = asyncio.new_event_loop(), threading.Event(), []
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with proxying(login=login) as proxy:
+            running.append(proxy)
+            is_ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert is_ready.wait(5)
+        yield running[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()

@@ -73,7 +73,7 @@ class LoopbackProxy:
     def _is_allowed(self, head: str) -> bool:
         assert self._login is not None
         expected = base64.b64encode(self._login.encode()).decode()
-        return f"\r\nproxy-authorization: Basic {expected}\r\n" in head
+        return re.search(rf"\r\nproxy-authorization: Basic {re.escape(expected)}\r\n", head, re.IGNORECASE) is not None
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str) -> None:
         try:
@@ -100,16 +100,16 @@ class LoopbackProxy:
         """Forward one request on a connection of its own. Its response must have a length or chunks."""
         url = urlsplit(target)
         assert url.scheme == "http", target
-        length = int(found[1]) if (found := re.search(r"content-length: (\d+)", head)) else 0
+        length = int(found[1]) if (found := re.search(r"content-length: (\d+)", head, re.IGNORECASE)) else 0
         body = await reader.readexactly(length)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", url.port or 80)
-        lines = [line for line in head.split("\r\n") if not line.startswith("proxy-")]
+        lines = [line for line in head.split("\r\n") if not line.lower().startswith("proxy-")]
         lines[0] = lines[0].replace(target, url.path)
         far_writer.write("\r\n".join(lines).encode("latin-1") + body)
         try:
             answer = await far_reader.readuntil(b"\r\n\r\n")
             writer.write(answer)
-            if found := re.search(rb"content-length: (\d+)", answer):
+            if found := re.search(rb"content-length: (\d+)", answer, re.IGNORECASE):
                 writer.write(await far_reader.readexactly(int(found[1])))
             else:
                 while piece := await far_reader.read(65536):

@@ -4,20 +4,22 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from intellirouter.config import ConfigProblem, Runtime, format_path
-from intellirouter.core import SYSTEM_TRUST
+from intellirouter.core import SYSTEM_TRUST, ClientCertificate, TrustFiles
 from intellirouter.providers import VENDORS, TlsFileProblem, build_context
 
 
 def upstream_tls_problems(runtime: Runtime, origins: Mapping[str, str]) -> list[ConfigProblem]:
     """Return the problems of all providers, each once. Reads the files. `origins` are those of `LoadedConfig`."""
-    problems: dict[tuple[str, str], ConfigProblem] = {}
+    checks: dict[tuple[TrustFiles, str | None, ClientCertificate | None], str] = {}
     for name, provider in runtime.providers.items():
         url = provider.base_url or VENDORS[provider.vendor].base_url or ""
         trust = runtime.trust if urlsplit(url).scheme == "https" else SYSTEM_TRUST
-        if not (trust.paths or provider.ca_file or provider.client_certificate):
-            continue  # building a context takes some milliseconds
+        checks.setdefault((trust, provider.ca_file, provider.client_certificate), name)
+    checks.pop((SYSTEM_TRUST, None, None), None)  # nothing to read
+    problems: dict[tuple[str, str], ConfigProblem] = {}
+    for files, name in checks.items():
         try:
-            build_context(trust, provider.ca_file, provider.client_certificate)
+            build_context(*files)
         except TlsFileProblem as problem:
             path, origin = "", f"env {problem.setting}"
             if problem.setting.islower():

@@ -15,9 +15,10 @@ from intellirouter.core import (
     errors,
     proxy_at,
 )
-from intellirouter.providers import UpstreamPool, WebSocketDialer
+from intellirouter.providers import UpstreamPool, WebSocketDialer, discover_models
 from intellirouter.providers.transport.connection import Connection
 from intellirouter.providers.transport.tunnel import TunnelRoute, open_tunnel
+from tests.support.providers.google import service_account
 from tests.support.providers.loopback import (
     CHUNKED_HEAD,
     Authority,
@@ -35,7 +36,7 @@ from tests.support.providers.loopback import (
 )
 from tests.support.providers.proxy import proxying
 
-UPSTREAM = "api.vendor.example"
+VENDOR_HOST = UPSTREAM = "api.vendor.example"
 """The proxy connects to loopback for every name, so the gateway itself must not resolve it."""
 
 
@@ -370,3 +371,38 @@ async def test_tunnel_to_an_ipv6_address_and_a_name_in_unicode() -> None:
             with pytest.raises(errors.ProxyRefused):
                 await open_tunnel(loop, Connection(loop, Connection.close, lambda _: None), route)
         assert proxy.targets == ["CONNECT [2001:db8::1]:443", "CONNECT xn--bcher-kva.example:443"]
+
+
+# Access tokens and lists of models
+
+
+async def test_access_tokens_are_obtained_through_the_proxy_of_the_provider(
+    pool: UpstreamPool, closed_port: int
+) -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(answer(b'{"access_token": "tok", "expires_in": 3600}'))
+
+    async with serving(script) as server, proxying(login="ann:s3cret") as new:
+        url = at_vendor(server)
+        account = service_account(token_uri=url.replace(VENDOR_HOST, "localhost").replace("/v1", "/token"))
+        settings = {"auth": "gcp", "credentials": [account]}
+        refused = deployment(url, proxies=through(f"http://127.0.0.1:{closed_port}"), **settings)
+        with pytest.raises(
+            errors.ProxyFailed, match="test/model: token endpoint localhost: Cannot connect to the proxy"
+        ):
+            await call(pool, refused)
+        to = deployment(url, proxies=through(new.with_login("ann:s3cret")), **settings)
+        pool.apply([to])
+        pool._credentials._credentials.clear()  # the authenticator waits before it tries again
+        pool._credentials._rotations.clear()
+        await call(pool, to)
+        assert [target.rpartition("/")[2] for target in new.targets] == ["token", "completions"]
+
+
+async def test_models_are_listed_through_the_proxy(pool: UpstreamPool) -> None:
+    async with serving(lambda peer: peer.serve(answer(b'{"data": [{"id": "m"}]}'))) as server, proxying() as proxy:
+        to = deployment(at_vendor(server), proxies=through(proxy.url))
+        assert [model.id for model in await discover_models(pool, to)] == ["m"]
+        assert proxy.targets == [f"GET {at_vendor(server)}/models"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
-from typing import Final
 from urllib.parse import urlsplit
 
 from intellirouter.config.problems import ConfigProblem, listed
@@ -15,8 +14,6 @@ from intellirouter.core import DIRECT, ClientCertificate, Proxy, ProxyRules, Pro
 
 Report = Callable[[Path, str, str], None]
 """Takes the path of a problem, its message and its hint."""
-
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class EgressCompiler:
@@ -80,7 +77,7 @@ def environment_problems(providers: Iterable[ProviderSpec]) -> list[ConfigProble
     """Return a problem for each variable with a proxy that a provider would need and that cannot be used."""
     unusable: dict[str, tuple[Proxy, list[str]]] = {}
     for provider in providers:
-        proxy = _proxy_of(provider)
+        proxy = provider.proxy
         if proxy is not None and proxy.problem:
             unusable.setdefault(proxy.variable, (proxy, []))[1].append(provider.name)
     return [
@@ -108,10 +105,3 @@ def egress_warnings(
         if has_password and origin((*path, "proxy")).startswith("file "):
             setting = format_path((*path, "proxy"))
             yield f"{setting}: The file contains the login of a proxy. Use a reference to the whole URL: `env:NAME`."
-
-
-def _proxy_of(provider: ProviderSpec) -> Proxy | None:
-    url = urlsplit(provider.base_url or "")
-    if provider.uds is not None or not url.hostname:
-        return None
-    return provider.proxies.proxy_for(url.scheme, url.hostname, url.port or _PORTS.get(url.scheme, 0))

@@ -4,6 +4,7 @@ A reload compiles a new Runtime and replaces one reference. Requests in flight k
 """
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
@@ -16,6 +17,7 @@ from intellirouter.core import (
     AuthScheme,
     ClientCertificate,
     Price,
+    Proxy,
     ProxyRules,
     RequestLimits,
     RetryOrder,
@@ -24,6 +26,7 @@ from intellirouter.core import (
     TrustFiles,
 )
 
+_PORTS: Final = {"http": 80, "https": 443}
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "::1", "[::1]"})
 
 
@@ -152,6 +155,14 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     """True for `models: "*"`: clients can call any `provider/model`."""
     max_connections: int = 1024
     timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy for requests to `base_url`."""
+        url = urlsplit(self.base_url or "")
+        if self.uds is not None or not url.hostname:
+            return None
+        return self.proxies.proxy_for(url.scheme, url.hostname, url.port or _PORTS.get(url.scheme, 0))
 
 
 class DeploymentSpec(Struct, frozen=True, kw_only=True):

@@ -9,9 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
-from intellirouter.core import SYSTEM_TRUST, ClientCertificate, ProxyRules, Secret, TrustFiles, errors, proxy_at
-from intellirouter.providers import TlsFileProblem, UpstreamPool, build_context
+from intellirouter.core import (
+    SYSTEM_TRUST,
+    ClientCertificate,
+    ProxyRules,
+    Secret,
+    SocketRefusal,
+    TrustFiles,
+    UpstreamRequest,
+    errors,
+    proxy_at,
+)
+from intellirouter.providers import TlsFileProblem, UpstreamPool, WebSocketDialer, build_context
 from tests.support.providers.loopback import (
     Authority,
     answer,
@@ -235,6 +246,25 @@ async def test_client_certificate_in_a_tunnel_is_for_the_upstream_only(
         to = server.deployment(ca_file=authority.ca_file, client_certificate=mine, proxies=rules)
         assert await call(pool, to) == b"ok"
     assert seen[0]
+
+
+async def test_websocket_presents_the_client_certificate(
+    pool: UpstreamPool, authority: Authority, mtls: ssl.SSLContext
+) -> None:
+    async def greet(link: ServerConnection) -> None:
+        await link.send("hello")
+
+    mine = certificate(*authority.client_certificate())
+    async with serve(greet, "127.0.0.1", 0, ssl=mtls) as server:
+        url = f"https://localhost:{next(iter(server.sockets)).getsockname()[1]}/v1"
+        request = UpstreamRequest(method="GET", path="/realtime")
+        to = deployment(url, ca_file=authority.ca_file, client_certificate=mine)
+        socket = await WebSocketDialer(pool).connect(to, request)
+        assert not isinstance(socket, SocketRefusal)
+        assert await socket.receive() == "hello"
+        await socket.close(1000)
+        with pytest.raises(errors.UpstreamError):
+            await WebSocketDialer(pool).connect(deployment(url, ca_file=authority.ca_file), request)
 
 
 async def test_reload_reads_the_client_certificate_again(

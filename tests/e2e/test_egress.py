@@ -64,6 +64,27 @@ def test_proxy_of_the_environment_and_exceptions(vendor: MockVendor, tmp_path: P
         assert len(proxy.heads) == before + 2
 
 
+def test_urls_in_requests_use_the_proxy_of_the_environment(
+    vendor: MockVendor, tmp_path: Path, proxy: LoopbackProxy
+) -> None:
+    settings = config(vendor, lab={**provider(vendor.base_url), "vendor": "ollama", "dialect": "ollama"})
+    settings["server"] = {"fetch_allow": ["img.vendor.example"]}
+    environment = {"ALL_PROXY": proxy.with_login(f"ann:{PASSWORD}")}
+    port = vendor.base_url.rpartition(":")[2].partition("/")[0]
+    with GatewayProcess(settings, tmp_path, environment=environment) as gateway:
+        for host, reason in (
+            ("img.vendor.example", "The server responded with status 404."),
+            ("x.example", "resolved"),
+        ):
+            before = len(proxy.heads)
+            url = f"http://{host}:{port}/no-such-image.png"
+            content = [{"type": "image_url", "image_url": {"url": url}}]
+            refused = chat(gateway, "lab/x", messages=[{"role": "user", "content": content}])
+            assert refused.status_code == 400
+            assert reason in refused.json()["error"]["message"]
+            assert proxy.targets[before:] == ([f"CONNECT {host}:{port}"] if reason != "resolved" else [])
+
+
 def test_login_is_in_no_log_record_answer_or_command(vendor: MockVendor, tmp_path: Path, proxy: LoopbackProxy) -> None:
     url = vendor.base_url.replace("127.0.0.1", HOST)
     wrong = f"ann:{PASSWORD}-wrong"

@@ -322,6 +322,15 @@ async def test_error_response_does_not_repeat_the_login(pool: UpstreamPool) -> N
         assert await call(pool, to) == b"denied: *** ***"
 
 
+async def test_status_407_from_inside_of_a_tunnel_is_the_upstreams(
+    pool: UpstreamPool, authority: Authority, vendor_tls: ssl.SSLContext
+) -> None:
+    odd = answer(b"odd", status=407)
+    async with serving(lambda peer: peer.serve(odd), tls=vendor_tls) as server, proxying() as proxy:
+        to = deployment(at_vendor(server), ca_file=authority.ca_file, proxies=through(proxy.url))
+        assert await call(pool, to) == b"odd"
+
+
 # WebSockets
 
 

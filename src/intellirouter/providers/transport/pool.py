@@ -140,7 +140,7 @@ class UpstreamPool:
             if isinstance(error, errors.UpstreamDisconnected):
                 self._note_disconnect(state.connections, connection, error, sent_s)
             raise
-        if connection.status == _PROXY_AUTHENTICATION and (proxy := state.connections.address.proxy) is not None:
+        if connection.status == _PROXY_AUTHENTICATION and (proxy := state.connections.address.forwarding_proxy):
             connection.close()
             raise named(state.deployment.name, refusal(proxy, connection.status, str(state.connections.address)))
         return HttpResponse(connection, self._loop, timeouts.idle_s, state.secrets)

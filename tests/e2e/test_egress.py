@@ -112,7 +112,7 @@ def test_login_is_in_no_log_record_answer_or_command(vendor: MockVendor, tmp_pat
         assert answered.headers["x-intellirouter-deployment"] == "second"
         texts.append(str(answered.headers))
         for path in ("/api/v1/requests", "/api/v1/health", "/api/v1/credentials", "/metrics"):
-            texts.append(httpx.get(f"{gateway.url}{path}").text)
+            texts.append(httpx.get(f"{gateway.url}{path}", timeout=20).text)
         for command in (["config", "show"], ["config", "show", "--origin", "--format", "json"], ["config", "check"]):
             result = subprocess.run([*PROGRAM, *command, str(gateway.config_file)], capture_output=True, text=True)
             assert result.returncode == 0

@@ -31,8 +31,17 @@ alive() { # the lines of the PID file whose process is still running
   done <"$pid_file"
 }
 
+configured_port() { # like `serve`: the first variable that is set and not the address of a Service (tcp://…)
+  local value
+  for value in "${INTELLIR_SERVER__PORT:-}" "${ORCHESTRATOR_API_PORT:-}" "${API_PORT:-}"; do
+    case "$value" in "" | *://*) ;; *) echo "$value"; return ;; esac
+  done
+  echo 8080
+}
+
 run() {
-  local port="${API_PORT:-${ORCHESTRATOR_API_PORT:-8080}}" running
+  local port running
+  port="$(configured_port)"
   mkdir -p .run
   running="$(alive)"
   if grep -q " $port\$" <<<"$running"; then

@@ -29,7 +29,10 @@ the gateway is started without one, what it discovers on the machine; environmen
   ignored and underscores match other characters, so `INTELLIR_DEPLOYMENTS__GPT_4_1__WEIGHT=2` sets the weight of
   `gpt-4.1`. Values are read as YAML; lists of strings can also be written as `a, b`. Empty variables are ignored. These
   variables are read as well: `ORCHESTRATOR_HOST`, `ORCHESTRATOR_API_PORT`, `API_PORT`, `LOG_LEVEL`,
-  `ORCHESTRATOR_DEBUG`, `INTELLIR_ROLE`, and `RESOURCE_PORTS_OLLAMA` for the port on which Ollama is expected.
+  `ORCHESTRATOR_DEBUG`, `INTELLIR_ROLE`, and `RESOURCE_PORTS_OLLAMA` for the port of Ollama on this machine, which also
+  applies to providers of the vendor `ollama` without a `base_url`. `UI_PORT`, `RESOURCE_PORTS_POSTGRES` and
+  `RESOURCE_PORTS_REDIS` have no effect in this version, and there is a warning if they are set.
+- **Service links** are ignored with a warning: for a Service `api`, Kubernetes sets `API_PORT=tcp://10.0.0.1:80`.
 - **Secrets** are references: `env:NAME`, `env:A+B` for two variables joined by a colon, `file:PATH`, or `store:NAME`
   for a credential that was stored with `intellirouter credentials set`. A secret in plain text is an error.
 - **Relative paths** are relative to the working directory.

@@ -145,7 +145,7 @@ def test_failed_lines_do_not_affect_others(gateway: GatewayProcess, ann: OpenAI,
     vendor.fault("error", status=400, message="too strange", match={"model": "strange"})
     asked = [
         line("good"),
-        line("unknown", "no-such-model"),
+        line("unknown", "asistant"),
         line("strange", "mock/strange"),
         line("malformed", messages="none"),
         line("streamed", stream=True),
@@ -162,6 +162,8 @@ def test_failed_lines_do_not_affect_others(gateway: GatewayProcess, ann: OpenAI,
     }  # fmt: skip
     errors = {custom_id: row["response"]["body"]["error"] for custom_id, row in failed.items()}
     assert errors["unknown"]["code"] == "model_not_found"
+    assert "Did you mean `assistant`?" in errors["unknown"]["message"]
+    assert gateway.record(failed["unknown"]["response"]["request_id"])["model"] == "asistant"
     assert errors["strange"]["message"] == "too strange"
     assert errors["malformed"]["param"] == "messages"
     assert errors["streamed"]["param"] == "stream"

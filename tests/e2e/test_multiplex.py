@@ -241,8 +241,23 @@ async def test_handshake_and_models_depend_on_the_key(gateway: GatewayProcess) -
         frames = Frames(link)
         await frames.create("a", "fake/echo")
         await frames.create("b", "mock/other")
+        await frames.create("c", "asistant")
         assert (await frames.last("a"))["type"] == "chat.completed"
-        assert (await frames.last("b"))["error"]["code"] == "model_not_found"
+        for refused in (await frames.last("b"), await frames.last("c")):
+            assert refused["error"]["code"] == "model_not_found"
+            assert "Did you mean" not in refused["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_unknown_model_of_a_frame_is_recorded_and_a_similar_one_suggested(
+    gateway: GatewayProcess, stream: bool
+) -> None:
+    async with asyncio.timeout(PATIENCE_S), open_socket(gateway, WS) as link:
+        frames = Frames(link)
+        await frames.create("a", "asistant", stream=stream)
+        refused = await frames.last("a")
+    assert "Did you mean `assistant`?" in refused["error"]["message"]
+    assert gateway.record(refused["headers"]["x-request-id"])["model"] == "asistant"
 
 
 @pytest.mark.parametrize("way", ["query", "api-key", "subprotocol"])

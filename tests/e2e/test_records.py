@@ -61,6 +61,132 @@ def test_error_response_has_a_request_id(
         assert (record["status"], record["error_code"]) == (answer.status, code)
 
 
+CHAT_BODY = json.dumps(chat_request()).encode()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_headers_without_effect_are_reported_and_recorded(
+    link: RawConnection, gateway: GatewayProcess, stream: bool
+) -> None:
+    body = json.dumps(chat_request(stream=stream)).encode()
+    key = {"authorization": f"Bearer {KEYS['ann']}"}
+    answer = link.post(body, **key, **{"idempotency-key": "a-1", "openai-organization": "org-1"})
+    assert answer.headers["x-intellirouter-dropped"] == "idempotency-key;how=dropped, openai-organization;how=dropped"
+    record = gateway.record(answer.headers["x-request-id"])
+    assert record["dropped"] == ["idempotency-key;how=dropped", "openai-organization;how=dropped"]
+    assert "x-intellirouter-dropped" not in link.post(body, **key).headers
+
+
+def test_ignored_header_of_an_upload_is_reported(gateway: GatewayProcess) -> None:
+    answer = httpx.post(
+        f"{gateway.base_url}/files",
+        headers={"authorization": f"Bearer {KEYS['ann']}", "idempotency-key": "a-1"},
+        files={"file": ("a.jsonl", b"{}")},
+        data={"purpose": "user_data"},
+    )
+    assert answer.headers["x-intellirouter-dropped"] == "idempotency-key;how=dropped"
+
+
+@pytest.mark.parametrize(
+    ("path", "code_at"),
+    [
+        ("/v1/chat/completions", ("error", "code")),
+        ("/v1/responses", ("error", "code")),
+        ("/v1/messages", ("error", "type")),
+        ("/v1beta/models/fake/echo:generateContent", ("error", "code")),
+        ("/api/chat", ("error",)),
+    ],
+)
+def test_only_if_cached_is_504_because_nothing_is_cached(
+    link: RawConnection, gateway: GatewayProcess, path: str, code_at: tuple[str, ...]
+) -> None:
+    key = {"authorization": f"Bearer {KEYS['ann']}"}
+    answer = link.post(CHAT_BODY, path, **key, **{"cache-control": "max-age=60, Only-If-Cached"})
+    assert answer.status == 504
+    found: Any = answer.json()
+    for step in code_at:
+        found = found[step]
+    assert found
+    assert gateway.record(answer.headers["x-request-id"])["error_code"] == "not_cached"
+    assert "attempts" not in gateway.record(answer.headers["x-request-id"])
+    wrong = link.post(
+        CHAT_BODY, path, authorization="Bearer sk-wrong-0123456789", **{"cache-control": "only-if-cached"}
+    )
+    assert wrong.status == 401
+
+
+@pytest.mark.parametrize(
+    "directive", ["no-cache", "no-store", "max-age=0", "max-stale=5, min-fresh=1", "x-only-if-cached"]
+)
+def test_other_cache_directives_are_satisfied_without_a_cache(link: RawConnection, directive: str) -> None:
+    key = {"authorization": f"Bearer {KEYS['ann']}"}
+    assert link.post(CHAT_BODY, **key, **{"cache-control": directive}).status == 200
+
+
+def test_unknown_request_header_with_our_prefix_is_refused(link: RawConnection) -> None:
+    key = {"authorization": f"Bearer {KEYS['ann']}"}
+    answer = link.post(CHAT_BODY, **key, **{"x-intellirouter-region": "eu"})
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "unknown_header")
+    assert "'x-intellirouter-region'" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/api/v1/requests", "Supported parameters are: `limit`, `before`, `model`, `deployment`, `errors`."),
+        ("/api/v1/models", "This path has none."),
+        ("/api/v1/requests/tail", "This path has none."),
+    ],
+)
+def test_unknown_query_parameter_of_the_control_api_is_refused(gateway: GatewayProcess, path: str, known: str) -> None:
+    answer = gateway.get(path, provider="mock")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "unknown_parameter", "provider")
+    assert known in error["message"]
+    assert gateway.get("/api/v1/health", provider="mock").status_code == 200
+    assert gateway.get("/api/v1/requests", limit=1, errors="true").status_code == 200
+
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": MESSAGES}),
+        ("/v1/responses", {"input": "hello"}),
+        ("/v1/completions", {"prompt": "hello"}),
+        ("/v1/messages", {"messages": MESSAGES, "max_tokens": 5}),
+        ("/v1beta/models/asistant:", CONTENTS),
+        ("/api/chat", {"messages": MESSAGES}),
+    ],
+)
+def test_unknown_model_is_recorded_and_a_similar_one_suggested(
+    link: RawConnection, gateway: GatewayProcess, path: str, body: dict[str, Any], stream: bool
+) -> None:
+    if path.endswith(":"):
+        path += "streamGenerateContent" if stream else "generateContent"
+    else:
+        body = {**body, "model": "asistant", "stream": stream}
+    answer = post(link, path=path, **body)
+    assert answer.status == 404
+    assert "Did you mean `assistant`?" in answer.body.decode()
+    record = gateway.record(answer.headers["x-request-id"])
+    assert (record["model"], record["error_code"]) == ("asistant", "model_not_found")
+    narrow = post(link, "narrow", path, **body)
+    assert narrow.status == 404
+    assert "Did you mean" not in narrow.body.decode()
+
+
+@pytest.mark.parametrize("path", ["/v1/models/asistant", "/v1beta/models/asistant"])
+def test_page_of_an_unknown_model_suggests_a_similar_one(gateway: GatewayProcess, path: str) -> None:
+    answer = gateway.get(path, key=KEYS["ann"])
+    assert answer.status_code == 404
+    assert "Did you mean `assistant`?" in answer.text
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -300,3 +426,24 @@ def test_ledger_matches_the_records(link: RawConnection, gateway: GatewayProcess
         (each, "north", record["usage"]["input_tokens"], record["usage"]["output_tokens"], record["cost_microusd"], 0)
         for each, record in records.items()
     )
+
+
+def test_success_rate_is_successes_over_attempts(tmp_path: Path) -> None:
+    config = {
+        "defaults": {"retries": 0},
+        "providers": {"fake": {"vendor": "fake"}},
+        "deployments": {
+            "good": {"provider": "fake", "model": "echo"},
+            "bad": {"provider": "fake", "model": "error-500"},
+            "new": {"provider": "fake", "model": "echo"},
+        },
+    }
+    with GatewayProcess(config, tmp_path) as own:
+        for model in ("good", "good", "bad"):
+            httpx.post(f"{own.base_url}/chat/completions", json=chat_request(model=model))
+        models = {each["name"]: each for each in own.get("/api/v1/models").json()["models"]}
+    rates = {
+        name: (models[name]["metrics"][name]["success_rate"], models[name]["metrics"][name]["success_rate_attempts"])
+        for name in ("good", "bad", "new")
+    }
+    assert rates == {"good": (1.0, 2), "bad": (0.0, 1), "new": (None, 0)}

@@ -76,6 +76,17 @@ def local(run_dir: str, cache_dir: Path, **deployments: str) -> dict[str, Any]:
     }
 
 
+def test_new_warnings_of_a_reload_are_logged(tmp_path: Path) -> None:
+    with GatewayProcess(FAKE, tmp_path) as gateway:
+        changed = {**FAKE, "tenants": {"acme": {"tier": "pro"}}}
+        reload(gateway, changed)
+        warning = "tenants.acme.tier: This setting is not enforced in this version."
+        assert gateway.stderr().count(warning) == 1
+        reload(gateway, changed)
+        assert gateway.stderr().count(warning) == 1
+        assert warning in gateway.get("/api/v1/health").json()["warnings"]
+
+
 class TestLocalModels:
     pytestmark = needs_engine
 

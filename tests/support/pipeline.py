@@ -212,8 +212,11 @@ class NoCredentials:
 class NamedModels:
     """The part of the catalog that the spine uses."""
 
+    wildcard_providers: tuple[str, ...] = ()
+
     def __init__(self, resolved: ResolvedModel) -> None:
         self._resolved = resolved
+        self.resolved_models = {resolved.model: resolved}
 
     def resolve(self, model: str) -> ResolvedModel | None:
         return self._resolved if model == self._resolved.model else None

@@ -42,6 +42,10 @@ _EXPECTED: Final = {
 """Valid values of query parameters, for error messages."""
 
 
+_ALSO_READ: Final = {"/api/v1/explain": ("model",)}
+"""Query parameters that are not declared, by path."""
+
+
 class JsonResponse(Response):
     """A JSON response, encoded with msgspec."""
 
@@ -66,12 +70,30 @@ def build_api(plane: ControlPlane) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=operation_id,
         default_response_class=JsonResponse,
+        dependencies=[Depends(_check_query)],
     )
     app.state.plane = plane
     _add_error_rendering(app)
     _add_state(app, plane)
     _add_requests(app, plane)
     return app
+
+
+def _check_query(request: Request) -> None:
+    """Raise `InvalidRequest` for an unknown query parameter: a filter that is ignored would return the wrong data."""
+    route: Any = request.scope.get("route")
+    if not request.url.query or route is None or route.path.endswith("/health"):  # probes add parameters of their own
+        return
+    known = [*(each.alias for each in route.dependant.query_params), *_ALSO_READ.get(route.path, ())]
+    unknown = next((name for name in request.query_params if name not in known), None)
+    if unknown is not None:
+        names = ", ".join(f"`{name}`" for name in known)
+        raise errors.InvalidRequest(
+            f"Unknown query parameter '{unknown[:100]}'.",
+            param=unknown[:100],
+            code="unknown_parameter",
+            hint=f"Supported parameters are: {names}." if names else "This path has none.",
+        )
 
 
 def _identity(request: Request) -> Identity:

@@ -95,11 +95,17 @@ def _price_view(price: Price | None) -> dict[str, Any] | None:
 
 
 def _health_view(health: DeploymentHealth) -> dict[str, Any]:
+    """Return the metrics. `success_rate` is successes over attempts of the last `success_rate_attempts`, up to 100.
+
+    Attempts that the client has ended, with an invalid request or by disconnecting, are not among them.
+    """
+    recent = health.recent_attempts
     return {
         "in_flight": health.in_flight,
         "attempts": health.attempts,
         "failures": health.failures,
-        "success_rate": round(health.success_rate, 4),
+        "success_rate": round(health.recent_successes / recent, 4) if recent else None,
+        "success_rate_attempts": recent,
         "latency_ms": None if health.latency_ms is None else round(health.latency_ms, 1),
         "first_token_ms": None if health.first_token_ms is None else round(health.first_token_ms, 1),
         "last_error": health.last_error,

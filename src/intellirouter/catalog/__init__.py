@@ -10,8 +10,10 @@ from intellirouter.catalog.health import DeploymentHealth, HealthBoard
 from intellirouter.catalog.price_files import Comparison, PriceFileError, compare, install_prices, read_prices
 from intellirouter.catalog.prices import PriceEntry, PriceList
 from intellirouter.catalog.profiles import profile_of
+from intellirouter.catalog.unknown_models import MAX_NAME_CHARS, model_not_found
 
 __all__ = [
+    "MAX_NAME_CHARS",
     "Catalog",
     "Comparison",
     "DeploymentHealth",
@@ -22,6 +24,7 @@ __all__ = [
     "ResolvedModel",
     "compare",
     "install_prices",
+    "model_not_found",
     "profile_of",
     "read_prices",
 ]

@@ -112,7 +112,13 @@ class Catalog:
         provider = self._runtime.providers.get(provider_name)
         if not slash or not upstream_model or provider is None or not provider.allows_any_model:
             return None
-        spec = DeploymentSpec(name=model, provider=provider_name, model=upstream_model, timeouts=provider.timeouts)
+        spec = DeploymentSpec(
+            name=model,
+            provider=provider_name,
+            model=upstream_model,
+            timeouts=provider.timeouts,
+            retries=provider.retries,
+        )
         resolved = self._wildcards[model] = self._single(model, "wildcard", self._deployment(spec))
         if len(self._wildcards) > _MAX_WILDCARDS:
             self._wildcards.popitem(last=False)
@@ -129,7 +135,7 @@ class Catalog:
             provider=spec.provider,
             vendor=provider.vendor,
             upstream_model=spec.model,
-            address=_address(provider, row),
+            address=_address(provider, row, spec.region),
             credentials=provider.credentials,
             dialects=dialects,
             operations=row.operations,
@@ -158,8 +164,10 @@ def _dialects(provider: ProviderSpec, row: VendorRow) -> tuple[str, ...]:
     return row.dialects if provider.dialect is None else (provider.dialect,)
 
 
-def _address(provider: ProviderSpec, row: VendorRow) -> UpstreamAddress:
+def _address(provider: ProviderSpec, row: VendorRow, region: str | None) -> UpstreamAddress:
     base_url = provider.base_url or row.base_url or ""
+    if region is not None and provider.is_regional:
+        base_url = (row.base_url or "").replace("{region}", region)
     # The paths of these dialects start above the prefix that is usual for the OpenAI-compatible endpoint.
     base_url = base_url.removesuffix(_PREFIXES.get(_dialects(provider, row)[0], ""))
     return UpstreamAddress(

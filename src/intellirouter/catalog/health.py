@@ -10,6 +10,9 @@ _FAILING_FOR_S: Final = 10.0
 _RECOVERS_BY_HALF_S: Final = 30.0
 _MAX_DEFERRAL_S: Final = 3600.0
 _MAX_UNCONFIGURED: Final = 2048
+RECENT: Final = 100
+"""How many of the last attempts `recent_successes` covers."""
+_RECENT_MASK: Final = (1 << RECENT) - 1
 
 
 class DeploymentHealth:
@@ -20,6 +23,7 @@ class DeploymentHealth:
     """
 
     __slots__ = (
+        "_outcomes",
         "attempts",
         "failures",
         "failures_in_a_row",
@@ -28,6 +32,7 @@ class DeploymentHealth:
         "last_error",
         "last_failure_s",
         "latency_ms",
+        "recent_attempts",
         "retry_at_s",
         "success_rate",
     )
@@ -43,6 +48,10 @@ class DeploymentHealth:
         """Moving average of the time to the end of the response; None until the first success."""
         self.first_token_ms: float | None = None
         self.success_rate = 1.0
+        """Moving average, which weighs the latest attempts most. It is for strategies; see `recent_successes`."""
+        self.recent_attempts = 0
+        """How many attempts `recent_successes` covers: those that have succeeded or failed, 100 at most."""
+        self._outcomes = 0
         self.retry_at_s = 0.0
         """The deployment has asked not to be called before this time (`Retry-After`)."""
 
@@ -52,6 +61,9 @@ class DeploymentHealth:
 
     def succeed(self, first_token_ms: float, latency_ms: float) -> None:
         self.in_flight -= 1
+        self._outcomes = (self._outcomes << 1 | 1) & _RECENT_MASK
+        if self.recent_attempts < RECENT:
+            self.recent_attempts += 1
         self.failures_in_a_row = 0
         self.success_rate += _ALPHA * (1.0 - self.success_rate)
         self.latency_ms = _blend(self.latency_ms, latency_ms)
@@ -59,11 +71,19 @@ class DeploymentHealth:
 
     def fail(self, code: str, now_s: float) -> None:
         self.in_flight -= 1
+        self._outcomes = (self._outcomes << 1) & _RECENT_MASK
+        if self.recent_attempts < RECENT:
+            self.recent_attempts += 1
         self.failures += 1
         self.failures_in_a_row += 1
         self.last_failure_s = now_s
         self.last_error = code
         self.success_rate -= _ALPHA * self.success_rate
+
+    @property
+    def recent_successes(self) -> int:
+        """How many of the last `recent_attempts` attempts have succeeded."""
+        return self._outcomes.bit_count()
 
     def end_neutrally(self) -> None:
         """The client caused the end of the attempt (disconnect, invalid request), so it does not count."""

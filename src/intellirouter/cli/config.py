@@ -1,5 +1,6 @@
 """`intellirouter config`: check and show the configuration, and print its JSON Schema."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -73,21 +74,58 @@ def show(
 ) -> None:
     """Show every setting with its effective value.
 
-    Merges the file, environment variables and defaults as `serve` does.
+    Merges the file, environment variables and defaults as `serve` does. A note says why a setting is not in force.
     Secrets are shown as references, never as values.
     """
+    path = chosen_file(file)
     with report_config_errors():
-        loaded = config.load_config(chosen_file(file))
-    settings = config.effective_settings(loaded, with_origin=origin)
+        loaded = config.load_config(path)
+    warnings = _warnings(path)
+    settings = config.effective_settings(loaded, with_origin=origin, warnings=warnings)
     if origin:
-        data: dict[str, Any] = {each.path: {"value": each.value, "origin": each.origin} for each in settings}
-        rows = [(each.path, _exact(each.value), each.origin) for each in settings]
-        print_data(data, output, lambda: [make_table(("SETTING", "VALUE", "ORIGIN"), rows)])
+        data: Any = {each.path: _with_origin(each) for each in settings}
     else:
         data = {each.path: each.value for each in settings}
-        print_data(
-            data, output, lambda: [make_table(("SETTING", "VALUE"), [(path, _exact(data[path])) for path in data])]
-        )
+        _print_variables(loaded)
+    shown = {each.note for each in settings} if origin or output == "table" else set()
+    for warning in warnings:
+        if warning.partition(": ")[2] not in shown:
+            print_notice(f"Warning: {warning}")
+    print_data(data, output, lambda: [_settings_table(settings, has_origin=origin)])
+
+
+def _warnings(path: Path | None) -> tuple[str, ...]:
+    """Return the warnings of `check`. If there are problems, they are only mentioned, as all settings can be shown."""
+    try:
+        return roles.check(path, resolves_secrets=False).warnings
+    except config.ConfigError:
+        print_notice("The configuration has problems. To list them, run: intellirouter config check")
+        return ()
+
+
+def _print_variables(loaded: "config.LoadedConfig") -> None:
+    """Print which settings come from environment variables, without `--origin`."""
+    found = [f"{path} ({origin[4:]})" for path, origin in loaded.origins.items() if origin.startswith("env ")]
+    if found:
+        print_notice(f"Set by environment variables: {', '.join(found)}.")
+
+
+def _with_origin(setting: "config.EffectiveSetting") -> dict[str, Any]:
+    data = {"value": setting.value, "origin": setting.origin}
+    return data | {"note": setting.note} if setting.note else data
+
+
+def _settings_table(settings: "list[config.EffectiveSetting]", *, has_origin: bool) -> Any:
+    """Return one row per setting. There is a column for notes if there are any."""
+    columns: dict[str, list[Any]] = {
+        "SETTING": [each.path for each in settings],
+        "VALUE": [_exact(each.value) for each in settings],
+    }
+    if has_origin:
+        columns["ORIGIN"] = [each.origin for each in settings]
+    if any(each.note for each in settings):
+        columns["NOTE"] = [each.note or " " for each in settings]
+    return make_table(tuple(columns), zip(*columns.values(), strict=True))
 
 
 def _exact(value: Any) -> Any:

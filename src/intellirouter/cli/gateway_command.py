@@ -22,7 +22,8 @@ UrlOption = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="Gateway address; unix:/PATH for a unix socket. Default: INTELLIROUTER_BASE_URL or http://127.0.0.1:8080.",
+        help="Gateway address; unix:/PATH for a unix socket. Default: INTELLIROUTER_BASE_URL, or the address that the "
+        "variables of `serve` set, such as API_PORT, or http://127.0.0.1:8080.",
     ),
 ]
 ApiKeyOption = Annotated[
@@ -47,7 +48,8 @@ class GatewayOptions:
     def connect(self, *, timeout_s: float = 30.0) -> Iterator["client.Client"]:
         """Open a client that does not retry: the user sees the error and can run the command again."""
         try:
-            opened = client.Client(self.url, self.api_key, timeout_s=timeout_s, max_retries=0, ca_file=self.ca_file)
+            url = self.url or client.local_gateway_url()
+            opened = client.Client(url, self.api_key, timeout_s=timeout_s, max_retries=0, ca_file=self.ca_file)
         except ValueError as error:
             raise CommandError(str(error), status=ExitStatus.USAGE) from error
         with opened:

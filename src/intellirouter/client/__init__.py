@@ -17,6 +17,7 @@ from intellirouter.client.errors import (
     ResponseTimeoutError,
     UpstreamError,
 )
+from intellirouter.client.local_gateway import local_gateway_url
 from intellirouter.client.replies import (
     ChatReply,
     Delta,
@@ -61,6 +62,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "UpstreamError",
+    "local_gateway_url",
 ]
 
 

@@ -17,6 +17,7 @@ from intellirouter.core import (
     environment_trust,
 )
 
+BASE_URL_VARIABLE: Final = "INTELLIROUTER_BASE_URL"
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:8080"
 _UNIX: Final = "unix:"
 _PORTS: Final = {"http": 80, "https": 443}
@@ -63,7 +64,7 @@ def resolve_settings(
     address or the proxy cannot be used.
     """
     environ = os.environ  # noqa: TID251 - the client has no configuration file; it is configured by these variables
-    address = (base_url or environ.get("INTELLIROUTER_BASE_URL") or DEFAULT_BASE_URL).strip()
+    address = (base_url or environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL).strip()
     if not address.startswith(f"{_UNIX}/"):
         _check_url(address)
         address = address.rstrip("/").removesuffix("/v1").rstrip("/")

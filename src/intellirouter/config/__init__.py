@@ -21,6 +21,7 @@ from intellirouter.config.load import (
 )
 from intellirouter.config.problems import ConfigError, ConfigProblem, nearest
 from intellirouter.config.render import render_config
+from intellirouter.config.resource_ports import resource_port
 from intellirouter.config.runtime import (
     BackoffSpec,
     BatchesSpec,
@@ -76,5 +77,6 @@ __all__ = [
     "probe_targets",
     "process_environment",
     "render_config",
+    "resource_port",
     "setting_docs",
 ]

@@ -20,9 +20,10 @@ from intellirouter.config.feature_support import (
     is_postgres,
     unsupported_settings,
 )
-from intellirouter.config.keys import auth_warnings, compile_keys
+from intellirouter.config.keys import auth_warnings, compile_keys, requires_key
 from intellirouter.config.load import process_environment
 from intellirouter.config.problems import ConfigError, ConfigProblem, did_you_mean, known_names, quoted, suggestion
+from intellirouter.config.resource_ports import local_base_url, unused_port_warning
 from intellirouter.config.runtime import (
     BackoffSpec,
     BatchesSpec,
@@ -47,6 +48,7 @@ from intellirouter.config.secret_references import (
 from intellirouter.config.server_section import Server
 from intellirouter.config.store_section import Store
 from intellirouter.config.tree import Path, format_path
+from intellirouter.config.unused_settings import is_region_name, is_regional, unused_settings
 from intellirouter.config.value_types import artifact_model
 from intellirouter.core import (
     Price,
@@ -117,6 +119,9 @@ class _Compiler:
             raise ConfigError(self._problems)
         self._warnings += auth_warnings(config)
         self._warnings += egress_warnings(config.providers, providers, self._origin)
+        self._warnings += _unused_ports(providers, self._sources.environ)
+        is_auth_required = requires_key(config)
+        self._warnings += unused_settings(config, self._vendors, models, is_auth_required=is_auth_required)
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
             server=_server(server),
@@ -196,6 +201,8 @@ class _Compiler:
             proxies=self._egress.proxies(entry, path),
             allows_any_model=self._allows_any_model(entry),
             max_connections=entry.max_connections,
+            retries=entry.retries,
+            is_regional=is_regional(entry, row),
             timeouts=inherit_timeouts(entry.timeouts, self._default_timeouts),
         )
 
@@ -210,7 +217,7 @@ class _Compiler:
                 message = f"The vendor `{row.name}` runs inside the gateway and has no URL."
                 self._report((*path, "base_url"), message, "Remove this setting.")
             return None, None
-        base_url = entry.base_url or row.base_url
+        base_url = entry.base_url or self._own_url(row)
         if base_url is not None and "{region}" in base_url:
             if entry.region is None:
                 hint = f"Set `region: NAME`, or `base_url: {row.base_url_hint}`."
@@ -226,6 +233,13 @@ class _Compiler:
         uds, _, prefix = base_url.removeprefix("unix:").partition(":/")
         prefix = f"/{prefix}" if prefix else urlsplit(row.base_url or "").path
         return f"http://localhost{prefix}".rstrip("/"), uds
+
+    def _own_url(self, row: VendorRow) -> str | None:
+        try:
+            return local_base_url(row, self._sources.environ)
+        except ConfigError as error:
+            self._problems += [each for each in error.problems if each not in self._problems]
+            return row.base_url
 
     def _credentials(self, entry: Provider, row: VendorRow, path: Path) -> tuple[Secret, ...]:
         if entry.credential is not None and entry.credentials is not None:
@@ -262,6 +276,9 @@ class _Compiler:
         provider = providers.get(entry.provider)
         if provider is None:
             return None  # its own problem has been reported already
+        if entry.region is not None and provider.is_regional and not is_region_name(entry.region):
+            hint = "Use the vendor's name of the region, such as us-east-1."
+            self._report((*path, "region"), f"{quoted(entry.region)} is not the name of a region.", hint)
         return DeploymentSpec(
             name=name,
             provider=entry.provider,
@@ -339,6 +356,14 @@ class _Compiler:
             hint = near or known_names(list(self._strategies), "strategies")
             self._report(("models", name, "strategy"), f"Unknown strategy {quoted(entry.strategy)}.", hint)
         return DEFAULT_STRATEGY
+
+
+def _unused_ports(providers: Mapping[str, ProviderSpec], environ: Mapping[str, str]) -> list[str]:
+    urls: dict[str, list[str | None]] = {}
+    for provider in providers.values():
+        urls.setdefault(provider.vendor, []).append(provider.base_url)
+    warning = unused_port_warning(urls, environ)
+    return [] if warning is None else [warning]
 
 
 def _server(server: Server) -> ServerSpec:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from intellirouter.config.load import process_environment
-from intellirouter.config.problems import ConfigError, ConfigProblem
+from intellirouter.config.resource_ports import resource_port
 from intellirouter.config.secret_references import usual_variable
 from intellirouter.config.value_types import PUBLIC_NAME_PATTERN, artifact_model
 from intellirouter.core import VendorRow
@@ -20,7 +20,6 @@ MAX_MODELS: Final = 200
 """Per local server."""
 MAX_NAME_CHARS: Final = 200
 _NOT_CHAT_MODEL: Final = re.compile(r"embed|rerank|minilm|bge-|whisper|tts", re.IGNORECASE)
-_PORT_VARIABLES: Final = {"ollama": "RESOURCE_PORTS_OLLAMA"}
 AUTO: Final = "auto"
 """The model that a discovered configuration offers in addition to the deployments."""
 
@@ -56,20 +55,14 @@ def probe_targets(
 ) -> tuple[ProbeTarget, ...]:
     """Return the addresses at which local model servers may listen, except our own port.
 
-    `RESOURCE_PORTS_OLLAMA` sets the port of Ollama. Raises `ConfigError` when it is not a port number.
+    `RESOURCE_PORTS_OLLAMA` sets the port of Ollama. Raises `ConfigError` if it is not a port number.
     """
     variables = process_environment() if environ is None else environ
     targets = []
     for row in vendors.values():
         if row.local_port is None:
             continue
-        port = row.local_port
-        name = _PORT_VARIABLES.get(row.name, "")
-        if text := variables.get(name, "").strip():
-            if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
-                message = f"{name} must be a port number from 1 to 65535."
-                raise ConfigError([ConfigProblem("", message, "", f"env {name}")])
-            port = int(text)
+        port = resource_port(row.name, variables) or row.local_port
         if port != own_port:
             path = urlsplit(row.base_url).path if row.base_url else "/v1"
             targets.append(ProbeTarget(row.name, f"http://127.0.0.1:{port}{path}"))

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from intellirouter.config.config_file import parse_scalar
+from intellirouter.config.environment_warnings import PREFIX, is_ignored_link
 from intellirouter.config.problems import ConfigProblem, known_names, listed, nearest, quoted
 from intellirouter.config.tree import ROOT, Layers, Path, Shape, child_shape, format_path, is_text, normalize, shape_of
 
-PREFIX: Final = "INTELLIR_"
 FIXED_VARIABLES: Final[dict[str, Path]] = {
     "LOG_LEVEL": ("logging", "level"),
     "ORCHESTRATOR_DEBUG": ("logging", "level"),
@@ -27,6 +27,7 @@ FLAGS: Final = {
     "logging.level": "--log-level",
 }
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 
 class _PathError(Exception):
@@ -39,21 +40,28 @@ class _PathError(Exception):
 
 
 def apply_environment(layers: Layers, environ: Mapping[str, str]) -> list[ConfigProblem]:
-    """Apply the environment on top of `layers` and return the problems. Empty variables are ignored."""
+    """Apply the environment on top of `layers` and return the problems.
+
+    Empty variables and service links are ignored.
+    """
     problems: list[ConfigProblem] = []
     for name, path in FIXED_VARIABLES.items():
         text = environ.get(name, "").strip()
-        if not text:
+        if not text or is_ignored_link(name, text):
             continue
         if name == "ORCHESTRATOR_DEBUG":
+            if text.lower() in _FALSE:
+                continue
             if text.lower() not in _TRUE:
+                message = f"ORCHESTRATOR_DEBUG must be true or false, not {quoted(text)}."
+                problems.append(ConfigProblem("logging.level", message, "", f"env {name}"))
                 continue
             text = "debug"
         _apply(layers, [str(step) for step in path], text, f"env {name}", problems)
     others = FIXED_VARIABLES.keys() | SECRET_KEY_VARIABLES
     ours = [name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in others]
     for name in sorted(ours, key=_order):
-        if environ[name].strip():
+        if environ[name].strip() and not is_ignored_link(name, environ[name]):
             _apply(layers, name[len(PREFIX) :].split("__"), environ[name], f"env {name}", problems)
     return problems
 

@@ -48,10 +48,15 @@ def unnamed_key(digest: bytes) -> str:
     return f"key-{digest.hex()[:_SHOWN_DIGITS]}"
 
 
+def requires_key(config: Config) -> bool:
+    """Return whether clients need a key with these settings."""
+    configured = config.auth.required
+    return configured if configured is not None else bool(config.keys) or not is_loopback(config.server.host)
+
+
 def auth_warnings(config: Config) -> list[str]:
     """Return what an operator should know about who can send requests with these settings."""
-    host, configured, has_keys = config.server.host, config.auth.required, bool(config.keys)
-    is_required = configured if configured is not None else has_keys or not is_loopback(host)
+    host, has_keys, is_required = config.server.host, bool(config.keys), requires_key(config)
     warnings = []
     if is_required and not has_keys:
         warnings.append("auth.required: A key is required but `keys` is empty. Every request is rejected.")

@@ -11,7 +11,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.config.config_file import read_config_file
-from intellirouter.config.environment import apply_environment, apply_overrides
+from intellirouter.config.environment import FIXED_VARIABLES, apply_environment, apply_overrides
+from intellirouter.config.environment_warnings import environment_warnings
 from intellirouter.config.problems import ConfigError, ConfigProblem
 from intellirouter.config.schema import Config
 from intellirouter.config.tree import ROOT, Layers, format_path, leaves, normalize
@@ -34,6 +35,8 @@ class LoadedConfig(Struct, frozen=True):
     """Setting -> `default`, `discovered`, `file NAME:LINE`, `env NAME` or `flag --NAME`."""
     path: FilePath | None
     """The file it was read from, if any."""
+    warnings: tuple[str, ...] = ()
+    """Variables that look like settings and have no effect."""
 
 
 class InvalidConfig(ConfigError):
@@ -71,14 +74,15 @@ def load_config(
         content = read_config_file(file)
         problems += content.problems
         layers.merge(normalize(content.values, ROOT), content.origin)
-    problems += apply_environment(layers, process_environment() if environ is None else environ)
+    variables = process_environment() if environ is None else environ
+    problems += apply_environment(layers, variables)
     problems += apply_overrides(layers, overrides or {})
     config, found = validate(layers)
     problems += found
     if config is None:
         raise InvalidConfig(problems, None)
     origins = {format_path(here): layers.marks.get(here, "default") for here, _ in leaves(config)}
-    loaded = LoadedConfig(config, origins, file)
+    loaded = LoadedConfig(config, origins, file, environment_warnings(variables, FIXED_VARIABLES))
     if problems:
         raise InvalidConfig(problems, loaded)
     return loaded

@@ -154,6 +154,10 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     allows_any_model: bool = False
     """True for `models: "*"`: clients can call any `provider/model`."""
     max_connections: int = 1024
+    retries: int | None = None
+    """For its deployments that do not set their own, and for wildcards."""
+    is_regional: bool = False
+    """The region is a part of `base_url`, so that a deployment can have another one."""
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     @property

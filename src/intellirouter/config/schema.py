@@ -176,7 +176,9 @@ class Provider(Section):
     max_connections: int = Field(
         default=1024, ge=1, le=65_536, description="Maximum number of concurrent connections to the provider."
     )
-    retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
+    retries: Retries | None = Field(
+        default=None, description="Overrides defaults.retries for requests for its deployments, not for models."
+    )
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides defaults.timeouts.")
 
@@ -211,22 +213,31 @@ class DeploymentEntry(Section):
         description="Model weights, for providers of the vendor host: bundled:NAME or the path of a GGUF file.",
     )
     weight: float = Field(
-        default=1.0, gt=0, le=1_000_000, description="Share of the requests with the strategy weighted."
+        default=1.0,
+        gt=0,
+        le=1_000_000,
+        description="Share of the requests with the strategies weighted and least_busy.",
     )
-    region: Text | None = Field(default=None, description="Region in which the model runs.")
+    region: Text | None = Field(
+        default=None,
+        description="Region whose endpoint is called, for vendors whose URL contains the region (bedrock). If not set, "
+        "it is the region of the provider. Has no effect for other vendors.",
+    )
     context_tokens: Count | None = Field(
         default=None, description="Context window in tokens. If not set, it is taken from the price list."
     )
     capabilities: list[Text] | None = Field(
         default=None,
-        description="What the model supports: chat, tools, vision, json_schema and others. If not set, it is taken "
-        "from the price list.",
+        description="What the model supports: chat, embeddings, tools, json_schema, vision, audio, video, files. If "
+        "not set, it is taken from the price list, or else every request is accepted.",
     )
     price: Price | None = Field(
         default=None, description="Price of the model. If not set, it is taken from the price list."
     )
     retries: Retries | None = Field(
-        default=None, description="Overrides the number of retries of the provider, the model and the defaults."
+        default=None,
+        description="Number of retries of requests for the deployment itself, by its name or as provider/model. "
+        "Overrides those of the provider. Requests for a model have the number of the model.",
     )
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the timeouts of the provider.")
@@ -329,7 +340,9 @@ class Logging(Section):
         default="text", description="Format of log messages: text for people, json for machines."
     )
     bodies: Annotated[Literal["off", "full"], Switch] = Field(
-        default="off", description="With full, the request log also contains prompts and responses."
+        default="off",
+        description="With full, the request log also contains prompts and responses, but not those of realtime "
+        "sessions.",
     )
 
 

@@ -107,7 +107,7 @@ class Server(Section):
         default=30.0,
         ge=0,
         le=86_400,
-        description="How long a stopping gateway waits for in-flight requests, in seconds.",
+        description="How long a stopping gateway waits for in-flight requests, in seconds. It waits at least 1 second.",
     )
     max_in_flight: Count = Field(
         default=8192, description="Maximum number of concurrent requests. Requests beyond it are rejected with 503."

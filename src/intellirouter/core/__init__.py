@@ -61,6 +61,7 @@ from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningContro
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
 from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s, whole_seconds
 from intellirouter.core.secret import Secret
+from intellirouter.core.service_links import is_service_link, linked_service
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, estimate_tokens
@@ -148,6 +149,8 @@ __all__ = [
     "is_encrypted_key",
     "is_large",
     "is_off_loop",
+    "is_service_link",
+    "linked_service",
     "mask_credentials",
     "mask_credentials_in_bytes",
     "mask_error",

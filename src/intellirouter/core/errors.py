@@ -12,6 +12,7 @@
     │   ├── MethodNotAllowed           405  method_not_allowed
     │   ├── UnsupportedMediaType       415  unsupported_media_type
     │   ├── RequestTimeout             408  request_timeout (the request body arrived too slowly)
+    │   ├── NotCached                  504  not_cached (`Cache-Control: only-if-cached`)
     │   └── ClientDisconnected         499  client_disconnected (only recorded: there is no client left to answer)
     ├── PolicyError                    the gateway refuses, because of its configuration
     │   ├── NoEligibleDeployment       400  no_eligible_deployment
@@ -200,6 +201,13 @@ class UnsupportedMediaType(ClientError):
 class RequestTimeout(ClientError):
     status = 408
     code = "request_timeout"
+
+
+class NotCached(ClientError):
+    """The client accepts only a cached answer."""
+
+    status = 504
+    code = "not_cached"
 
 
 class ClientDisconnected(ClientError):

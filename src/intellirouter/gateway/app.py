@@ -3,17 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from intellirouter.core import Current, errors, new_id
+from intellirouter.core import Current, Loss, errors, new_id
 from intellirouter.gateway import description, models
 from intellirouter.gateway.destination import destination_of, media_type_refusal
 from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.reply import ClientReply
+from intellirouter.gateway.request_headers import header_refusal, ignored_headers
 from intellirouter.governance import Identity, request_key
-from intellirouter.pipeline import Entry, Generation, Headers
+from intellirouter.pipeline import Entry, Exchange, Generation, Headers
 from intellirouter.resources import Download, Page, Resource, ResourceRequest, live, ready
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,10 @@ class Gateway:
         destination = destination_of(request.head, self._current.value)
         if destination is None:
             return self._serve_page(request)
-        return self._entry.serve(HttpSource(request, destination), ClientReply(request, destination.endpoint.errors))
+        source, reply = HttpSource(request, destination), ClientReply(request, destination.endpoint.errors)
+        if destination.ignored:
+            return self._entry.serve(source, reply, partial(_note_ignored, destination.ignored))
+        return self._entry.serve(source, reply)
 
     async def _serve_page(self, request: HttpRequest) -> None:
         head = request.head
@@ -64,6 +69,8 @@ class Gateway:
         if head.path in description.PATHS:
             headers += description.HEADERS
         headers.append((b"content-type", content_type))
+        if head.method == "POST" and (ignored := ignored_headers(head.headers)):
+            headers.append((b"x-intellirouter-dropped", ", ".join(map(str, ignored)).encode()))
         if not request.respond(status, header_lines(headers), body):
             await request.flush()
 
@@ -101,6 +108,8 @@ class Gateway:
         resource = next(each for each in self._resources if each.allowed(path))
         limits = self._current.value.runtime.server
         body = b""
+        if (error := header_refusal(head.headers)) is not None and not isinstance(error, errors.NotCached):
+            raise error  # what a resource returns is stored here, so it counts as cached
         if method == "POST":
             if path in resource.json_paths and (refusal := media_type_refusal(head.headers)) is not None:
                 raise refusal
@@ -123,6 +132,10 @@ class Gateway:
         if path in _PAGES or models.is_page(path):
             return "GET, HEAD"
         return next((allowed for each in self._resources if (allowed := each.allowed(path))), "")
+
+
+def _note_ignored(ignored: tuple[Loss, ...], exchange: Exchange) -> None:
+    exchange.ignored = ignored
 
 
 _PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"}) | description.PATHS

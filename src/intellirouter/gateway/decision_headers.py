@@ -12,6 +12,9 @@ def decision_headers(exchange: Exchange) -> Headers:
     if exchange.answered_by is not None and not exchange.is_handed_over:
         headers.append((b"x-intellirouter-cache", header_value(exchange.answered_by)))
     decision = exchange.decision
+    if exchange.losses or exchange.ignored:
+        losses = (*exchange.ignored, *exchange.losses)
+        headers.append((b"x-intellirouter-dropped", header_value(", ".join(map(str, losses)))))
     if decision is None:
         return headers
     if exchange.deployment is not None:
@@ -22,8 +25,6 @@ def decision_headers(exchange: Exchange) -> Headers:
         (b"x-intellirouter-attempts", b"%d" % len(exchange.attempts)),
         (b"x-intellirouter-cache", b"off"),
     )
-    if exchange.losses:
-        headers.append((b"x-intellirouter-dropped", header_value(", ".join(map(str, exchange.losses)))))
     if exchange.usage is not None:
         cost = b"unknown" if exchange.cost_microusd is None else format_usd(exchange.cost_microusd).encode()
         headers.append((b"x-intellirouter-cost-usd", cost))

@@ -9,9 +9,10 @@ from typing import Final
 from urllib.parse import unquote
 
 from intellirouter.core import errors
-from intellirouter.dialects import Dialects
+from intellirouter.dialects import Dialects, Endpoint
 from intellirouter.gateway.http import Destination, RequestHead
 from intellirouter.gateway.paths import context_of
+from intellirouter.gateway.request_headers import header_refusal, ignored_headers
 from intellirouter.governance import request_key
 from intellirouter.pipeline import Generation
 
@@ -39,8 +40,14 @@ def _find(head: RequestHead, dialects: Dialects, generation: int) -> Destination
         endpoint=endpoint,
         context=context_of(endpoint, head, model, is_stream=is_stream),
         key=request_key(head.headers, head.query),
-        is_accepted=not endpoint.is_json or media_type_refusal(head.headers) is None,
+        is_accepted=refusal(endpoint, head.headers) is None,
+        ignored=ignored_headers(head.headers),
     )
+
+
+def refusal(endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> errors.ClientError | None:
+    """Return the error for a request with these headers, before its body is read; None if it is accepted."""
+    return header_refusal(headers) or (media_type_refusal(headers) if endpoint.is_json else None)
 
 
 def media_type_refusal(headers: Mapping[bytes, bytes]) -> errors.UnsupportedMediaType | None:

@@ -1,13 +1,15 @@
 """What the data plane needs of an HTTP server: request heads, requests, and WebSockets. `serving` implements it."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
-from intellirouter.core import EMPTY_CONTEXT, RequestContext
+from intellirouter.core import EMPTY_CONTEXT, Loss, RequestContext
 from intellirouter.dialects import Endpoint
 from intellirouter.pipeline import Headers
+
+_join_pair: Final = b": ".join
 
 
 class Destination(Struct, frozen=True, kw_only=True):
@@ -19,7 +21,9 @@ class Destination(Struct, frozen=True, kw_only=True):
     context: RequestContext = EMPTY_CONTEXT
     key: bytes | None = None
     is_accepted: bool = True
-    """The media type and encoding of the body are supported."""
+    """The media type and encoding of the body are supported, and the headers demand nothing impossible."""
+    ignored: tuple[Loss, ...] = ()
+    """Headers that have no effect although the client may rely on them."""
 
 
 class RequestHead(Struct, kw_only=True, eq=False):
@@ -134,4 +138,4 @@ class ServerSocket(Protocol):
 
 def header_lines(headers: Headers) -> bytes:
     """Return headers in their wire format. Names and values must not contain line breaks."""
-    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    return b"\r\n".join(map(_join_pair, headers)) + b"\r\n" if headers else b""

@@ -6,7 +6,7 @@ from typing import Final
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import RequestContext
 from intellirouter.dialects import Endpoint
-from intellirouter.gateway.destination import media_type_refusal
+from intellirouter.gateway.destination import refusal
 from intellirouter.gateway.http import Destination, HttpRequest
 from intellirouter.governance import Identity
 from intellirouter.pipeline import Generation
@@ -31,12 +31,12 @@ class HttpSource:
         return generation.identify(self._destination.key)
 
     def read(self, limits: ServerSpec) -> bytes | Awaitable[bytes]:
-        """Return the body. Raises `BodyTooLarge`, `UnsupportedMediaType`, and when awaited also `RequestTimeout`,
+        """Return the body. Raises `BodyTooLarge`, the refusal of the headers, and when awaited also `RequestTimeout`,
         `Overloaded` and `ClientDisconnected`.
         """
         request = self._request
-        if not self._destination.is_accepted and (refusal := media_type_refusal(request.head.headers)) is not None:
-            raise refusal
+        if not self._destination.is_accepted and (error := refusal(self.endpoint, request.head.headers)) is not None:
+            raise error
         if request.is_received:
             return request.take_body(limits.max_body_bytes)
         return request.read_body(limits.max_body_bytes, limits.body_timeout_s)

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from intellirouter.catalog import Catalog, ResolvedModel
-from intellirouter.core import errors
+from intellirouter.catalog import Catalog, ResolvedModel, model_not_found
 from intellirouter.dialects import (
     ModelEntry,
     anthropic_list,
@@ -55,12 +54,7 @@ def _resolved(catalog: Catalog, identity: Identity, name: str, list_path: str) -
     """Return the model of this name. Raises `ModelNotFound`, whose hint names `list_path`."""
     resolved = catalog.resolve(name)
     if resolved is None or not identity.may_use(name):
-        # OpenAI's wording.
-        raise errors.ModelNotFound(
-            f"The model '{name[:200]}' does not exist or you do not have access to it.",
-            param="model",
-            hint=errors.model_list_hint(list_path),
-        )
+        raise model_not_found(catalog, name, identity.may_use, list_path)
     return resolved
 
 

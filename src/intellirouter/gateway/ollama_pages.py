@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from intellirouter.catalog import ResolvedModel
+from intellirouter.catalog import ResolvedModel, model_not_found
 from intellirouter.core import Current, errors
 from intellirouter.dialects import ollama_models
 from intellirouter.pipeline import Generation
@@ -71,11 +71,11 @@ class OllamaPages:
         # The next two messages are Ollama's wording.
         if not name:
             raise errors.InvalidRequest("model is required", param="model", code="missing_required_parameter")
-        resolved = self._current.value.catalog.resolve(name) if request.identity.may_use(name) else None
+        catalog, identity = self._current.value.catalog, request.identity
+        resolved = catalog.resolve(name) if identity.may_use(name) else None
         if resolved is None:
-            raise errors.ModelNotFound(
-                f"model '{name[:200]}' not found", param="model", hint=errors.model_list_hint("/api/tags")
-            )
+            message = f"model '{name[:200]}' not found"
+            raise model_not_found(catalog, name, identity.may_use, "/api/tags", message)
         return _listed_model(name, resolved)
 
 

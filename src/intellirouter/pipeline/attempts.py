@@ -86,7 +86,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
         If no attempt opens, this raises the error for the client.
         """
         resolved = request.resolved
-        step = Step(request.decision.order[0], "first", 0.0)
+        order = request.decision.order
+        step, is_pool = Step(order[0], "first", 0.0), len(order) > 1
         deadline_s = exchange.started_s + resolved.request_timeout_s
         planner: AttemptPlanner | None = None
         rejection: errors.GatewayError | None = None
@@ -95,8 +96,10 @@ class Attempts(Struct, frozen=True, kw_only=True):
             try:
                 is_first = step.kind == "first"
                 left_s = resolved.request_timeout_s if is_first else deadline_s - self.clock.monotonic_s()
-                limit_s = attempt_limit_s(left_s, context.deployment.timeouts.total_s, _untried_s(request, exchange))
-                has_full_time = limit_s >= context.deployment.timeouts.total_s
+                total_s = context.deployment.timeouts.total_s
+                untried_s = _untried_s(request, exchange) if is_pool else 0.0
+                limit_s = attempt_limit_s(left_s, total_s, untried_s)
+                has_full_time = limit_s >= total_s
                 # The transport enforces the timeouts of the attempt. Only a shorter limit needs a timer here.
                 if has_full_time:
                     value = await open_attempt(context)
@@ -253,8 +256,6 @@ async def _open_within(
 def _untried_s(request: Decided, exchange: Exchange) -> float:
     """Return the sum of the timeouts of the deployments that have not been tried yet."""
     order = request.decision.order
-    if len(order) == 1:
-        return 0.0
     tried, by_name = {each.deployment for each in exchange.attempts}, request.resolved.by_name
     return sum([by_name[name].timeouts.total_s for name in order if name not in tried])
 

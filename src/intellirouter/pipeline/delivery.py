@@ -1,6 +1,7 @@
 """Sends an answer to the client. Taps see all of it, and the exchange is settled before the last bytes are sent."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from msgspec import Struct
 
@@ -16,31 +17,30 @@ class Delivery(Struct, frozen=True):
     taps: tuple[AnswerTap, ...]
     settle: Callable[[Exchange], None]
 
-    async def complete(self, body: bytes, content_type: bytes) -> None:
+    def complete(self, body: bytes, content_type: bytes) -> Awaitable[None]:
         """Settle the exchange and send a complete answer."""
         if self.taps:
-            await self._finish_taps(body)
-        else:
-            self.settle(self.exchange)
-        await self.reply.complete(200, self.exchange, body, content_type)
+            return self._tapped(body, partial(self.reply.complete, 200, self.exchange, body, content_type))
+        self.settle(self.exchange)
+        return self.reply.complete(200, self.exchange, body, content_type)
 
-    async def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> Awaitable[None]:
         """Send the next bytes of a stream that has begun."""
         for tap in self.taps:
             tap.take(data)
-        await self.reply.write(data)
+        return self.reply.write(data)
 
-    async def end(self, last: bytes) -> None:
+    def end(self, last: bytes) -> Awaitable[None]:
         """Settle the exchange and send the last bytes of a stream."""
         if self.taps:
-            await self._finish_taps(last)
-        else:
-            self.settle(self.exchange)
-        await self.reply.end(last)
+            return self._tapped(last, partial(self.reply.end, last))
+        self.settle(self.exchange)
+        return self.reply.end(last)
 
-    async def _finish_taps(self, last: bytes) -> None:
+    async def _tapped(self, last: bytes, send: Callable[[], Awaitable[None]]) -> None:
         for tap in self.taps:
             tap.take(last)
         self.settle(self.exchange)
         for tap in self.taps:
             await tap.finish(self.exchange)
+        await send()

@@ -10,8 +10,19 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from intellirouter.catalog import ResolvedModel
-from intellirouter.core import Attempt, Call, Decision, Deployment, ExchangeRecord, Loss, Usage, errors, reason_of
+from intellirouter.catalog import MAX_NAME_CHARS, ResolvedModel
+from intellirouter.core import (
+    Attempt,
+    Call,
+    Decision,
+    Deployment,
+    ExchangeRecord,
+    Loss,
+    Usage,
+    errors,
+    escape_control_characters,
+    reason_of,
+)
 from intellirouter.dialects import Endpoint
 from intellirouter.governance import UNIDENTIFIED, Identity
 
@@ -74,6 +85,8 @@ class Exchange:
     call: Call | None = None
     model: str | None = None
     """The configured name of the model; None until the request has been decoded."""
+    unknown_model: str | None = None
+    """The name that the client has requested, if there is no such model, or if the caller may not use it."""
     decision: Decision | None = None
     deployment: Deployment | None = None
     """The deployment of the current attempt; at the end, the one that answered."""
@@ -89,6 +102,8 @@ class Exchange:
     is_client_disconnected: bool = False
     losses: tuple[Loss, ...] = ()
     """Fields that the last attempt did not pass on as requested."""
+    ignored: tuple[Loss, ...] = ()
+    """Headers of the request that have no effect, whatever answers it."""
     answered_by: str | None = None
     """The stage that answered instead of an upstream."""
     is_handed_over: bool = False
@@ -118,7 +133,7 @@ class Exchange:
             endpoint=self.path,
             tenant=self.identity.tenant,
             key_name=self.identity.key_name,
-            model=self.model,
+            model=self.model if self.unknown_model is None else _shown_name(self.unknown_model),
             is_stream=call is not None and call.is_stream,
             status=self.status,
             error_code=None if error is None else error.code,
@@ -126,14 +141,14 @@ class Exchange:
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
-            decision=self._final_decision(),
+            decision=self.decision if len(self.attempts) < 2 else self._final_decision(),
             attempts=tuple(self.attempts),
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             price_version=self.price_version,
             finish_reason=self.finish_reason,
             first_token_ms=self.first_token_ms,
-            dropped=tuple([str(loss) for loss in self.losses]) if self.losses else (),
+            dropped=tuple([str(loss) for loss in (*self.ignored, *self.losses)]) if self.losses or self.ignored else (),
             duration_ms=int((now_s - self.started_s) * 1e6) / 1e3,
             request_body=None if self.logged_request is None else _text(self.logged_request),
             response_body=_text(b"".join(self.logged_response)) if self.logged_response else None,
@@ -141,10 +156,14 @@ class Exchange:
 
     def _final_decision(self) -> Decision | None:
         """Return the decision with the reason for the last attempt."""
-        decision = self.decision
-        if decision is None or len(self.attempts) < 2:
-            return decision
+        if (decision := self.decision) is None:
+            return None
         return structs.replace(decision, reason=reason_of(decision, self.attempts))
+
+
+def _shown_name(name: str) -> str:
+    """Return a client's text, which can have any length and contain any characters, as a name for the record."""
+    return escape_control_characters(name[:MAX_NAME_CHARS], keeps_lines=False)
 
 
 def _text(body: bytes) -> str:

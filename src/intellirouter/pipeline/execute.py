@@ -1,5 +1,6 @@
 """The execute stage for requests: gets an answer, complete or streamed, from one of the deployments."""
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
@@ -51,17 +52,16 @@ class Executor(Struct, frozen=True, kw_only=True):
     fetcher: Fetcher | None = None
     """None disables fetching URLs for clients."""
 
-    async def run(self, request: Decided, delivery: Delivery) -> None:
+    def run(self, request: Decided, delivery: Delivery) -> Awaitable[None]:
         """Answer the client, or raise the error for the client."""
 
-        async def serve(context: AttemptContext, opened: WholeAnswer | OpenStream) -> None:
+        def serve(context: AttemptContext, opened: WholeAnswer | OpenStream) -> Awaitable[None]:
             delivery.exchange.losses = opened.losses
             if isinstance(opened, WholeAnswer):
-                await self._send_whole(context, opened, delivery)
-            else:
-                await self._send_stream(context, opened, delivery)
+                return self._send_whole(context, opened, delivery)
+            return self._send_stream(context, opened, delivery)
 
-        await self.attempts.run(delivery.exchange, request, self._open, serve)
+        return self.attempts.run(delivery.exchange, request, self._open, serve)
 
     async def _open(self, context: AttemptContext) -> WholeAnswer | OpenStream:
         """Open one attempt until its first content. The upstream request is encoded from the client's request."""
@@ -101,11 +101,15 @@ class Executor(Struct, frozen=True, kw_only=True):
     async def _read_whole(
         self, context: AttemptContext, response: UpstreamResponse, route: Route, request: UpstreamRequest
     ) -> WholeAnswer:
-        limit = context.deployment.limits.bytes
+        call, deployment = context.call, context.deployment
+        limit = deployment.limits.bytes
         try:
             body = without_byte_order_mark(await response.read(limit))
             try:
-                answer = await self._decode(context, route, body)
+                if call.is_large or is_large(body):
+                    answer = await self._decode_large(route, body, call, deployment)
+                else:
+                    answer = route.decode_response(body, call, deployment)
             except errors.UpstreamMalformed:
                 if not (encoding := content_encoding(response.headers)):
                     raise
@@ -113,16 +117,10 @@ class Executor(Struct, frozen=True, kw_only=True):
                 plain = await self.off_loop.run(limit, partial(decompress, body, encoding, limit))
                 if plain is None:
                     raise
-                answer, body = await self._decode(context, route, plain), plain
+                answer, body = await self._decode_large(route, plain, call, deployment), plain
             return WholeAnswer(answer, body, request.losses)
         finally:
             response.abort()
-
-    async def _decode(self, context: AttemptContext, route: Route, body: bytes) -> Answer:
-        call, deployment = context.call, context.deployment
-        if call.is_large or is_large(body):
-            return await self._decode_large(route, body, call, deployment)
-        return route.decode_response(body, call, deployment)
 
     async def _answer_locally(self, route: Route, call: Call, deployment: Deployment) -> Answer:
         if call.is_large:
@@ -158,17 +156,20 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     async def _send_whole(self, context: AttemptContext, whole: WholeAnswer, delivery: Delivery) -> None:
         exchange, answer = context.exchange, whole.answer
-        exchange.usage = await self._usage_of(context, whole)
+        if (usage := answer.usage) is None:
+            exchange.usage = await self._estimated_usage(context, whole.upstream_body)
+        elif body := whole.upstream_body:
+            exchange.usage = plausible_usage(usage, context.call, context.deployment, len(body))
+        else:
+            exchange.usage = usage
         exchange.finish_reason = answer.finish_reason
         if answer.losses:
             exchange.losses += answer.losses
         self.attempts.succeed(context)
         await delivery.complete(whole.upstream_body if answer.body is None else answer.body, answer.content_type)
 
-    async def _usage_of(self, context: AttemptContext, whole: WholeAnswer) -> Usage | None:
-        usage, body = whole.answer.usage, whole.upstream_body
-        if usage is not None:
-            return plausible_usage(usage, context.call, context.deployment, len(body)) if body else usage
+    async def _estimated_usage(self, context: AttemptContext, body: bytes) -> Usage | None:
+        """Estimate the usage of an answer that does not report it. An answer without a body used nothing."""
         if not body:
             return None
         if is_large(body):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
-from intellirouter.catalog import Catalog
+from intellirouter.catalog import Catalog, model_not_found
 from intellirouter.config import Runtime
 from intellirouter.core import (
     SMALL_BYTES,
@@ -200,12 +200,9 @@ class Spine:
         exchange.call = call
         resolved = self._catalog.resolve(call.model)
         if resolved is None or not exchange.identity.may_use(call.model):
-            # OpenAI's wording.
-            raise errors.ModelNotFound(
-                f"The model '{call.model[:200]}' does not exist or you do not have access to it.",
-                param="model",
-                hint=errors.model_list_hint(exchange.endpoint.errors.models_path),
-            )
+            exchange.unknown_model = call.model
+            models_path = exchange.endpoint.errors.models_path
+            raise model_not_found(self._catalog, call.model, exchange.identity.may_use, models_path)
         exchange.model = resolved.model
         return Decoded(call, resolved)
 

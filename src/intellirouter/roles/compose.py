@@ -178,6 +178,7 @@ class GatewayProcess:
 
     async def _reload(self, load_runtime: Callable[[], Runtime]) -> None:
         """Build the next generation and use it for new requests. Raises `ConfigError`, `HostError`."""
+        known = self.current.value.runtime.warnings
         async with self._reloading:  # so that an older configuration does not replace a newer one
             runtime = await asyncio.to_thread(load_runtime)
             prices = await asyncio.to_thread(price_list, self._generations.effective(runtime))
@@ -187,6 +188,9 @@ class GatewayProcess:
         set_up_logging(runtime.log_level, runtime.log_format)
         for setting in generation.pending_restart:
             logger.warning("%s has changed. It takes effect after a restart.", setting)
+        for warning in runtime.warnings:
+            if warning not in known:
+                logger.warning("%s", warning)
         models = format_count(len(runtime.models), "model")
         deployments = format_count(len(runtime.deployments), "deployment")
         logger.info("The configuration was reloaded: %s, %s.", models, deployments)

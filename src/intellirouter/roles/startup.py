@@ -22,6 +22,7 @@ from intellirouter.config import (
     discover,
     load_config,
     process_environment,
+    resource_port,
 )
 from intellirouter.hosting import BUNDLED
 from intellirouter.providers import VENDORS, probe_local
@@ -32,7 +33,7 @@ from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.price_list import catalog_origin, price_list
 from intellirouter.roles.upstream_tls import upstream_tls_problems
 from intellirouter.routing import STRATEGIES
-from intellirouter.serving import CannotListen, TlsProblem, open_listener, run, tls_context
+from intellirouter.serving import CannotListen, Signals, StoppedEarly, TlsProblem, open_listener, run, tls_context
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
@@ -81,7 +82,7 @@ def _compiled(loaded: LoadedConfig, *, resolves_secrets: bool = True) -> Runtime
         _check_certificates(runtime, loaded)
     prices = price_list(runtime, origin=catalog_origin(loaded))  # raises an error now if the price list is invalid
     advice = advise(runtime, Catalog(runtime, VENDORS, prices))
-    return structs.replace(runtime, warnings=(*runtime.warnings, *advice))
+    return structs.replace(runtime, warnings=(*loaded.warnings, *runtime.warnings, *advice))
 
 
 def _check_certificates(runtime: Runtime, loaded: LoadedConfig) -> None:
@@ -99,7 +100,7 @@ def _check_certificates(runtime: Runtime, loaded: LoadedConfig) -> None:
 def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _DEFAULT_PORT) -> Discovery:
     """Find what this machine offers: credentials in the environment, local model servers, the bundled model."""
     env = process_environment() if environ is None else environ
-    ports = {"ollama": int(port)} if (port := env.get("RESOURCE_PORTS_OLLAMA", "")).isdigit() else {}
+    ports = {row.name: port for row in VENDORS.values() if (port := resource_port(row.name, env)) is not None}
     probes = probe_local(VENDORS.values(), ports=ports, own_port=own_port)
     artifact, file = next(iter(BUNDLED.items()))
     title = f"bundled model {artifact.removeprefix('bundled:')} ({file.wheel_bytes // 1024**2} MiB, downloaded once)"
@@ -111,6 +112,15 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
 
     Without a file, the configuration is what `discover_here` finds. Raises `ConfigError`.
     """
+    signals = Signals()
+    signals.install()
+    try:
+        return _serve(config_path, overrides, signals)
+    except StoppedEarly:
+        return 0
+
+
+def _serve(config_path: Path | None, overrides: Mapping[str, object], signals: Signals) -> int:
     discovery = None
     if config_path is None:
         port = load_config(None, overrides=overrides).config.server.port
@@ -132,5 +142,6 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
         sock,
         runtime.server,
         on_ready=partial(print_banner, runtime, discovery, sock.getsockname(), config_path),
+        signals=signals,
     )
     return 0

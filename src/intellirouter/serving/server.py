@@ -7,7 +7,6 @@ import importlib
 import logging
 import os
 import resource
-import signal
 import socket
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -20,6 +19,7 @@ from intellirouter.gateway import RequestHead
 from intellirouter.serving.connection import Connection
 from intellirouter.serving.interpreter import MemoryKeeper, tune_interpreter
 from intellirouter.serving.listening_socket import BACKLOG, remove_socket_file
+from intellirouter.serving.signals import Signals
 from intellirouter.serving.state import RequestServer, ServerState
 from intellirouter.serving.tls import TlsProblem, load_certificate, tls_context
 
@@ -53,9 +53,10 @@ class Application(RequestServer, Protocol):
 class Server:
     """Accepts connections until a signal arrives."""
 
-    def __init__(self, application: Application, sock: socket.socket, limits: ServerSpec) -> None:
+    def __init__(self, application: Application, sock: socket.socket, limits: ServerSpec, signals: Signals) -> None:
         self._application = application
         self._sock = sock
+        self._signals = signals
         self._state = ServerState(application, limits, self._open_socket)
         self._tls = tls_context(limits)
         self._stop = asyncio.Event()
@@ -63,16 +64,14 @@ class Server:
         self._is_out_of_files = False
         self._memory = MemoryKeeper()
         self._forced = asyncio.Event()
+        self._stopped_s = 0.0
         self._owner = TaskOwner("server")
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal arrives, then drain."""
-        state, loop = self._state, self._state.loop
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._owner.start(self._reload(), "reload"))
+        state = self._state
         try:
-            listener = await loop.create_server(
+            listener = await state.loop.create_server(
                 lambda: Connection(state),
                 sock=self._sock,
                 backlog=BACKLOG,
@@ -84,7 +83,9 @@ class Server:
             self._memory.start(state.loop.time())
             self._sweep()
             on_ready()
+            self._signals.begin_reloads()
             await self._stop.wait()
+            self._signals.end_reloads()
             remove_socket_file(self._sock)
             listener.close()
             self._application.begin_stop()
@@ -92,16 +93,22 @@ class Server:
         finally:
             if self._sweep_timer is not None:
                 self._sweep_timer.cancel()
+            self._signals.end_reloads()
             await self._owner.stop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+            self._signals.allow_kill(self._stopped_s)
 
     def stop(self) -> None:
         """Drain on the first call. On the second one, stop without waiting for the requests in flight."""
         if self._stop.is_set():
             logger.warning("A second signal has arrived: requests in flight are canceled.")
             self._forced.set()
+        else:
+            self._stopped_s = self._state.loop.time()
         self._stop.set()
+
+    def reload(self) -> None:
+        """Start a reload of the configuration."""
+        self._owner.start(self._reload(), "reload")
 
     @property
     def is_forced(self) -> bool:
@@ -175,20 +182,34 @@ class Server:
 
 
 def run(
-    build: Callable[[], Application], sock: socket.socket, limits: ServerSpec, *, on_ready: Callable[[], None]
+    build: Callable[[], Application],
+    sock: socket.socket,
+    limits: ServerSpec,
+    *,
+    on_ready: Callable[[], None],
+    signals: Signals | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then drain for a limited time and return."""
+    """Serve until SIGINT or SIGTERM, then drain for a limited time and return.
+
+    Pass the `signals` that have been installed before the socket was opened. They are ignored afterwards.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(build, sock, limits, on_ready))
+        runner.run(_serve(build, sock, limits, on_ready, signals or Signals()))
 
 
 async def _serve(
-    build: Callable[[], Application], sock: socket.socket, limits: ServerSpec, on_ready: Callable[[], None]
+    build: Callable[[], Application],
+    sock: socket.socket,
+    limits: ServerSpec,
+    on_ready: Callable[[], None],
+    signals: Signals,
 ) -> None:
     application = build()
-    server = Server(application, sock, limits)
+    server = Server(application, sock, limits, signals)
+    signals.attach(server.stop, server.reload)
     try:
         await application.start()
         await server.run(on_ready)
     finally:
         await application.stop(is_forced=server.is_forced)
+        signals.ignore()

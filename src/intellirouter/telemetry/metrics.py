@@ -5,6 +5,7 @@ empty name. Beyond `_MAX_SERIES`, new label sets are counted together, so that m
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -47,7 +48,7 @@ class _Series:
     __slots__ = ("cost_microusd", "duration", "first_token", "statuses", "tokens_in", "tokens_out", "unpriced")
 
     def __init__(self) -> None:
-        self.statuses: dict[int, int] = {}
+        self.statuses: defaultdict[int, int] = defaultdict(int)
         self.tokens_in = 0
         self.tokens_out = 0
         self.cost_microusd = 0
@@ -55,13 +56,27 @@ class _Series:
         self.duration = _Histogram()
         self.first_token = _Histogram()
 
+    def add(self, record: ExchangeRecord) -> None:
+        self.statuses[record.status] += 1
+        usage = record.usage
+        if usage is not None:
+            self.tokens_in += usage.total_input_tokens
+            self.tokens_out += usage.total_output_tokens
+            if record.cost_microusd is None:
+                self.unpriced += 1
+            else:
+                self.cost_microusd += record.cost_microusd
+        self.duration.observe(record.duration_ms / 1000)
+        if record.first_token_ms is not None:
+            self.first_token.observe(record.first_token_ms / 1000)
+
 
 class Metrics(Collector):
     """Counts finished exchanges and attempts. `gauges` are read when the metrics are scraped."""
 
     def __init__(self, gauges: dict[str, tuple[str, Callable[[], float]]] | None = None) -> None:
         self._series: dict[tuple[str, str], _Series] = {}
-        self._attempts: dict[tuple[str, str], int] = {}
+        self._attempts: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._gauges = dict(gauges or {})
         self._pending: list[tuple[str, ExchangeRecord]] = []
         self.finished = 0
@@ -83,30 +98,13 @@ class Metrics(Collector):
         """Add the pending exchanges to the counters. In batches this costs a fraction of adding each one separately."""
         pending, self._pending = self._pending, []
         for model, record in pending:
-            self._add(model, record)
-
-    def _add(self, model: str, record: ExchangeRecord) -> None:
-        key = (model, record.deployment or "")
-        series = self._series.get(key)
-        if series is None:
-            series = self._new_series(key)
-        series.statuses[record.status] = series.statuses.get(record.status, 0) + 1
-        usage = record.usage
-        if usage is not None:
-            series.tokens_in += usage.total_input_tokens
-            series.tokens_out += usage.total_output_tokens
-            if record.cost_microusd is None:
-                series.unpriced += 1
-            else:
-                series.cost_microusd += record.cost_microusd
-        series.duration.observe(record.duration_ms / 1000)
-        if record.first_token_ms is not None:
-            series.first_token.observe(record.first_token_ms / 1000)
-        for attempt in record.attempts:
-            pair = (attempt.deployment, attempt.outcome)
-            if pair not in self._attempts and len(self._attempts) >= _MAX_SERIES:
-                pair = (_OTHER, _OTHER)
-            self._attempts[pair] = self._attempts.get(pair, 0) + 1
+            key = (model, record.deployment or "")
+            (self._series.get(key) or self._new_series(key)).add(record)
+            for attempt in record.attempts:
+                pair = (attempt.deployment, attempt.outcome)
+                if pair not in self._attempts and len(self._attempts) >= _MAX_SERIES:
+                    pair = (_OTHER, _OTHER)
+                self._attempts[pair] += 1
 
     def _new_series(self, key: tuple[str, str]) -> _Series:
         if len(self._series) >= _MAX_SERIES:

@@ -136,3 +136,21 @@ def test_deferral_is_limited_to_an_hour() -> None:
     health = DeploymentHealth()
     health.defer(1e9, 5.0)
     assert (health.is_deferred(3604.9), health.is_deferred(3605.0)) == (True, False)
+
+
+def test_recent_success_rate_is_successes_over_the_last_hundred_attempts() -> None:
+    health = DeploymentHealth()
+    assert (health.recent_successes, health.recent_attempts) == (0, 0)
+    for number in range(4):
+        health.begin()
+        if number == 1:
+            health.fail("upstream_unavailable", 1.0)
+        elif number == 2:
+            health.end_neutrally()
+        else:
+            health.succeed(1.0, 1.0)
+    assert (health.recent_successes, health.recent_attempts) == (2, 3)
+    for _ in range(100):
+        health.begin()
+        health.fail("upstream_unavailable", 1.0)
+    assert (health.recent_successes, health.recent_attempts) == (0, 100)

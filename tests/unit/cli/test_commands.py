@@ -92,6 +92,14 @@ def run(gateway: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
+def test_gateway_is_at_the_port_that_serve_uses(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INTELLIROUTER_BASE_URL")
+    monkeypatch.setenv("API_PORT", "1")
+    assert "http://127.0.0.1:1." in run("health").stderr
+    monkeypatch.setenv("API_PORT", "many")
+    assert "API_PORT must be a port number" in run("health").stderr
+
+
 def test_all_output_formats_contain_the_same_data(run: Any, gateway: Any) -> None:
     report = {"status": "healthy", "version": "9", "uptime_s": 3725.0, "services": {"store": {"state": "ok"}}}
     gateway.on_json("/api/v1/health", report)

@@ -96,6 +96,52 @@ def test_show_prints_effective_values_and_their_origin(file: Path, monkeypatch: 
     assert any(line.split()[:2] == ["server.port", "9001"] for line in table.splitlines())
 
 
+NOT_IN_FORCE = """\
+providers: {f: {vendor: fake, region: eu}}
+deployments: {d: {provider: f, model: echo}}
+models: {m: {deployments: [d], strategy: adaptive, target_quality: 0.5}}
+tenants: {t: {tier: pro, budget: {usd: 5}}}
+keys: [{key: "env:K", tenant: t}]
+"""
+
+
+def test_show_says_what_is_not_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UI_PORT", "3001")
+    path = tmp_path / "config.yaml"
+    path.write_text(NOT_IN_FORCE)
+    shown = json.loads(run("config", "show", "--origin", path, "--format", "json").stdout)
+    noted = {name for name, entry in shown.items() if "note" in entry}
+    assert noted == {
+        "providers.f.region", "models.m.strategy", "models.m.target_quality", "tenants.t.tier",
+        "tenants.t.budget.usd", "tenants.t.budget.window", "tenants.t.budget.alert", "tenants.t.budget.soft",
+        "tenants.t.budget.hard",
+    }  # fmt: skip
+    assert shown["models.m.strategy"]["note"].endswith("`priority` is used instead.")
+    table = run("config", "show", path)
+    (line,) = [line for line in table.stdout.splitlines() if line.startswith("models.m.target_quality")]
+    assert line.rstrip().endswith("This setting is not enforced in this version.")
+    assert table.stderr.count("Warning: ") == 1
+    assert "Warning: UI_PORT: This variable has no effect" in table.stderr
+    plain = run("config", "show", path, "--format", "json")
+    assert json.loads(plain.stdout)["models.m.strategy"] == "adaptive"
+    assert "Warning: models.m.strategy: " in plain.stderr
+
+
+def test_show_names_the_settings_from_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_PORT", "9001")
+    assert "Set by environment variables: server.port (API_PORT).\n" in run("config", "show").stderr
+    assert "Set by" not in run("config", "show", "--origin").stderr
+
+
+def test_show_works_for_a_configuration_with_problems(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("deployments: {d: {provider: nobody, model: m}}")
+    shown = run("config", "show", path)
+    assert shown.exit_code == ExitStatus.OK
+    assert "deployments.d.provider" in shown.stdout
+    assert "The configuration has problems. To list them, run: intellirouter config check" in shown.stderr
+
+
 def test_show_without_a_file_uses_defaults_and_environment() -> None:
     assert json.loads(run("config", "show", "--format", "json").stdout)["server.port"] == 8080
 

@@ -86,6 +86,13 @@ def test_probe_targets_skip_our_own_port_and_follow_the_variable():
     assert targets[1].vendor == "llamacpp"
 
 
+def test_service_link_is_not_a_probe_port():
+    environ = {"RESOURCE_PORTS_OLLAMA": "tcp://10.0.0.1:11434"}
+    assert probe_targets(VENDORS, own_port=8080, environ=environ) == (
+        ProbeTarget("ollama", "http://127.0.0.1:11434/v1"),
+    )
+
+
 @pytest.mark.parametrize("text", ["many", "0", "70000", "-1"])
 def test_invalid_probe_port_is_an_error(text):
     with pytest.raises(ConfigError, match="RESOURCE_PORTS_OLLAMA must be a port number"):

@@ -114,6 +114,75 @@ def test_invalid_variable_is_an_error_with_its_name(problems_of, name, text, mes
     assert hint in problem.hint
 
 
+@pytest.mark.parametrize("text", ["0", "no", "OFF", "False"])
+def test_debug_can_be_turned_off_in_words(load, text):
+    assert load("", environ={"ORCHESTRATOR_DEBUG": text}).config.logging.level == "info"
+
+
+def test_debug_with_another_value_is_an_error(problems_of):
+    (problem,) = problems_of("", environ={"ORCHESTRATOR_DEBUG": "banana"})
+    assert problem.message == "ORCHESTRATOR_DEBUG must be true or false, not `banana`."
+    assert problem.origin == "env ORCHESTRATOR_DEBUG"
+
+
+@pytest.mark.parametrize("name", ["API_PORT", "ORCHESTRATOR_API_PORT", "ORCHESTRATOR_HOST", "UI_PORT"])
+def test_service_link_is_explained_and_ignored(load, name):
+    loaded = load("", environ={name: "tcp://10.96.0.7:80"})
+    assert loaded.config == load("").config
+    (warning,) = loaded.warnings
+    assert warning.startswith(f"{name}: `tcp://10.96.0.7:80` is the address of a Service (a service link of Kubernetes")
+    assert "enableServiceLinks: false" in warning
+
+
+def test_links_of_a_service_with_our_prefix_are_ignored_with_one_warning(load):
+    environ = {
+        "INTELLIR_PORT": "tcp://10.0.0.1:80",
+        "INTELLIR_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "INTELLIR_PORT_80_TCP_ADDR": "10.0.0.1",
+        "INTELLIR_PORT_80_TCP_PROTO": "tcp",
+        "INTELLIR_SERVICE_HOST": "10.0.0.1",
+        "INTELLIR_SERVICE_PORT": "80",
+        "INTELLIR_SERVICE_PORT_HTTP": "80",
+        "INTELLIROUTER_PORT": "tcp://10.0.0.1:80",
+        "INTELLIROUTER_SERVICE_HOST": "10.0.0.1",
+    }
+    loaded = load("", environ=environ)
+    assert loaded.config == load("").config
+    (warning,) = loaded.warnings
+    assert "describe the Service `intellir`" in warning
+    assert all(name in warning for name in environ if name.startswith("INTELLIR_"))
+
+
+def test_url_that_looks_like_a_link_is_still_a_setting(problems_of):
+    environ = {"INTELLIR_PROVIDERS__LAB__BASE_URL": "tcp://h:1", "INTELLIR_PROVIDERS__LAB__VENDOR": "openai"}
+    (problem,) = problems_of("", environ=environ)
+    assert problem.path == "providers.lab.base_url"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "warning"),
+    [
+        ("UI_PORT", "3001", "there is no dashboard in this version"),
+        ("RESOURCE_PORTS_POSTGRES", "5432", "PostgreSQL is not available in this version"),
+        ("RESOURCE_PORTS_REDIS", "6379", "Redis is not available in this version"),
+        ("RESOURCE_PORTS_OLAMA", "1", "not known and has no effect. `RESOURCE_PORTS_OLLAMA` is."),
+        ("INTELLIROUTER_SERVER__PORT", "9000", "Did you mean `INTELLIR_SERVER__PORT`?"),
+        ("INTELLIROUTER_PORT", "9000", "Did you mean `INTELLIR_SERVER__PORT`?"),
+    ],
+)
+def test_variable_without_effect_is_a_warning(load, name, text, warning):
+    loaded = load("", environ={name: text})
+    assert [each for each in loaded.warnings if each.startswith(f"{name}: ") and warning in each] == list(
+        loaded.warnings
+    )
+    assert len(loaded.warnings) == 1
+
+
+def test_variables_of_the_client_and_of_other_programs_are_no_warning(load):
+    environ = {"INTELLIROUTER_API_KEY": "k", "INTELLIROUTER_BASE_URL": "http://h", "API_TOKEN": "x", "UI_PORT": " "}
+    assert load("", environ=environ).warnings == ()
+
+
 def test_ambiguous_entry_name_is_an_error(problems_of):
     text = "providers: {a-b: {vendor: x}, a.b: {vendor: x}}"
     (problem,) = problems_of(text, environ={"INTELLIR_PROVIDERS__A_B__VENDOR": "y"})

@@ -77,7 +77,7 @@ def test_effective_settings_have_no_passwords_and_no_origin_unless_requested(loa
     loaded = load("shared_state: redis://me:hunter2@h:6379/0\nproviders: {a: {vendor: x, credential: 'env:A'}}\n")
     shown = {item.path: item for item in effective_settings(loaded, with_origin=False)}
     assert shown["shared_state"].value == "redis://me:***@h:6379/0"
-    assert shown["providers.a.credential"] == ("providers.a.credential", "env:A", "")
+    assert shown["providers.a.credential"] == ("providers.a.credential", "env:A", "", "")
 
 
 def test_error_lists_every_problem_with_path_hint_and_origin(load):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from intellirouter.core.errors import InvalidRequest
-from tests.support.dialects.pairs import call_of
+from tests.support.dialects.pairs import call_of, client_of
 
 USER = {"role": "user", "content": "hi"}
 CHAT = {"model": "m", "messages": [USER]}
@@ -189,3 +189,62 @@ CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{
 )
 def test_valid_values_are_accepted(client: str, body: dict[str, Any]) -> None:
     _decode(client, body)
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("client", "body", "message", "param"),
+    [
+        ("openai_chat", CHAT | {"tool_choice": "required"}, "only allowed when 'tools' are specified", "tool_choice"),
+        (
+            "openai_chat",
+            CHAT | {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}},
+            "the tool 'g' is not in 'tools'",
+            "tool_choice",
+        ),
+        (
+            "openai_chat",
+            CHAT | {"response_format": {"type": "json_schema"}},
+            "Missing required parameter: 'response_format.json_schema'.",
+            "response_format.json_schema",
+        ),
+        (
+            "openai_chat",
+            CHAT | {"messages": [{"role": "user"}]},
+            "Missing required parameter: 'messages[0].content'.",
+            "messages[0].content",
+        ),
+        (
+            "anthropic_messages",
+            MESSAGES | {"tools": [{"name": "f"}]},
+            "tools.0.custom.input_schema: Field required",
+            "tools.0.custom.input_schema",
+        ),
+        (
+            "anthropic_messages",
+            MESSAGES | {"thinking": {"type": "enabled"}},
+            "thinking.enabled.budget_tokens: Field required",
+            "thinking.enabled.budget_tokens",
+        ),
+        (
+            "anthropic_messages",
+            MESSAGES | {"thinking": {"type": "enabled", "budget_tokens": 10}},
+            "Input should be greater than or equal to 1024",
+            "thinking.enabled.budget_tokens",
+        ),
+        ("gemini", _gemini(candidateCount=0), "1 and more", "generationConfig.candidateCount"),
+        ("gemini", {"contents": [{"role": "user"}]}, "contents[0].parts must not be empty", "contents[0].parts"),
+    ],
+)
+def test_invalid_values_are_refused_before_they_are_translated(
+    client: str, body: dict[str, Any], message: str, param: str
+) -> None:
+    """An upstream of the same dialect gets the client's bytes and refuses them itself."""
+    path = {"model": "m", "is_stream": False, "query": ""} if client == "gemini" else None
+    call = call_of(client, {"body": body, "path": path})
+    with pytest.raises(InvalidRequest) as raised:
+        client_of(client).decode(call)
+    assert message in raised.value.message
+    assert raised.value.param == param

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from intellirouter.dialects.wire.media_types import media_type_of, normalized, resolved_type
+from intellirouter.dialects.wire.media_types import clean_base64, media_type_of, normalized, resolved_type
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,20 @@ def test_media_types_have_one_form(written, media_type):
 )
 def test_unmistakable_bytes_count_more_than_the_declared_type(declared, head, kind, media_type):
     assert resolved_type(declared, base64.b64encode(head + bytes(30)).decode(), kind) == media_type
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("iVBORw==", "iVBORw=="),
+        ("iVBORw", "iVBORw=="),
+        (" iVB\nORw==\r\n", "iVBORw=="),
+        ("-_-_", "+/+/"),
+        ("", ""),
+        ("@@@@", None),
+        ("abcde", None),
+        ("iVBÖ", None),
+    ],
+)
+def test_base64_is_cleaned(data: str, expected: str | None) -> None:
+    assert clean_base64(data) == expected

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from intellirouter.core import LossReport
+from intellirouter.core.errors import InvalidRequest
 from intellirouter.dialects.adapt.typed_media import with_media_types
 from intellirouter.dialects.ir import Conversation, Media, Message, Source, Text, ToolResult
 from tests.support.dialects.pairs import BY_UPSTREAM, OTHERS, call_of, send
@@ -140,3 +141,17 @@ def test_media_in_tool_results_get_their_type_too() -> None:
 def test_a_conversation_with_correct_types_is_the_same_object(part: Any) -> None:
     conversation = Conversation(dialect="gemini", model="m", messages=[Message(role="user", parts=[part])])
     assert with_media_types(conversation, BY_UPSTREAM["bedrock"], None, LossReport()) is conversation
+
+
+@pytest.mark.parametrize(
+    "written", [PNG[:20] + "\n" + PNG[20:], f" {PNG}", PNG.replace("+", "-").replace("/", "_").rstrip("=")]
+)
+def test_vendors_get_clean_base64(written: str) -> None:
+    sent = _send("openai_chat", "anthropic_messages", "image/png", written)
+    assert f'"data":"{PNG}"'.encode() in sent.request.body
+
+
+@pytest.mark.parametrize(("data", "problem"), [("@@@@", "not valid base64"), ("", "empty")])
+def test_media_that_cannot_be_decoded_are_refused(data: str, problem: str) -> None:
+    with pytest.raises(InvalidRequest, match=problem):
+        _send("openai_chat", "anthropic_messages", "image/png", data)

@@ -97,3 +97,11 @@ def test_bodies_that_are_not_valid_utf8_are_recorded_with_replacement_characters
     record = exchange.to_record(100.0)
     assert record.request_body == "�request"
     assert record.response_body == "café �", "characters that are split between two pieces stay whole"
+
+
+def test_recorded_name_of_an_unknown_model_is_short_and_has_no_control_characters() -> None:
+    exchange = build_exchange()
+    exchange.unknown_model = "a\x1b[31m\nb"
+    assert exchange.to_record(100.0).model == "a\\x1b[31m\\nb"
+    exchange.unknown_model = "n" * 100_000
+    assert exchange.to_record(100.0).model == "n" * 200

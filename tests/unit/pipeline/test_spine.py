@@ -65,7 +65,7 @@ async def test_unknown_model_is_reported_with_its_parameter() -> None:
     assert isinstance(error, errors.ModelNotFound)
     assert error.message == "The model 'n' does not exist or you do not have access to it."
     assert error.param == "model"
-    assert (world.record.status, world.record.model, world.record.decision) == (404, None, None)
+    assert (world.record.status, world.record.model, world.record.decision) == (404, "n", None)
     assert world.emitted == [(world.record, "")], "names from clients do not become labels of metrics"
 
 
@@ -74,6 +74,7 @@ async def test_long_name_of_an_unknown_model_is_shortened() -> None:
     await world.serve(request("n" * 210))
     assert world.reply.error is not None
     assert world.reply.error.message == f"The model '{'n' * 200}' does not exist or you do not have access to it."
+    assert world.record.model == "n" * 200
 
 
 @pytest.mark.parametrize(("depth", "status"), [(4, 200), (5, 400)])

@@ -6,8 +6,8 @@ from typing import Any, Final
 from msgspec import structs
 
 from intellirouter.core import Deployment, LossReport, errors
-from intellirouter.dialects.ir import Conversation, Media, Message, Part, ToolResult
-from intellirouter.dialects.wire.media_types import normalized, resolved_type
+from intellirouter.dialects.ir import Conversation, Media, Message, Part, Source, ToolResult
+from intellirouter.dialects.wire.media_types import clean_base64, normalized, resolved_type
 
 _TYPE: Final = "messages[].content[].media_type"
 _SVG: Final = "image/svg+xml"
@@ -57,6 +57,8 @@ class _Pass:
         source = part.source
         if source.text is not None:
             return part
+        if source.data is not None:
+            source = self._with_clean_data(part, source, source.data)
         declared = normalized(source.media_type)
         media_type = declared if source.data is None else resolved_type(declared, source.data, part.kind)
         kind = _kind_of(part, media_type)
@@ -64,9 +66,20 @@ class _Pass:
             self._check_image(media_type)
         if declared and media_type != declared:
             self._losses.add(_TYPE, "converted", media_type)
-        if media_type == source.media_type and kind == part.kind:
+        if media_type == source.media_type and kind == part.kind and source is part.source:
             return part
         return structs.replace(part, kind=kind, source=structs.replace(source, media_type=media_type))
+
+    def _with_clean_data(self, part: Media, source: Source, data: str) -> Source:
+        """Return the source with base64 that every vendor accepts."""
+        cleaned = clean_base64(data)
+        if not cleaned:
+            raise errors.InvalidRequest(
+                f"The data of the {part.kind} is {'empty' if cleaned == '' else 'not valid base64'}.",
+                code="invalid_base64",
+                param=self._losses.name_of("messages"),
+            )
+        return source if cleaned == data else structs.replace(source, data=cleaned)
 
     def _check_image(self, media_type: str) -> None:
         types = self._image_types

@@ -39,6 +39,7 @@ _TOP_LEVEL: Final = frozenset(
 _MESSAGE: Final = frozenset({"role", "content"})
 _TOOL: Final = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
 _THINKING: Final = frozenset({"type", "budget_tokens", "display"})
+_MIN_BUDGET_TOKENS: Final = 1024
 _MODES: Final[dict[str, Any]] = {"auto": "auto", "any": "required", "tool": "named", "none": "none"}
 BETA_HEADER: Final = "anthropic-beta"
 """The header that names beta features. It is stored in `extras`, so that it is reported as lost for other dialects."""
@@ -103,10 +104,13 @@ def _read_tool(raw: dict[str, Any], path: str) -> Tool:
     cache = read_cache_mark(raw, path)
     if kind != "custom":
         return ServerTool(dialect=DIALECT, kind=kind, raw=raw, cache=cache)
+    name, parameters = READER.required(raw, "name", path), READER.object(raw, "input_schema", path)
+    if parameters is None:
+        raise missing_field(f"{path}.custom.input_schema")
     return FunctionTool(
-        name=READER.required(raw, "name", path),
+        name=name,
         description=READER.text(raw, "description", path),
-        parameters=READER.object(raw, "input_schema", path),
+        parameters=parameters,
         is_strict=READER.flag(raw, "strict", path),
         cache=cache,
         extras=unknown_members(raw, _TOOL),
@@ -143,10 +147,13 @@ def _read_reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningCo
         return ReasoningConfig(effort=effort) if effort else None
     kind = READER.required(thinking, "type", "thinking")
     display = READER.text(thinking, "display", "thinking")
+    budget = _read_int(thinking, "budget_tokens", "thinking.")
+    if kind == "enabled":
+        _check_budget(budget)
     result = ReasoningConfig(
         is_enabled=kind in {"enabled", "adaptive"},
         effort=effort,
-        budget_tokens=_read_int(thinking, "budget_tokens", "thinking."),
+        budget_tokens=budget,
         is_adaptive=kind == "adaptive",
         is_visible=None if not display else display != "omitted",
         extras=unknown_members(thinking, _THINKING),
@@ -154,6 +161,16 @@ def _read_reasoning(body: dict[str, Any], extras: dict[str, Any]) -> ReasoningCo
     if kind not in {"enabled", "adaptive", "disabled"}:
         result.extras["type"] = kind
     return result
+
+
+def _check_budget(budget: int | None) -> None:
+    path = "thinking.enabled.budget_tokens"
+    if budget is None:
+        raise missing_field(path)
+    if budget < _MIN_BUDGET_TOKENS:
+        raise errors.InvalidRequest(
+            f"{path}: Input should be greater than or equal to {_MIN_BUDGET_TOKENS}", code="invalid_value", param=path
+        )
 
 
 def _read_output(body: dict[str, Any]) -> OutputFormat | None:

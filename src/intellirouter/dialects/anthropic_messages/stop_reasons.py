@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from intellirouter.core import Usage
 from intellirouter.dialects.ir import Stop, StopReason
-from intellirouter.dialects.wire.lenient import has_impossible_count
 
 _STOP_REASONS: Final[dict[str, StopReason]] = {
     "end_turn": "stop",
@@ -41,9 +40,7 @@ UNMAPPED_REASONS: Final = frozenset({"malformed_tool_call", "cancelled", "error"
 
 _MAX_TOKENS: Final = 10**12
 """Higher counts are wrong, and their price would exceed the range of the ledger's integers."""
-
-
-_COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_NUMBERS: Final = (int, float)
 
 
 def read_stop(reason: str, sequence: Any, details: Any) -> Stop:
@@ -82,21 +79,29 @@ class UsageCounts(Struct):
 
     def update(self, raw: dict[str, Any]) -> None:
         """Read a usage object with cumulative counts. Missing, invalid and zero counts do not replace earlier ones."""
-        self.input_tokens = _read_count(raw, "input_tokens") or self.input_tokens
-        self.output_tokens = _read_count(raw, "output_tokens") or self.output_tokens
-        self.cache_read = _read_count(raw, "cache_read_input_tokens") or self.cache_read
-        self.cache_write = _read_count(raw, "cache_creation_input_tokens") or self.cache_write
+        self.input_tokens = self._read(raw, "input_tokens") or self.input_tokens
+        self.output_tokens = self._read(raw, "output_tokens") or self.output_tokens
+        self.cache_read = self._read(raw, "cache_read_input_tokens") or self.cache_read
+        self.cache_write = self._read(raw, "cache_creation_input_tokens") or self.cache_write
         written = raw.get("cache_creation")
         if isinstance(written, dict):
-            self.cache_write_1h = _read_count(written, "ephemeral_1h_input_tokens") or self.cache_write_1h
+            self.cache_write_1h = self._read(written, "ephemeral_1h_input_tokens") or self.cache_write_1h
             self.cache_write = max(
-                self.cache_write, self.cache_write_1h + _read_count(written, "ephemeral_5m_input_tokens")
+                self.cache_write, self.cache_write_1h + self._read(written, "ephemeral_5m_input_tokens")
             )
-        if has_impossible_count(*map(raw.get, _COUNTS)):
-            self.is_implausible = True
         details = raw.get("output_tokens_details")
         if isinstance(details, dict):
-            self.thinking = _read_count(details, "thinking_tokens") or self.thinking
+            self.thinking = self._read(details, "thinking_tokens") or self.thinking
+
+    def _read(self, raw: dict[str, Any], name: str) -> int:
+        """Return a count; 0 if it is missing or not a number. One that is not possible is limited and noted."""
+        value = raw.get(name)
+        if value is None or isinstance(value, bool) or not isinstance(value, _NUMBERS):
+            return 0
+        if 0 <= value <= _MAX_TOKENS:
+            return int(value)
+        self.is_implausible = True
+        return _MAX_TOKENS if value > 0 else 0
 
     def usage(self) -> Usage:
         thinking = min(self.thinking, self.output_tokens)
@@ -136,10 +141,3 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     if usage.reasoning_tokens:
         counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return counts
-
-
-def _read_count(raw: dict[str, Any], name: str) -> int:
-    value = raw.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    return min(max(0, int(value)), _MAX_TOKENS)

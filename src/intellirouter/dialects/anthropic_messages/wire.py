@@ -15,6 +15,7 @@ from intellirouter.core.json_errors import lower_first, missing_member, split_va
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.wire.json_reader import Reader
 from intellirouter.dialects.wire.request_validation import decode_body
+from intellirouter.dialects.wire.reserved_members import ReservedMembers, reserved_member
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class OutputHead(Struct):
     effort: str | None = None
 
 
-class RequestHead(Struct):
+class RequestHead(ReservedMembers):
     """The members that are validated in every request, also in a passthrough."""
 
     model: str
@@ -110,6 +111,8 @@ def _explain_validation_error(text: str) -> errors.InvalidRequest:
     path = _INDEX.sub(r".\1", path).strip(".")
     if (missing := missing_member(problem, path)) is not None:
         return missing_field(missing)
+    if (reserved := reserved_member(path)) is not None:
+        return reserved
     if not path:
         return errors.InvalidRequest("The body must be a JSON object.", code="invalid_type")
     if types := _EXPECTED_TYPE.search(problem):

@@ -18,6 +18,7 @@ from intellirouter.dialects.gemini.client_stream import ContentStream
 from intellirouter.dialects.gemini.wire import DIALECT, read_integer, wrong_type
 from intellirouter.dialects.ir import Conversation, Response
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
+from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
 _NO_NEEDS: Final[frozenset[str]] = frozenset()
 _SSE: Final = b"text/event-stream"
@@ -62,7 +63,7 @@ class _ConfigHead(Struct):
     response_json_schema: Any = None
 
 
-class _Head(Struct):
+class _Head(ReservedMembers):
     """The members that are validated in every request, also in a passthrough."""
 
     contents: list[_ContentHead] | _ContentHead | None = None

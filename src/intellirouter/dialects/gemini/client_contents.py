@@ -97,6 +97,10 @@ def read_messages(contents: list[Any]) -> list[Message]:
         role = _ROLES.get(content.text("role"))
         if role is None:
             raise wrong_value(content.path_of("role"), "'user', 'model', 'function'")
+        if role == "user" and not content.has("parts"):
+            raise errors.InvalidRequest(
+                f"{content.path_of('parts')} must not be empty.", code="invalid_value", param=content.path_of("parts")
+            )
         parts = [part for each in content.each("parts") if (part := _read_part(each, call_ids)) is not None]
         if role == "assistant":
             turn = turn or _ModelTurn()

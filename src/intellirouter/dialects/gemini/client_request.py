@@ -176,6 +176,9 @@ def _read_reasoning(config: Members) -> ReasoningConfig | None:
 
 
 def _read_sampling(config: Members) -> Sampling:
+    count = config.integer("candidateCount")
+    if count is not None and count < 1:
+        raise wrong_value(config.path_of("candidateCount"), "1 and more")
     return Sampling(
         max_output_tokens=config.integer("maxOutputTokens"),
         temperature=config.number("temperature"),
@@ -187,5 +190,5 @@ def _read_sampling(config: Members) -> Sampling:
         frequency_penalty=config.number("frequencyPenalty"),
         logprobs=config.flag("responseLogprobs"),
         top_logprobs=config.integer("logprobs"),
-        n=max(1, config.integer("candidateCount") or 1),
+        n=count or 1,
     )

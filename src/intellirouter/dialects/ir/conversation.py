@@ -140,6 +140,10 @@ class Conversation(Struct, kw_only=True):
     """What the answer may contain (`text`, `audio`, `image`); empty: text."""
     extras: Extras = field(default_factory=dict)
 
+    def part_types(self) -> set[type]:
+        """Return the types of the parts of all messages, without those inside of tool results."""
+        return {part.__class__ for message in self.messages for part in message.parts}
+
     def tool_names(self) -> dict[str, str]:
         """Return the name of the tool by call id, from the calls in the history."""
         return {part.id: part.name for message in self.messages for part in message.parts if isinstance(part, ToolCall)}

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, errors
 from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
@@ -11,18 +10,19 @@ from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
 from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
 from intellirouter.dialects.wire.large_json import encode_apart
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
+from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
 _NEEDS: Final = frozenset({"embeddings"})
 
 
-class EmbedRequest(Struct):
+class EmbedRequest(ReservedMembers):
     model: str
     input: str | list[str] | None = None
     dimensions: int | None = None
     options: dict[str, Any] | None = None
 
 
-class LegacyRequest(Struct):
+class LegacyRequest(ReservedMembers):
     model: str
     prompt: str | None = None
     options: dict[str, Any] | None = None

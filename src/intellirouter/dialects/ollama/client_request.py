@@ -31,6 +31,7 @@ from intellirouter.dialects.ollama.wire import DIALECT
 from intellirouter.dialects.wire.json_reader import unknown_members
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.request_validation import decode_body
+from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
 
 class FunctionIn(Struct):
@@ -66,7 +67,7 @@ class ToolIn(Struct):
     type: str | None = None
 
 
-class _Request(Struct, kw_only=True):
+class _Request(ReservedMembers, kw_only=True):
     """The members that both endpoints have."""
 
     model: str

@@ -5,10 +5,10 @@ Source: OpenAI API reference, "The chat completion object". DeepSeek and Moonsho
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from intellirouter.core import Usage
 from intellirouter.dialects.wire.lenient import MAX_TOKENS, as_int, cost_microusd, has_impossible_count
@@ -25,9 +25,14 @@ class _CompletionDetails(Struct):
     audio_tokens: int | None = None
 
 
+_Possible = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
+
+
 class _Usage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    """A usage object with possible counts. Any other one is read leniently."""
+
+    prompt_tokens: _Possible | None = None
+    completion_tokens: _Possible | None = None
     total_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
@@ -51,15 +56,14 @@ def decode_usage(raw: msgspec.Raw) -> Usage | None:
     if raw in _NOTHING:
         return None
     try:
-        usage = _decoder.decode(raw)
+        return _disjoint(_decoder.decode(raw), is_implausible=False)
     except msgspec.ValidationError:
-        found = _lenient(raw)
-        if found is None:
-            return None
-        usage = found
+        usage = _lenient(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return _disjoint(usage)
+    if usage is None:
+        return None
+    return _disjoint(usage, is_implausible=has_impossible_count(usage.prompt_tokens, usage.completion_tokens))
 
 
 def _lenient(document: msgspec.Raw) -> _Usage | None:
@@ -93,10 +97,10 @@ def _lenient(document: msgspec.Raw) -> _Usage | None:
 _COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_cache_hit_tokens", "cached_tokens")
 
 
-def _disjoint(raw: _Usage) -> Usage:
+def _disjoint(raw: _Usage, *, is_implausible: bool) -> Usage:
     prompt, completion = _within(raw.prompt_tokens, MAX_TOKENS), _within(raw.completion_tokens, MAX_TOKENS)
-    is_implausible = has_impossible_count(raw.prompt_tokens, raw.completion_tokens)
-    provider_cost = _provider_cost(raw)
+    has_cost = raw.cost is not None or raw.cost_in_usd_ticks is not None
+    provider_cost = _provider_cost(raw) if has_cost else None
     if not prompt and not completion:
         prompt = _within(raw.total_tokens, MAX_TOKENS)
     details_in, details_out = raw.prompt_tokens_details or _NO_IN, raw.completion_tokens_details or _NO_OUT

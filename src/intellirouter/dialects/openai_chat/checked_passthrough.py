@@ -25,7 +25,7 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
 
     def decode_response(self, body: bytes, call: Call | None = None, deployment: Deployment | None = None) -> Answer:
         if call is not None and deployment is not None and not body.startswith(b"{") and is_event_stream(body):
-            response = decode_whole(_UPSTREAM, body, deployment)
+            response, _ = decode_whole(_UPSTREAM, body, deployment)
             check_limits(response, deployment.limits)
             response = validate_answer(response, conversation_of(call, decode_conversation))
             stop = response.choices[0].stop

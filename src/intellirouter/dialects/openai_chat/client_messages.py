@@ -37,6 +37,7 @@ _ROLES: Final[dict[str, Role]] = {
     "function": "tool",
 }
 _RESULT_ROLES: Final = frozenset({"tool", "function"})
+_CONTENT: Final = frozenset({"content"})
 _PLAIN_SIZE: Final = 2
 """The number of members of a message that only has a role and a text."""
 
@@ -72,6 +73,8 @@ class _Reader:
             if message.role == "assistant":
                 message.parts = self._assistant_parts(members, index)
             else:
+                if members.has_none_of(_CONTENT):
+                    raise missing(members.path_of("content"))
                 message.parts = read_content(members)
             if cache is not None:
                 _mark_last(message.parts, cache)

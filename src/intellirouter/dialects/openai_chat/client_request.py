@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import Call
+from intellirouter.core import Call, errors
 from intellirouter.dialects.ir import (
     Conversation,
     CustomTool,
@@ -21,7 +21,7 @@ from intellirouter.dialects.ir import (
     ToolChoice,
 )
 from intellirouter.dialects.openai_chat.client_messages import DIALECT, read_cache, read_messages
-from intellirouter.dialects.wire.json_reader import Members, wrong_type, wrong_value
+from intellirouter.dialects.wire.json_reader import Members, missing, wrong_type, wrong_value
 from intellirouter.dialects.wire.request_validation import decode_body
 
 _RARE_PARAMETERS: Final = frozenset(
@@ -32,6 +32,7 @@ _RARE_PARAMETERS: Final = frozenset(
 )  # fmt: skip
 _TOOLS: Final = frozenset({"tools", "functions", "tool_choice", "function_call", "parallel_tool_calls"})
 _OUTPUT: Final = frozenset({"response_format"})
+_JSON_SCHEMA: Final = frozenset({"json_schema"})
 _REASONING: Final = frozenset({"reasoning_effort", "reasoning", "thinking", "enable_thinking", "thinking_budget"})
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -50,6 +51,7 @@ def decode_conversation(call: Call) -> Conversation:
     if not members.has_none_of(_TOOLS):
         conversation.tools = _tools(members)
         conversation.tool_choice = _tool_choice(members)
+        _check_choice(conversation)
     conversation.output = _output(members)
     conversation.reasoning = _reasoning(members)
     conversation.sampling = read_sampling(members)
@@ -165,6 +167,20 @@ def _tool_choice(members: Members) -> ToolChoice | None:
     return choice
 
 
+def _check_choice(conversation: Conversation) -> None:
+    """Raise `InvalidRequest` if the model must call a tool that is not declared."""
+    choice, tools = conversation.tool_choice, conversation.tools
+    if choice is None or choice.raw is not None or choice.mode in {"auto", "none"}:
+        return
+    if not tools:
+        message = "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified."
+    elif choice.mode == "named" and not any(isinstance(tool, ServerTool) or tool.name == choice.name for tool in tools):
+        message = f"Invalid value for 'tool_choice': the tool {choice.name[:100]!r} is not in 'tools'."
+    else:
+        return
+    raise errors.InvalidRequest(message, code="invalid_value", param="tool_choice")
+
+
 def _mode(value: str) -> ToolChoice:
     match value:
         case "none" | "auto" | "required":
@@ -209,6 +225,8 @@ def _output(members: Members) -> OutputFormat | None:
         case "json_object":
             return OutputFormat(kind="json_object")
         case "json_schema":
+            if response_format.has_none_of(_JSON_SCHEMA):
+                raise missing("response_format.json_schema")
             inner = response_format.members("json_schema")
             return OutputFormat(
                 kind="json_schema",

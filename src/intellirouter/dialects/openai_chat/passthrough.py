@@ -31,6 +31,7 @@ from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.json_reader import missing, wrong_value
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
+from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
 _MAX_TOKENS: Final = 2**53
 """The upper bound, because the integers of JSON are unlimited and those of the ledger are not."""
@@ -87,7 +88,7 @@ class ResponseFormat(Struct):
     type: str
 
 
-class ChatRequest(Struct):
+class ChatRequest(ReservedMembers):
     """The members whose types the gateway validates. The order of optional ones follows the reference."""
 
     model: str

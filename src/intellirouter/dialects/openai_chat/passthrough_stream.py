@@ -6,10 +6,10 @@ error are read one by one.
 """
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from intellirouter.core import Usage, errors
 from intellirouter.core.json_errors import describe_json_error
@@ -66,9 +66,9 @@ class _PlainChoice(Struct, gc=False):
 
 
 class _PlainChunk(Struct, gc=False):
-    """An event that needs no reading. Decoding any other event as this type fails, also one without `choices`."""
+    """An event that needs no reading. Decoding any other event as this type fails, also one without choices."""
 
-    choices: list[_PlainChoice]
+    choices: Annotated[list[_PlainChoice], Meta(min_length=1)]
     usage: None = None
     error: None = None
 
@@ -285,7 +285,7 @@ def _last_events(block: bytes) -> int:
 
 
 def _plain_events(block: bytes) -> int | None:
-    """Return how many events of a block have choices, if each is one data line with a plain chunk; otherwise None.
+    """Return the number of events of a block, if each is one data line with a plain chunk; otherwise None.
 
     This takes half as long as a regular expression that searches for events that are not plain.
     """
@@ -297,7 +297,7 @@ def _plain_events(block: bytes) -> int | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # The events are read one by one: a finish reason, a comment, the terminator, or a malformed event.
     # If the number is right, there are no other lines with anything but spaces, which clients ignore.
-    return sum([1 for chunk in chunks if chunk.choices]) if len(chunks) == len(lines) else None
+    return len(lines) if len(chunks) == len(lines) else None
 
 
 def _not_an_event_stream(text: bytes) -> errors.UpstreamError:

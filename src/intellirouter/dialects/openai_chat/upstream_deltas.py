@@ -120,11 +120,10 @@ class ChoiceReader:
     def read(self, choice: dict[str, Any]) -> list[Event]:
         """Return the events of one choice of a chunk or of a complete response."""
         delta = choice.get("delta")
-        is_message = not isinstance(delta, dict)
-        if not isinstance(delta, dict):
+        if is_message := not isinstance(delta, dict):
             delta = choice.get("message")
-        if not isinstance(delta, dict):
-            delta = {"content": choice.get("text")}
+            if not isinstance(delta, dict):
+                delta = {"content": choice.get("text")}
         events: list[Event] = []
         self._read_delta(delta, choice, events, is_message=is_message)
         finish = choice.get("finish_reason")

@@ -60,16 +60,19 @@ def _read_large(document: Any) -> _Completion:
 
 def choices_of(completion: _Completion) -> list[dict[str, Any]]:
     choices = completion.choices or []
-    if isinstance(choices, list) and len(choices) > _MAX_CHOICES:
-        raise malformed(f"it has more than {_MAX_CHOICES} choices")
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+    if not isinstance(choices, list):
         raise malformed("`choices` is not a list of objects")
+    if len(choices) > _MAX_CHOICES:
+        raise malformed(f"it has more than {_MAX_CHOICES} choices")
+    for choice in choices:
+        if not isinstance(choice, dict):
+            raise malformed("`choices` is not a list of objects")
     return choices
 
 
 def choice_index(choice: dict[str, Any], fallback: int) -> int:
     index = choice.get("index")
-    if isinstance(index, bool) or not isinstance(index, int):
+    if index.__class__ is not int:  # a boolean is not, either
         return fallback
     if not 0 <= index < _MAX_CHOICES:
         raise malformed(f"the index {index} of a choice is out of range")
@@ -101,7 +104,7 @@ def _text(value: Any) -> str:
 
 def usage_of(completion: _Completion, choices: list[dict[str, Any]]) -> Usage | None:
     """Return the usage, which some vendors put into `x_groq` or into a choice."""
-    usage = decode_usage(completion.usage)
+    usage = None if completion.usage is NOT_REPORTED else decode_usage(completion.usage)
     if usage is None and isinstance(completion.x_groq, dict) and completion.x_groq.get("usage"):
         usage = decode_usage(msgspec.Raw(msgspec.json.encode(completion.x_groq["usage"])))
     if usage is None:

@@ -57,11 +57,12 @@ class ChatStreamDecoder:
         choices = choices_of(chunk)
         if chunk.choices is None and not chunk.usage and (error := error_without_answer(data)) is not None:
             raise error
-        raise_choice_error(choices)
         if choices and not self._has_started:
             self._has_started = True
             events.append(stream_start(chunk))
         for choice in choices:
+            if "error" in choice:
+                raise_choice_error(choices)
             index = choice_index(choice, 0)
             reader = self._choices.get(index)
             if reader is None:

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext, errors
 from intellirouter.dialects.calls import ConversationCall, narrow_call
@@ -14,11 +14,12 @@ from intellirouter.dialects.openai_chat.passthrough import (
     wants_usage,
 )
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
+from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
 _MAX_CHOICES: Final = 128
 
 
-class CompletionRequest(Struct):
+class CompletionRequest(ReservedMembers):
     """The members whose types the gateway validates."""
 
     model: str

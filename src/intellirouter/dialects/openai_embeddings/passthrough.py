@@ -22,13 +22,14 @@ from intellirouter.dialects.wire.json_edit import json_string, model_spans, repl
 from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
+from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
 _OPTIONS: Final = ("encoding_format", "dimensions", "user")
 _EMBEDDING: Final = re.compile(rb'"embedding"\s*:\s*(["\[])')
 _NEEDS: Final = frozenset({"embeddings"})
 
 
-class EmbeddingsBody(Struct):
+class EmbeddingsBody(ReservedMembers):
     """The members whose types the gateway validates."""
 
     model: str

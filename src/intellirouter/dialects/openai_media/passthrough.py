@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from intellirouter.core import (
     EMPTY_CONTEXT,
@@ -28,6 +27,7 @@ from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
+from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
 _AUDIO_TYPES: Final = {
     "mp3": b"audio/mpeg",
@@ -41,7 +41,7 @@ _TEXT_FORMATS: Final = frozenset({"text", "srt", "vtt"})
 _SSE: Final = b"text/event-stream; charset=utf-8"
 
 
-class MediaFields(Struct):
+class MediaFields(ReservedMembers):
     """The members of a JSON request that the gateway reads. It does not validate the others."""
 
     model: str | None = None

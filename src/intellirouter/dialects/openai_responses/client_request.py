@@ -14,6 +14,7 @@ from intellirouter.dialects.openai_responses.fields import DIALECT, invalid_valu
 from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
+from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
 _MAX_TOKENS: Final = 2**53
 """Larger numbers would not fit the integers that count and price tokens."""
@@ -49,7 +50,7 @@ class ReasoningConfig(Struct):
     generate_summary: str | None = None
 
 
-class ResponsesRequest(Struct):
+class ResponsesRequest(ReservedMembers):
     """The members whose types are validated. The order is that of the reference."""
 
     model: str

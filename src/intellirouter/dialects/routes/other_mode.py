@@ -30,17 +30,23 @@ def is_event_stream(body: bytes) -> bool:
     return _EVENTS.match(body) is not None
 
 
-def is_stream_of(upstream: _Upstream, body: bytes) -> bool:
+def _is_stream_of(upstream: _Upstream, body: bytes) -> bool:
     """Return whether the body of a whole answer is a stream of this upstream's dialect: events, or lines of JSON."""
     return is_event_stream(body) or (isinstance(upstream.splitter(), LineSplitter) and b"}\n{" in body)
 
 
-def decode_whole(upstream: _Upstream, body: bytes, deployment: Deployment) -> Response:
-    """Decode a whole answer, which may be a stream. Raises `UpstreamMalformed`, or the error that it reports."""
-    if not is_stream_of(upstream, body):
-        return upstream.decode(body, deployment)
+def decode_whole(upstream: _Upstream, body: bytes, deployment: Deployment) -> tuple[Response, bool]:
+    """Decode a whole answer, and return whether it is a stream.
+
+    Raises `UpstreamMalformed`, or the error that the answer reports.
+    """
+    try:
+        return upstream.decode(body, deployment), False
+    except errors.UpstreamMalformed:
+        if not _is_stream_of(upstream, body):
+            raise
     decoder = upstream.stream(deployment)
-    return collect([*decoder.feed(body), *decoder.end()], upstream.dialect)
+    return collect([*decoder.feed(body), *decoder.end()], upstream.dialect), True
 
 
 class WholeAnswerDecoder:

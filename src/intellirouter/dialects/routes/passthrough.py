@@ -25,7 +25,7 @@ from intellirouter.dialects.protocols import (
     StreamEncoder,
     StreamRelay,
 )
-from intellirouter.dialects.routes.other_mode import decode_whole, is_stream_of
+from intellirouter.dialects.routes.other_mode import decode_whole
 from intellirouter.dialects.routes.translation import relay_of_whole
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import DialectSpec
@@ -131,10 +131,10 @@ class ChatPassthrough(Route):
         return self._upstream.relay_request(call, deployment)
 
     def decode_response(self, body: bytes, call: Call, deployment: Deployment) -> Answer:
-        response = decode_whole(self._upstream, body, deployment)
+        response, is_stream = decode_whole(self._upstream, body, deployment)
         check_limits(response, deployment.limits)
         changed: bytes | None = None
-        if is_stream_of(self._upstream, body):
+        if is_stream:
             changed = self._client.encode(response, call, LossReport())
         if not call.needs.isdisjoint(CHECKED_NEEDS):
             repaired = validate_answer(response, conversation_of(call, self._client.decode))

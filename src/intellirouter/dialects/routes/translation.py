@@ -20,8 +20,11 @@ from intellirouter.dialects.ir import (
     Conversation,
     Event,
     FunctionTool,
+    Media,
     StreamEnded,
+    ToolCall,
     ToolCallStarted,
+    ToolResult,
 )
 from intellirouter.dialects.protocols import (
     Answer,
@@ -39,6 +42,10 @@ from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, LineSplitter
 
 _MAX_QUICK_CHARS: Final = 128 * 1024
 """How much an encoder can hold back that does not take long to encode."""
+
+
+_FITTED_TYPES: Final = frozenset({Media, ToolResult})
+_TOOL_TYPES: Final = frozenset({ToolCall, ToolResult})
 
 
 class ChatTranslation(Route):
@@ -70,10 +77,11 @@ class ChatTranslation(Route):
                 )
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
-        if conversation.dialect != self._upstream.dialect:
+        types = conversation.part_types()
+        if conversation.dialect != self._upstream.dialect and not types.isdisjoint(_FITTED_TYPES):
             conversation = with_calls_for_results(conversation, losses)
             conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
-        if (fit := self._fit(conversation)) is not None:
+        if (fit := self._fit(conversation, types)) is not None:
             conversation = fit.for_upstream(conversation, losses)
         if (tool := self._forced_tool(conversation)) is not None:
             conversation = with_output_schema(conversation, tool, losses)
@@ -86,7 +94,9 @@ class ChatTranslation(Route):
     def _forced_tool(self, conversation: Conversation) -> FunctionTool | None:
         return None if self._traits.can_force_tools else forced_tool(conversation)
 
-    def _fit(self, conversation: Conversation) -> ToolFit | None:
+    def _fit(self, conversation: Conversation, types: set[type]) -> ToolFit | None:
+        if not (conversation.tools or conversation.tool_choice) and types.isdisjoint(_TOOL_TYPES):
+            return None
         return tool_fit(conversation, self._traits.tool_names, self._traits.tool_properties)
 
     def _copies(self, conversation: Conversation, deployment: Deployment) -> int:
@@ -99,11 +109,11 @@ class ChatTranslation(Route):
         if self._copies(conversation, deployment) > 1:
             response = join_responses([self._upstream.decode(each, deployment) for _, each in read_frames(body)])
         else:
-            response = decode_whole(self._upstream, body, deployment)
+            response, _ = decode_whole(self._upstream, body, deployment)
         check_limits(response, deployment.limits)
         if (tool := self._forced_tool(conversation)) is not None:
             response = with_tool_call(response, tool)
-        if (fit := self._fit(conversation)) is not None:
+        if (fit := self._fit(conversation, conversation.part_types())) is not None:
             response = fit.for_client(response)
         response = validate_answer(response, conversation)
         losses = LossReport()
@@ -118,7 +128,7 @@ class ChatTranslation(Route):
         if (tool := self._forced_tool(conversation)) is not None:
             decoders = [CallDecoder(decoder, tool) for decoder in decoders]
         decoder: StreamDecoder = decoders[0] if copies == 1 else ChoicesDecoder(decoders)
-        if (fit := self._fit(conversation)) is not None:
+        if (fit := self._fit(conversation, conversation.part_types())) is not None:
             decoder = fit.stream(decoder, deployment.limits)
         return TranslatedStream(decoder, self._client.stream(call, LossReport()), deployment.limits)
 

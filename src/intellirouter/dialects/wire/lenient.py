@@ -7,6 +7,7 @@ from typing import Any, Final
 MAX_TOKENS: Final = 10**12
 """No count of tokens is higher, and the cost of more would exceed the range of the ledger's integers."""
 _MAX_COST: Final = 1_000_000
+_NUMBERS: Final = (int, float)
 
 
 def as_int(value: Any) -> int:
@@ -18,7 +19,7 @@ def as_int(value: Any) -> int:
 
 def has_impossible_count(*counts: Any) -> bool:
     """Return whether one of a vendor's counts cannot be true: it is negative or astronomical."""
-    return any(isinstance(each, int | float) and not 0 <= each <= MAX_TOKENS for each in counts)
+    return any(isinstance(each, _NUMBERS) and not 0 <= each <= MAX_TOKENS for each in counts)
 
 
 def cost_microusd(amount: Any, *, per_usd: int = 1) -> int | None:

@@ -53,6 +53,8 @@ _BRANDS: Final = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/
 """The type of an ISO media file by its brand."""
 _HEAD_CHARS: Final = 24
 _XML: Final = b"<?xml"
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_URL_SAFE_AND_SPACE: Final = {0x2D: "+", 0x5F: "/", 0x20: None, 0x09: None, 0x0A: None, 0x0D: None}
 
 
 def normalized(media_type: str) -> str:
@@ -93,3 +95,21 @@ def _head(data: str) -> bytes:
         return base64.b64decode(data[: min(_HEAD_CHARS, len(data) // 4 * 4)])
     except (binascii.Error, ValueError):
         return b""
+
+
+def clean_base64(data: str) -> str | None:
+    """Return base64 in the standard alphabet, padded and without white space; None if the data is not base64.
+
+    Clients break lines and use the URL-safe alphabet. Most vendors reject both.
+    """
+    core = data.rstrip("=")
+    if _is_base64(core) and len(data) % 4 == 0 and len(data) - len(core) <= 2:
+        return data
+    core = data.translate(_URL_SAFE_AND_SPACE).rstrip("=")
+    if len(core) % 4 == 1 or not _is_base64(core):
+        return None
+    return core + "=" * (-len(core) % 4)
+
+
+def _is_base64(text: str) -> bool:
+    return text.isascii() and not text.encode().translate(None, _BASE64)

@@ -7,6 +7,7 @@ import msgspec
 
 from intellirouter.core import errors, json_errors
 from intellirouter.dialects.wire import json_reader as members
+from intellirouter.dialects.wire.reserved_members import reserved_member
 
 T = TypeVar("T")
 
@@ -54,6 +55,8 @@ def _invalid_json(error: Exception, body: bytes) -> errors.InvalidRequest:
 def _invalid_request(text: str) -> errors.InvalidRequest:
     problem, path = json_errors.split_validation_error(text)
     path = path.removeprefix(".")
+    if (reserved := reserved_member(path)) is not None:
+        return reserved
     if (missing := json_errors.missing_member(problem, path)) is not None:
         if missing == "model":
             return errors.InvalidRequest(

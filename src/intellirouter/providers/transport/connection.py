@@ -24,9 +24,8 @@ CLIENT_CERTIFICATE_HINT: Final = (
     "If the upstream requires a client certificate, set the provider's client_cert_file to one that it accepts."
 )
 _KEEP_ALIVE: Final = b"keep-alive"
-_FRAMING_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding", _KEEP_ALIVE})
-"""Headers that the connection itself evaluates."""
-_FRAMING_HEADER_LENGTHS: Final = frozenset(map(len, _FRAMING_HEADERS))
+_KEEP_ALIVE_CHARS: Final = len(_KEEP_ALIVE)
+_FRAMING_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 _CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n|$)", re.IGNORECASE)
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"timeout *= *(\d{1,6})", re.IGNORECASE)
 
@@ -70,14 +69,12 @@ class Connection(asyncio.Protocol):
         self.has_headers = False
         self.is_complete = False
         self.error: errors.UpstreamError | None = None
-        self._header_bytes = 0
         self._non_body_bytes = 0
         self._chunks: list[bytes] = []
         self._buffered_bytes = 0
         self._is_paused = False
         self._is_draining = False
         self._keeps_alive = False
-        self._has_length = False
 
     @property
     def is_reused(self) -> bool:
@@ -120,7 +117,6 @@ class Connection(asyncio.Protocol):
     def _restart(self, response: bytes) -> None:
         """Read a response again from its beginning, without a header that the parser rejects."""
         self.raw_headers.clear()
-        self._header_bytes = 0
         self._parser = httptools.HttpResponseParser(self)
         self._non_body_bytes = 0
         self.data_received(response)
@@ -141,7 +137,7 @@ class Connection(asyncio.Protocol):
                         "The upstream's connection was closed before its response was complete."
                     )
                 )
-            elif self.has_headers and not self._has_length and exc is None:
+            elif self.has_headers and exc is None and not self._has_length():
                 self.on_message_complete()  # the end of the connection ends the body
             elif isinstance(exc, ssl.SSLError):
                 self._fail(_tls_failure(exc))
@@ -159,28 +155,18 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.has_headers:
             return  # a trailer
-        self._header_bytes += len(name) + len(value) + 4
-        if self._header_bytes > _MAX_HEADER_BYTES:
-            self._fail(errors.UpstreamMalformed(f"The upstream sent more than {_MAX_HEADER_BYTES} bytes of headers."))
-            return
-        if len(name) in _FRAMING_HEADER_LENGTHS and (lowered := name.lower()) in _FRAMING_HEADERS:
-            if lowered == _KEEP_ALIVE:
-                self.max_idle_s = _usable_idle_s(value)
-            else:
-                self._has_length = True
         self.raw_headers.append((name, value))
+        if len(name) == _KEEP_ALIVE_CHARS and name.lower() == _KEEP_ALIVE:
+            self.max_idle_s = _usable_idle_s(value)
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if 100 <= status < 200:
             self.raw_headers.clear()
-            self._has_length = False
             return
         self.status = status
         self.has_headers = True
         self._keeps_alive = self._parser.should_keep_alive()
-        if status in {204, 304}:
-            self._has_length = True
         self._wake()
 
     def on_body(self, body: bytes) -> None:
@@ -279,6 +265,10 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self.is_closed:
             self.is_closed = True
             self._transport.abort()
+
+    def _has_length(self) -> bool:
+        """Return whether the response itself says where it ends, so that the end of the connection does not."""
+        return self.status in {204, 304} or any(name.lower() in _FRAMING_HEADERS for name, _ in self.raw_headers)
 
     def _finish(self) -> None:
         assert self._transport is not None  # noqa: S101 - connected before it is used

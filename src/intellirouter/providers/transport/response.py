@@ -40,6 +40,17 @@ class HttpResponse:
             connection.deadline_s = min(self._loop.time() + self._idle_s, connection.total_deadline_s)
 
     async def read(self, limit_bytes: int) -> bytes:
+        connection = self._connection
+        if connection is not None and connection.is_complete:  # like most short responses
+            body = connection.take_body()
+            self.release()
+            if len(body) > limit_bytes:
+                raise _too_large(limit_bytes)
+        else:
+            body = await self._read_rest(limit_bytes)
+        return body if self.status < 400 else mask_credentials_in_bytes(body, self._secrets)
+
+    async def _read_rest(self, limit_bytes: int) -> bytes:
         self.content_began()
         parts: list[bytes] = []
         size = 0
@@ -47,13 +58,9 @@ class HttpResponse:
             size += len(chunk)
             if size > limit_bytes:
                 self.abort()
-                raise errors.UpstreamAnswerTooLarge(
-                    f"The upstream's response is larger than {limit_bytes} bytes.",
-                    hint="Raise server.max_answer_bytes if the model's answers can be this large.",
-                )
+                raise _too_large(limit_bytes)
             parts.append(chunk)
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return body if self.status < 400 else mask_credentials_in_bytes(body, self._secrets)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def next_chunk(self) -> bytes:
         connection = self._connection
@@ -87,3 +94,10 @@ class HttpResponse:
                 connection.discard_rest(self._loop.time())
             else:
                 connection.close()
+
+
+def _too_large(limit_bytes: int) -> errors.UpstreamAnswerTooLarge:
+    return errors.UpstreamAnswerTooLarge(
+        f"The upstream's response is larger than {limit_bytes} bytes.",
+        hint="Raise server.max_answer_bytes if the model's answers can be this large.",
+    )

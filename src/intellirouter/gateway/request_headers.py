@@ -1,0 +1,39 @@
+"""Headers of requests that ask for something the gateway does not do. They are refused, or reported as ignored."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from intellirouter.core import Loss, errors
+
+_OWN_PREFIX: Final = b"x-intellirouter-"
+_IGNORED: Final = (b"idempotency-key", b"openai-organization", b"openai-project", b"x-goog-user-project")
+"""Headers with a meaning for some vendors or clients, and none for the gateway: it does not recognize a repeated
+request, and the provider's credential decides whose account pays.
+"""
+
+
+def header_refusal(headers: Mapping[bytes, bytes]) -> errors.ClientError | None:
+    """Return the error for a request that cannot be served as its headers demand; None if it can."""
+    for name in headers:
+        if name.startswith(_OWN_PREFIX):
+            return errors.InvalidRequest(
+                f"The request header '{name.decode('latin-1')[:100]}' is not known.",
+                code="unknown_header",
+                hint="Remove it. In this version, headers with this prefix occur in responses only.",
+            )
+    if _has_directive(headers.get(b"cache-control", b""), b"only-if-cached"):
+        return errors.NotCached(
+            "The request demands a cached answer (`Cache-Control: only-if-cached`), and there is none.",
+            hint="Remove the directive to get an answer from a model.",
+        )
+    return None
+
+
+def ignored_headers(headers: Mapping[bytes, bytes]) -> tuple[Loss, ...]:
+    """Return the headers that have no effect although the client may rely on them."""
+    return tuple(Loss(name.decode()) for name in _IGNORED if name in headers)
+
+
+def _has_directive(value: bytes, directive: bytes) -> bool:
+    """Return whether `Cache-Control` has a directive. The others demand nothing that a gateway without cache breaks."""
+    return any(each.partition(b"=")[0].strip().lower() == directive for each in value.split(b","))

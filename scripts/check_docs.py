@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from intellirouter.config import ConfigError, load_config
-from scripts.gen_errors import leaves
+from scripts.gen_errors import documented
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -119,7 +119,9 @@ def broken_records() -> Iterator[str]:
 def missing_codes() -> Iterator[str]:
     present = anchors(ROOT / "docs" / "reference" / "errors.md")
     yield from (
-        f"docs/reference/errors.md: The code {cls.code} has no heading." for cls in leaves() if cls.code not in present
+        f"docs/reference/errors.md: The code {cls.code} has no heading."
+        for cls in documented()
+        if cls.code not in present
     )
 
 

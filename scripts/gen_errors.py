@@ -48,12 +48,17 @@ def tree(base: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]
         yield from tree(child)
 
 
-def leaves() -> list[type[errors.GatewayError]]:
-    """Return the classes without subclasses, including those that other rooms define."""
+def documented() -> list[type[errors.GatewayError]]:
+    """Return the classes with a code of their own or without subclasses, including those that other rooms define."""
     for room in pkgutil.iter_modules(intellirouter.__path__):
         importlib.import_module(f"intellirouter.{room.name}")
     ours = [cls for cls in tree(errors.GatewayError) if cls.__module__.startswith("intellirouter.")]
-    return [cls for cls in ours if not any(child in ours for child in cls.__subclasses__())]
+    return [
+        cls
+        for cls in ours
+        if not any(child in ours for child in cls.__subclasses__())
+        or ("code" in cls.__dict__ and cls is not errors.GatewayError)
+    ]
 
 
 def own_docstring(cls: type[errors.GatewayError]) -> str:
@@ -83,7 +88,7 @@ def facts(cls: type[errors.GatewayError]) -> str:
 
 def page() -> str:
     """Return the page: one heading for each code, and below it every class with this code."""
-    classes = leaves()
+    classes = documented()
     codes = sorted({cls.code for cls in classes})
     entries = {code: "\n\n".join(facts(cls) for cls in classes if cls.code == code) for code in codes}
     return HEAD + "".join(f"\n## {code}\n\n{text}\n" for code, text in entries.items())

@@ -202,4 +202,11 @@ def _address(provider: ProviderSpec, row: VendorRow, region: str | None) -> Upst
         base_url = (row.base_url or "").replace("{region}", region)
     # The paths of these dialects start above the prefix that is usual for the OpenAI-compatible endpoint.
     base_url = base_url.removesuffix(_PREFIXES.get(_dialects(provider, row)[0], ""))
-    return UpstreamAddress(base_url=base_url, uds=provider.uds, headers=provider.headers, ca_file=provider.ca_file)
+    return UpstreamAddress(
+        base_url=base_url,
+        uds=provider.uds,
+        headers=provider.headers,
+        ca_file=provider.ca_file,
+        client_certificate=provider.client_certificate,
+        proxies=provider.proxies,
+    )

@@ -1,4 +1,4 @@
-"""What all commands that call a running gateway share: --url, --api-key, --format, and how its errors are reported."""
+"""What all commands that call a running gateway share: how they connect, --format, and how its errors are reported."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -22,12 +22,16 @@ UrlOption = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="Gateway address. Default: INTELLIROUTER_BASE_URL, or the address that the variables of `serve` set, "
-        "such as API_PORT, or http://127.0.0.1:8080.",
+        help="Gateway address; unix:/PATH for a unix socket. Default: INTELLIROUTER_BASE_URL, or the address that the "
+        "variables of `serve` set, such as API_PORT, or http://127.0.0.1:8080.",
     ),
 ]
 ApiKeyOption = Annotated[
     str | None, typer.Option("--api-key", metavar="KEY", help="API key to send. Default: INTELLIROUTER_API_KEY.")
+]
+CaFileOption = Annotated[
+    str | None,
+    typer.Option("--ca-file", metavar="FILE", help="File of additional certificate authorities for an https address."),
 ]
 
 
@@ -37,6 +41,7 @@ class GatewayOptions:
 
     url: str | None
     api_key: str | None
+    ca_file: str | None
     output: OutputFormat
 
     @contextmanager
@@ -44,18 +49,23 @@ class GatewayOptions:
         """Open a client that does not retry: the user sees the error and can run the command again."""
         try:
             url = self.url or client.local_gateway_url()
-            opened = client.Client(url, self.api_key, timeout_s=timeout_s, max_retries=0)
+            opened = client.Client(url, self.api_key, timeout_s=timeout_s, max_retries=0, ca_file=self.ca_file)
         except ValueError as error:
             raise CommandError(str(error), status=ExitStatus.USAGE) from error
         with opened:
             yield opened
 
 
-_SHARED: Final = (("url", UrlOption, None), ("api_key", ApiKeyOption, None), ("output", OutputOption, "table"))
+_SHARED: Final = (
+    ("url", UrlOption, None),
+    ("api_key", ApiKeyOption, None),
+    ("ca_file", CaFileOption, None),
+    ("output", OutputOption, "table"),
+)
 
 
 def gateway_command(function: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a function whose first parameter is a `GatewayOptions`: adds --url, --api-key and --format."""
+    """Decorate a function whose first parameter is a `GatewayOptions`: adds the options of its fields."""
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

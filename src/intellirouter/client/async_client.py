@@ -22,7 +22,14 @@ from intellirouter.client.api_requests import (
     record_request,
 )
 from intellirouter.client.errors import IntelliRouterError
-from intellirouter.client.httpx_adapter import client_options, request_options, to_error, to_failure, to_response
+from intellirouter.client.httpx_adapter import (
+    client_options,
+    request_options,
+    socket_options,
+    to_error,
+    to_failure,
+    to_response,
+)
 from intellirouter.client.replies import (
     ChatReply,
     Delta,
@@ -57,9 +64,11 @@ class AsyncClient:
         *,
         timeout_s: float = 600,
         max_retries: int = 2,
+        ca_file: str | None = None,
     ) -> None:
-        self._settings = resolve_settings(base_url, api_key, timeout_s, max_retries)
-        self._http = httpx.AsyncClient(**client_options(self._settings))
+        self._settings = resolve_settings(base_url, api_key, timeout_s, max_retries, ca_file)
+        own = None if self._settings.uds is None else httpx.AsyncHTTPTransport(**socket_options(self._settings))
+        self._http = httpx.AsyncClient(**client_options(self._settings), transport=own)
 
     @property
     def base_url(self) -> str:

@@ -9,19 +9,35 @@ from intellirouter.client.api_requests import ApiRequest
 from intellirouter.client.errors import GatewayUnreachableError, IntelliRouterError, ResponseTimeoutError
 from intellirouter.client.retries import ApiResponse, ConnectionFailure
 from intellirouter.client.settings import CONNECT_TIMEOUT_S, KEEPALIVE_S, Settings
+from intellirouter.client.tls import tls_context
 
-_NOT_SENT_ERRORS = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NOT_SENT_ERRORS = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_S)
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Return the keyword arguments of `httpx.Client` and `httpx.AsyncClient`."""
-    return {
-        "base_url": settings.base_url,
+    """Return the keyword arguments of `httpx.Client` and `httpx.AsyncClient`. Raises `ValueError`."""
+    options: dict[str, Any] = {
+        "base_url": settings.base_url if settings.uds is None else "http://localhost",
         "headers": settings.headers(),
         "timeout": httpx.Timeout(settings.timeout_s, connect=min(CONNECT_TIMEOUT_S, settings.timeout_s)),
-        "limits": httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_S),
-        "trust_env": not settings.is_loopback,
+        "limits": _LIMITS,
+        "trust_env": False,  # the settings have the variables, with the rules of the gateway
     }
+    proxy = settings.proxy
+    if settings.is_tls or (proxy is not None and proxy.is_tls):
+        options["verify"] = tls_context(settings)
+    if proxy is not None:
+        login = None if proxy.login is None else proxy.login.reveal().partition(":")[::2]
+        options["proxy"] = httpx.Proxy(str(proxy), auth=login, ssl_context=options["verify"] if proxy.is_tls else None)
+    return options
+
+
+def socket_options(settings: Settings) -> dict[str, Any]:
+    """Return the keyword arguments of a transport over the unix socket of `settings`."""
+    return {"uds": settings.uds, "limits": _LIMITS, "trust_env": False}
 
 
 def request_options(request: ApiRequest, settings: Settings) -> dict[str, Any]:
@@ -55,10 +71,21 @@ def to_failure(error: httpx.RequestError, settings: Settings) -> ConnectionFailu
 def to_error(error: httpx.RequestError, settings: Settings) -> IntelliRouterError:
     """Convert an error of httpx to an `IntelliRouterError`."""
     url = settings.base_url
+    if isinstance(error, httpx.ProxyError):
+        return GatewayUnreachableError(
+            f"The proxy {settings.proxy} did not connect to the gateway at {url}: {error}.",
+            envelope={"code": "unreachable", "hint": "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."},
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return GatewayUnreachableError(
+            f"The certificate of the gateway at {url} is not trusted: {error}.",
+            envelope={"code": "unreachable", "hint": "Set SSL_CERT_FILE to the file of its certificate authority."},
+        )
     if isinstance(error, _NOT_SENT_ERRORS):
+        through = "" if settings.proxy is None else f" through the proxy {settings.proxy}"
         hint = "Start a gateway with `intellirouter serve`, or set INTELLIROUTER_BASE_URL to the address of one."
         return GatewayUnreachableError(
-            f"Cannot connect to a gateway at {url}.", envelope={"code": "unreachable", "hint": hint}
+            f"Cannot connect to a gateway at {url}{through}.", envelope={"code": "unreachable", "hint": hint}
         )
     if isinstance(error, httpx.TimeoutException):
         return ResponseTimeoutError(

@@ -7,10 +7,20 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from intellirouter.core import Secret
+from intellirouter.core import (
+    SYSTEM_TRUST,
+    Proxy,
+    ProxyRules,
+    Secret,
+    TrustFiles,
+    environment_proxies,
+    environment_trust,
+)
 
 BASE_URL_VARIABLE: Final = "INTELLIROUTER_BASE_URL"
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:8080"
+_UNIX: Final = "unix:"
+_PORTS: Final = {"http": 80, "https": 443}
 CONNECT_TIMEOUT_S: Final = 10.0
 KEEPALIVE_S: Final = 2.0
 """Shorter than the five seconds of the server, so that the client never reuses a connection as the server closes it."""
@@ -18,16 +28,25 @@ KEEPALIVE_S: Final = 2.0
 
 class Settings(Struct, frozen=True, kw_only=True):
     base_url: str
-    """Without a trailing slash and without `/v1`."""
+    """Without a trailing slash and without `/v1`, or `unix:` and the path of a socket."""
     api_key: Secret | None
     timeout_s: float
     """Timeout for connecting, and for each read of a response."""
     max_retries: int
 
+    ca_file: str | None = None
+    """A file (PEM or DER) of additional trusted certificate authorities."""
+    proxy: Proxy | None = None
+    trust: TrustFiles = SYSTEM_TRUST
+
     @property
-    def is_loopback(self) -> bool:
-        """Whether the gateway runs on this machine. The proxies in the environment are then not used."""
-        return urlsplit(self.base_url).hostname in {"127.0.0.1", "localhost", "::1"}
+    def uds(self) -> str | None:
+        """Path of a unix socket, if the gateway listens on one."""
+        return self.base_url.removeprefix(_UNIX) if self.base_url.startswith(_UNIX) else None
+
+    @property
+    def is_tls(self) -> bool:
+        return urlsplit(self.base_url).scheme == "https"
 
     def headers(self) -> dict[str, str]:
         headers = {"user-agent": f"intellirouter-python/{_version()}", "accept": "application/json"}
@@ -36,23 +55,46 @@ class Settings(Struct, frozen=True, kw_only=True):
         return headers
 
 
-def resolve_settings(base_url: str | None, api_key: str | None, timeout_s: float, max_retries: int) -> Settings:
+def resolve_settings(
+    base_url: str | None, api_key: str | None, timeout_s: float, max_retries: int, ca_file: str | None = None
+) -> Settings:
     """Read INTELLIROUTER_BASE_URL and INTELLIROUTER_API_KEY for arguments that are None.
 
-    Raises `ValueError` if the address is not an http or https URL.
+    The usual variables for proxies and for certificate authorities are read as well. Raises `ValueError` if the
+    address or the proxy cannot be used.
     """
-    environ = os.environ  # noqa: TID251 - the client has no configuration file; it is configured by these two variables
+    environ = os.environ  # noqa: TID251 - the client has no configuration file; it is configured by these variables
     address = (base_url or environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL).strip()
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"The gateway address must be an http or https URL like {DEFAULT_BASE_URL}, not {address!r}.")
+    if not address.startswith(f"{_UNIX}/"):
+        _check_url(address)
+        address = address.rstrip("/").removesuffix("/v1").rstrip("/")
     key = api_key or environ.get("INTELLIROUTER_API_KEY")
     return Settings(
-        base_url=address.rstrip("/").removesuffix("/v1").rstrip("/"),
+        base_url=address,
         api_key=Secret(key) if key else None,
         timeout_s=timeout_s,
         max_retries=max_retries,
+        ca_file=ca_file,
+        proxy=_proxy_for(address, environment_proxies(environ)),
+        trust=environment_trust(environ),
     )
+
+
+def _check_url(address: str) -> None:
+    parts = urlsplit(address)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError(f"The gateway address must be an http or https URL like {DEFAULT_BASE_URL}, not {address!r}.")
+
+
+def _proxy_for(address: str, rules: ProxyRules) -> Proxy | None:
+    """Return the proxy for the gateway. None for one on this machine."""
+    parts = urlsplit(address)
+    if not parts.hostname:
+        return None
+    proxy = rules.proxy_for(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme])
+    if proxy is not None and proxy.problem:
+        raise ValueError(f"The proxy {proxy} cannot be used. {proxy.problem}")
+    return proxy
 
 
 def _version() -> str:

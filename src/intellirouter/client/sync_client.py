@@ -22,7 +22,14 @@ from intellirouter.client.api_requests import (
     record_request,
 )
 from intellirouter.client.errors import IntelliRouterError
-from intellirouter.client.httpx_adapter import client_options, request_options, to_error, to_failure, to_response
+from intellirouter.client.httpx_adapter import (
+    client_options,
+    request_options,
+    socket_options,
+    to_error,
+    to_failure,
+    to_response,
+)
 from intellirouter.client.replies import (
     ChatReply,
     Delta,
@@ -57,16 +64,19 @@ class Client:
         *,
         timeout_s: float = 600,
         max_retries: int = 2,
+        ca_file: str | None = None,
     ) -> None:
         """Create a client. Nothing is sent until the first call.
 
-        `base_url` defaults to INTELLIROUTER_BASE_URL, then to http://127.0.0.1:8080. `api_key` defaults to
-        INTELLIROUTER_API_KEY, then to none. `timeout_s` limits connecting (with at most 10 s) and each read of a
-        response. Failed connection attempts and the statuses 408, 409, 429 and 5xx are retried up to `max_retries`
-        times.
+        `base_url` defaults to INTELLIROUTER_BASE_URL, then to http://127.0.0.1:8080; `unix:/PATH` is a unix socket.
+        `api_key` defaults to INTELLIROUTER_API_KEY, then to none. `timeout_s` limits connecting (with at most 10 s) and
+        each read of a response. Failed connection attempts and the statuses 408, 409, 429 and 5xx are retried up to
+        `max_retries` times. `ca_file` names a file of additional certificate authorities. Raises `ValueError` if an
+        argument or a proxy of the environment cannot be used.
         """
-        self._settings = resolve_settings(base_url, api_key, timeout_s, max_retries)
-        self._http = httpx.Client(**client_options(self._settings))
+        self._settings = resolve_settings(base_url, api_key, timeout_s, max_retries, ca_file)
+        own = None if self._settings.uds is None else httpx.HTTPTransport(**socket_options(self._settings))
+        self._http = httpx.Client(**client_options(self._settings), transport=own)
 
     @property
     def base_url(self) -> str:

@@ -39,6 +39,7 @@ from intellirouter.config.runtime import (
 from intellirouter.config.schema import Config, config_schema
 from intellirouter.config.secret_references import SecretReferenceError, SecretSources, StoredSecretLookup
 from intellirouter.config.settings_reference import SettingDoc, setting_docs
+from intellirouter.config.tree import format_path
 
 __all__ = [
     "DEFAULT_FILE",
@@ -71,6 +72,7 @@ __all__ = [
     "discover",
     "effective_settings",
     "file_or_default",
+    "format_path",
     "is_loopback",
     "load_config",
     "nearest",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from intellirouter.config.deployment_lists import DeploymentLists
+from intellirouter.config.egress import EgressCompiler, egress_warnings, environment_problems
 from intellirouter.config.feature_support import (
     DEFAULT_STRATEGY,
     PLANNED_STRATEGIES,
@@ -51,7 +52,15 @@ from intellirouter.config.store_section import Store
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.unused_settings import is_region_name, is_regional, unused_settings
 from intellirouter.config.value_types import artifact_model
-from intellirouter.core import Price, Secret, Timeouts, VendorRow, pusd_per_token
+from intellirouter.core import (
+    Price,
+    Secret,
+    Timeouts,
+    VendorRow,
+    environment_proxies,
+    environment_trust,
+    pusd_per_token,
+)
 
 _STORE_HINT = "Set it to `sqlite:///relative.db` or `sqlite:////absolute.db`."
 
@@ -91,6 +100,8 @@ class _Compiler:
         self._origins = origins
         self._problems: list[ConfigProblem] = []
         self._warnings: list[str] = []
+        self._proxies = environment_proxies(sources.environ)
+        self._egress = EgressCompiler(self._proxies, sources, self._report)
         self._default_timeouts = inherit_timeouts(config.defaults.timeouts, Timeouts())
 
     def run(self) -> Runtime:
@@ -105,9 +116,11 @@ class _Compiler:
         if config.server.tls_key_file is not None and config.server.tls_cert_file is None:
             hint = "Set server.tls_cert_file as well, or remove this setting."
             self._report(("server", "tls_key_file"), "A private key needs a certificate.", hint)
+        self._problems += environment_problems(providers.values())
         if self._problems:
             raise ConfigError(self._problems)
         self._warnings += auth_warnings(config)
+        self._warnings += egress_warnings(config.providers, providers, self._origin)
         self._warnings += _unused_ports(providers, self._sources.environ)
         is_auth_required = requires_key(config)
         self._warnings += unused_settings(config, self._vendors, models, is_auth_required=is_auth_required)
@@ -133,6 +146,8 @@ class _Compiler:
             reasoning_memory=ReasoningMemorySpec(**config.reasoning_memory.model_dump()),
             catalog_file=config.catalog.file,
             discovery_interval_s=config.catalog.discovery_interval_s,
+            environment_proxies=self._proxies,
+            trust=environment_trust(self._sources.environ),
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )
 
@@ -187,6 +202,8 @@ class _Compiler:
             auth=entry.auth,
             headers=tuple(entry.headers.items()),
             ca_file=None if entry.ca_file is None else str(FilePath(entry.ca_file).expanduser()),
+            client_certificate=self._egress.client_certificate(entry, path),
+            proxies=self._egress.proxies(entry, path),
             allows_any_model=self._allows_any_model(entry),
             max_connections=entry.max_connections,
             retries=entry.retries,

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 from intellirouter.config.load import LoadedConfig
 from intellirouter.config.tree import format_path, leaves
+from intellirouter.config.value_types import is_reference
 
 _PASSWORD = re.compile(r"(://[^/?#@:]*):[^/?#]*@")
+_PROXY_LOGIN = re.compile(r"\A((?:[A-Za-z]+://)?).*@")
 
 
 class EffectiveSetting(NamedTuple):
@@ -34,6 +36,8 @@ def effective_settings(
     for path, value in leaves(loaded.config):
         text = format_path(path)
         origin = loaded.origins.get(text, "default") if with_origin else ""
+        if path[-1] == "proxy" and isinstance(value, str) and not is_reference(value):
+            value = _PROXY_LOGIN.sub(r"\1***@", value)  # noqa: PLW2901 - the user name may be a token
         note = "" if value is None else _note(notes, text)
         settings.append(EffectiveSetting(text, _without_passwords(value), origin, note))
     return settings

@@ -4,21 +4,29 @@ A reload compiles a new Runtime and replaces one reference. Requests in flight k
 """
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
 from intellirouter.core import (
     DEFAULT_ANSWER_LIMITS,
     DEFAULT_LIMITS,
+    DIRECT,
+    SYSTEM_TRUST,
     AnswerLimits,
     AuthScheme,
+    ClientCertificate,
     Price,
+    Proxy,
+    ProxyRules,
     RequestLimits,
     RetryOrder,
     Secret,
     Timeouts,
+    TrustFiles,
 )
 
+_PORTS: Final = {"http": 80, "https": 443}
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "::1", "[::1]"})
 
 
@@ -155,6 +163,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     """Overrides how the vendor expects the credential."""
     headers: tuple[tuple[str, str], ...] = ()
     ca_file: str | None = None
+    client_certificate: ClientCertificate | None = None
+    proxies: ProxyRules = DIRECT
     allows_any_model: bool = False
     """True for `models: "*"`: clients can call any `provider/model`."""
     max_connections: int = 1024
@@ -163,6 +173,14 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     is_regional: bool = False
     """The region is a part of `base_url`, so that a deployment can have another one."""
     timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy for requests to `base_url`."""
+        url = urlsplit(self.base_url or "")
+        if self.uds is not None or not url.hostname:
+            return None
+        return self.proxies.proxy_for(url.scheme, url.hostname, url.port or _PORTS.get(url.scheme, 0))
 
 
 class DeploymentSpec(Struct, frozen=True, kw_only=True):
@@ -230,6 +248,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """The configured price list. None means the one installed next to the database, or else the built-in one."""
     discovery_interval_s: float | None = 3600.0
     """How often the models of wildcard providers are listed; None: never."""
+    environment_proxies: ProxyRules = DIRECT
+    """For connections that do not lead to a provider, and for providers without a proxy of their own."""
+    trust: TrustFiles = SYSTEM_TRUST
     warnings: tuple[str, ...] = ()
     """Warnings for the operator, for example about settings that have no effect in this version."""
 

@@ -24,6 +24,7 @@ from intellirouter.config.value_types import (
     LevelName,
     Name,
     ProviderRegion,
+    ProxySetting,
     PublicName,
     Retries,
     Seconds,
@@ -158,7 +159,27 @@ class Provider(Section):
     headers: Headers = Field(
         default_factory=dict, description="Additional headers of every request. They must not contain credentials."
     )
-    ca_file: Text | None = Field(default=None, description="PEM file of additional trusted certificate authorities.")
+    proxy: ProxySetting | None = Field(
+        default=None,
+        description="HTTP proxy for all connections to the provider: http[s]://[USER:PASSWORD@]HOST:PORT, or a "
+        "reference to such a URL (env:NAME, file:PATH or store:NAME). With none, connections are direct. If not set, "
+        "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide.",
+    )
+    ca_file: Text | None = Field(
+        default=None, description="File (PEM or DER) of additional trusted certificate authorities."
+    )
+    client_cert_file: Text | None = Field(
+        default=None,
+        description="Certificate chain (PEM or DER) with which the gateway identifies itself to the provider (mTLS). A "
+        "reload reads it again.",
+    )
+    client_key_file: Text | None = Field(
+        default=None,
+        description="Private key (PEM or DER) of the client certificate, if it is not in the same file.",
+    )
+    client_key_password: SecretRef | None = Field(
+        default=None, description="Reference to the password of the private key: env:NAME, file:PATH or store:NAME."
+    )
     models: Literal["*"] | None = Field(
         default=None, description='With `"*"`, clients can call every model of the provider as provider/model.'
     )

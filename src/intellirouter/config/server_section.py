@@ -130,7 +130,7 @@ class Server(Section):
     fetch_allow: list[Text] = Field(
         default_factory=list,
         description="Hosts, addresses and networks (10.0.0.0/8) from which URLs in requests may be fetched, in "
-        "addition to the public internet.",
+        "addition to the public internet. If a proxy is used, it resolves the hosts in this list.",
     )
     allowed_hosts: list[HostName] = Field(
         default_factory=list,

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from intellirouter.config.problems import quoted
+from intellirouter.core import ProxyUrlError, proxy_at
 
 DIGEST_PREFIX: Final = "sha256:"
 INVALID_VALUE: Final = "invalid_value"
@@ -26,6 +27,7 @@ _KEY_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED}|sha
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REGION_PATTERN: Final = r"^[a-z][a-z0-9-]{0,62}$"
 PUBLIC_NAME_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._:/@+-]{0,198}[A-Za-z0-9._:@+-])?$"
+NO_PROXY: Final = "none"
 MAX_SOCKET_BYTES: Final = 107 + len("unix:")
 FORBIDDEN_HEADERS: Final = frozenset(
     {"authorization", "x-api-key", "x-goog-api-key", "api-key", "proxy-authorization", "cookie"}
@@ -104,6 +106,27 @@ def _check_base_url(value: str) -> str:
     return value
 
 
+def is_reference(value: str) -> bool:
+    """Return whether a value refers to a secret, instead of being the value itself."""
+    return _REFERENCE.match(value) is not None
+
+
+def _check_proxy(value: str) -> str:
+    if value.lower() == NO_PROXY:
+        return NO_PROXY
+    if not is_reference(value):
+        try:
+            proxy_at(value)
+        except ProxyUrlError as error:
+            raise _invalid(error.message, error.hint) from None
+    return value
+
+
+def _no_proxy(value: Any) -> Any:
+    # YAML 1.1 reads an unquoted `off` or `no` as False.
+    return NO_PROXY if value is False else value
+
+
 def _check_headers(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
         folded = name.lower()
@@ -161,6 +184,8 @@ HostName = Annotated[str, AfterValidator(_check_host_name)]
 Origin = Annotated[str, AfterValidator(_check_origin)]
 """Scheme, host and port of a web page, or `*`. In lower case."""
 BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+ProxySetting = Annotated[str, AfterValidator(_check_proxy), BeforeValidator(_no_proxy)]
+"""The URL of a proxy, a reference to one, or `none`."""
 Headers = Annotated[dict[str, str], AfterValidator(_check_headers)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """Name of a provider or a tenant."""

@@ -6,10 +6,30 @@ Door: the names below, and `errors` for the error tree.
 from intellirouter.core import errors
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
+from intellirouter.core.certificates import (
+    CertificateFileError,
+    authorities_in,
+    certificate_as_pem,
+    is_encrypted_key,
+    private_key_as_pem,
+)
 from intellirouter.core.counts import format_count
 from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict, reason_of
-from intellirouter.core.deployment import Deployment, Phase, Secret, Timeouts, UpstreamAddress, timeout_error
+from intellirouter.core.deployment import Deployment, Phase, Timeouts, UpstreamAddress, timeout_error
+from intellirouter.core.egress import (
+    DIRECT,
+    SYSTEM_TRUST,
+    ClientCertificate,
+    Proxy,
+    ProxyRules,
+    ProxyUrlError,
+    TrustFiles,
+    environment_proxies,
+    environment_trust,
+    format_authority,
+    proxy_at,
+)
 from intellirouter.core.fair_share import has_fair_share
 from intellirouter.core.ids import new_id
 from intellirouter.core.json_outline import (
@@ -41,6 +61,7 @@ from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningContro
 from intellirouter.core.reasoning_memory import ReasoningMemory
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
 from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s, whole_seconds
+from intellirouter.core.secret import Secret
 from intellirouter.core.service_links import is_service_link, linked_service
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
@@ -50,6 +71,7 @@ from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 __all__ = [
     "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_LIMITS",
+    "DIRECT",
     "EMPTY_CONTEXT",
     "MAX_RETRY_AFTER_S",
     "NO_QUIRKS",
@@ -57,6 +79,7 @@ __all__ = [
     "RECORD_VERSION",
     "SMALL_BYTES",
     "SYSTEM_CLOCK",
+    "SYSTEM_TRUST",
     "UNKNOWN_PROFILE",
     "AnswerLimits",
     "Attempt",
@@ -64,6 +87,8 @@ __all__ = [
     "AuthScheme",
     "Call",
     "Candidate",
+    "CertificateFileError",
+    "ClientCertificate",
     "Clock",
     "CredentialRotator",
     "Current",
@@ -81,6 +106,9 @@ __all__ = [
     "Phase",
     "Price",
     "Profile",
+    "Proxy",
+    "ProxyRules",
+    "ProxyUrlError",
     "Quirks",
     "ReasoningControl",
     "ReasoningMemory",
@@ -96,6 +124,7 @@ __all__ = [
     "SystemClock",
     "TaskOwner",
     "Timeouts",
+    "TrustFiles",
     "Upstream",
     "UpstreamAddress",
     "UpstreamRequest",
@@ -103,17 +132,23 @@ __all__ = [
     "Usage",
     "VendorRow",
     "Verdict",
+    "authorities_in",
+    "certificate_as_pem",
     "count_containers",
     "count_long_numbers",
+    "environment_proxies",
+    "environment_trust",
     "errors",
     "escape_control_characters",
     "escape_control_characters_in_json",
     "estimate_input_tokens",
     "estimate_tokens",
     "examine",
+    "format_authority",
     "format_count",
     "format_usd",
     "has_fair_share",
+    "is_encrypted_key",
     "is_large",
     "is_off_loop",
     "is_service_link",
@@ -123,6 +158,8 @@ __all__ = [
     "mask_error",
     "new_id",
     "outline_of",
+    "private_key_as_pem",
+    "proxy_at",
     "pusd_per_token",
     "read_retry_after_s",
     "reason_of",

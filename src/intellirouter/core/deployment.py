@@ -6,8 +6,10 @@ from msgspec import Struct, field
 
 from intellirouter.core import errors
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
+from intellirouter.core.egress import DIRECT, ClientCertificate, ProxyRules
 from intellirouter.core.money import Price
 from intellirouter.core.profile import UNKNOWN_PROFILE, Profile
+from intellirouter.core.secret import Secret
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks
 
 
@@ -38,29 +40,6 @@ def timeout_error(upstream: str, phase: Phase, timeouts: Timeouts) -> errors.Ups
     return errors.UpstreamTimeout(f"{upstream} {problem} (timeouts.{phase}).")
 
 
-class Secret:
-    """A credential. Its repr and str are masked, so that it does not appear in logs or tracebacks."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-
 class UpstreamAddress(Struct, frozen=True, kw_only=True):
     """The address of an upstream."""
 
@@ -74,7 +53,9 @@ class UpstreamAddress(Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     """Additional headers from the configuration; never credentials."""
     ca_file: str | None = None
-    """A PEM file with additional trusted CA certificates."""
+    """A file with additional trusted CA certificates."""
+    client_certificate: ClientCertificate | None = None
+    proxies: ProxyRules = DIRECT
 
 
 class Deployment(Struct, frozen=True, kw_only=True, eq=False):

@@ -26,6 +26,8 @@
     │   ├── UpstreamRateLimited        429  rate_limit_exceeded
     │   ├── UpstreamUnavailable        502  upstream_unavailable (5xx)
     │   ├── UpstreamConnectFailed      502  upstream_connect_failed
+    │   │   └── ProxyFailed            502  proxy_failed (the proxy cannot be reached, or cannot reach the upstream)
+    │   │       └── ProxyRefused       502  proxy_refused (its credentials or its rules; it is not asked again)
     │   ├── UpstreamDisconnected       502  upstream_disconnected
     │   ├── UpstreamTimeout            504  upstream_timeout
     │   ├── UpstreamMalformed          502  upstream_malformed
@@ -303,6 +305,21 @@ class UpstreamUnavailable(UpstreamError):
 class UpstreamConnectFailed(UpstreamError):
     code = "upstream_connect_failed"
     retryable = True
+
+
+class ProxyFailed(UpstreamConnectFailed):
+    """The proxy cannot be reached, or cannot reach the upstream."""
+
+    code = "proxy_failed"
+
+
+class ProxyRefused(ProxyFailed):
+    """The proxy does not let the gateway through, which trying again does not change."""
+
+    code = "proxy_refused"
+    retryable = False
+    hint = "Check the user name and the password in the proxy's URL, and whether the proxy allows the upstream's host."
+    log_level = logging.ERROR
 
 
 class UpstreamDisconnected(UpstreamError):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from intellirouter.core.deployment import Secret
     from intellirouter.core.errors import GatewayError
+    from intellirouter.core.secret import Secret
 
 _MASK: Final = "***"
 _MIN_SECRET_CHARS: Final = 5

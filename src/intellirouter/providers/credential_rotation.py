@@ -6,13 +6,14 @@ it. The state of credentials survives configuration reloads.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from intellirouter.core import AuthScheme, Clock, Deployment, Secret, TaskOwner
-from intellirouter.providers.auth import Authenticator, PostForm, build_authenticator
+from intellirouter.providers.auth import Authenticator, build_authenticator
 
 REFUSAL_STATUSES: Final = frozenset({401, 402, 403, 429})
 """Statuses that may be caused by the credential. They put it into cooldown."""
@@ -26,6 +27,9 @@ _MIN_RETRY_AFTER_S: Final = 1.0
 _MAX_RETRY_AFTER_S: Final = 86_400.0
 _UNUSED_RETENTION_S: Final = 3600.0
 _MAX_DOUBLINGS: Final = 8
+
+ProviderPostForm = Callable[[str, str, bytes], Awaitable[tuple[int, bytes]]]
+"""Takes the name of a provider, the URL and the body. Returns the status and the body of the response."""
 
 
 class CredentialState(Struct, frozen=True, kw_only=True):
@@ -130,7 +134,7 @@ class CredentialRotation:
 class CredentialRegistry:
     """All credentials and their rotations. `now_s` is the event loop's time throughout."""
 
-    def __init__(self, post_form: PostForm, clock: Clock) -> None:
+    def __init__(self, post_form: ProviderPostForm, clock: Clock) -> None:
         """`post_form` sends the requests that obtain access tokens."""
         self._post_form = post_form
         self._clock = clock
@@ -183,7 +187,8 @@ class CredentialRegistry:
         key = (deployment.provider, deployment.auth, secret)
         credential = self._credentials.get(key)
         if credential is None:
-            authenticator = build_authenticator(deployment.auth, secret, self._post_form, self._tasks, self._clock)
+            post_form = partial(self._post_form, deployment.provider)
+            authenticator = build_authenticator(deployment.auth, secret, post_form, self._tasks, self._clock)
             credential = self._credentials[key] = Credential(_fingerprint(secret), authenticator)
         return credential
 

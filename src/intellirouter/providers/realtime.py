@@ -16,8 +16,9 @@ from intellirouter.core import Deployment, FrameSocket, SocketRefusal, UpstreamR
 from intellirouter.providers.auth import SignableRequest
 from intellirouter.providers.credential_rotation import REFUSAL_STATUSES, Credential
 from intellirouter.providers.transport.address import Address, address_of
-from intellirouter.providers.transport.pool import UpstreamPool, connect_failed
+from intellirouter.providers.transport.pool import UpstreamPool, connect_failed, named
 from intellirouter.providers.transport.request_head import build_head
+from intellirouter.providers.transport.tunnel import TunnelRoute
 
 _WEBSOCKET_MODULE: Final = "intellirouter.providers.websocket"
 _OMITTED_HEADERS: Final = frozenset({"host", "connection", "content-type", "accept", "accept-encoding", "user-agent"})
@@ -39,10 +40,15 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     user_agent: str
     tls: ssl.SSLContext | None
     uds: str | None
+    tunnel: TunnelRoute | None = None
+    """The way through a proxy, which also secures the connection."""
 
 
 class WebSocketDialer:
-    """Implements `core.SocketUpstream` over TCP, TLS and unix sockets, with the pool's credentials and TLS contexts."""
+    """Implements `core.SocketUpstream`: direct, through proxies, and over unix sockets.
+
+    It shares the credentials and the TLS contexts of the pool.
+    """
 
     def __init__(self, pool: UpstreamPool) -> None:
         self._pool = pool
@@ -100,6 +106,8 @@ class WebSocketDialer:
                 f"{name}: The WebSocket handshake did not complete within {limit_s:g} s "
                 "(timeouts.connect_s + timeouts.first_token_s)."
             ) from None
+        except errors.ProxyFailed as error:
+            raise named(name, error) from None
         except (OSError, UnicodeError) as error:
             raise connect_failed(name, address, error) from None
         finally:
@@ -129,8 +137,9 @@ class WebSocketDialer:
             uri=f"{'wss' if address.is_tls else 'ws'}://{head.host}{head.target}",
             headers=headers | dict(auth_headers),
             user_agent=head.headers["user-agent"],
-            tls=self._pool.tls_context(address.ca_file) if address.is_tls else None,
+            tls=self._pool.tls_context(address) if address.is_tls else None,
             uds=address.uds,
+            tunnel=None if address.proxy is None else self._pool.tunnel_route(address.proxy, address),
         )
 
     def _on_closed(self, address: Address) -> None:

@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from intellirouter.core import SocketClosed, SocketRefusal, errors
 from intellirouter.providers.realtime import HandshakeRequest
+from intellirouter.providers.transport.tunnel import TunnelRoute, open_tunnel
 
 _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 256 * 1024
@@ -20,6 +21,16 @@ _PING_INTERVAL_S: Final = 20.0
 
 class _Connect(connect):
     """Does not follow redirects, which would send credentials to hosts that are not configured."""
+
+    tunnel: TunnelRoute | None = None
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        """Use our own tunnels, so that proxies fail in the same way for all requests."""
+        if self.tunnel is None:
+            return await super().open_tcp_connection()
+        connection = self.factory(self.ws_uri)
+        await open_tunnel(asyncio.get_running_loop(), connection, self.tunnel)
+        return connection
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -38,7 +49,7 @@ async def open_socket(handshake: HandshakeRequest, on_closed: Callable[[], None]
     if handshake.uds is not None:
         options |= {"unix": True, "path": handshake.uds}
     try:
-        connection = await _Connect(
+        connecting = _Connect(
             handshake.uri,
             compression=None,  # audio does not compress, and compressing text costs more time than it saves
             additional_headers=handshake.headers,
@@ -52,6 +63,8 @@ async def open_socket(handshake: HandshakeRequest, on_closed: Callable[[], None]
             max_queue=_MAX_QUEUED_MESSAGES,
             **options,
         )
+        connecting.tunnel = handshake.tunnel
+        connection = await connecting
     except InvalidStatus as refused:
         response = refused.response
         headers = tuple((key.lower(), value) for key, value in response.headers.raw_items())

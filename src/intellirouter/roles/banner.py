@@ -27,6 +27,7 @@ def print_banner(runtime: Runtime, discovery: Discovery | None, address: Any, co
     lines.append(f"  models   {_model_names(runtime)}")
     lines.append(f"  store    {runtime.store.url}")
     lines.append(f"  auth     {_auth_text(runtime)}")
+    lines += _proxies(runtime)
     lines += ["  warning  " + warning for warning in runtime.warnings]
     place = f" on {address}" if isinstance(address, str) else ""
     lines.append(f"  serving  {url}/v1{place}   (press Ctrl-C to stop)")
@@ -41,6 +42,16 @@ def _auth_text(runtime: Runtime) -> str:
     if runtime.keys:
         return "no API key required, but a wrong key is rejected"
     return "no API key required"
+
+
+def _proxies(runtime: Runtime) -> list[str]:
+    """Return the proxies that lead to providers, with those providers."""
+    names: dict[str, list[str]] = {}
+    for name, provider in runtime.providers.items():
+        if (proxy := provider.proxy) is not None:
+            shown = f"{proxy} ({proxy.variable})" if proxy.variable else str(proxy)
+            names.setdefault(shown, []).append(name)
+    return [f"  proxy    {shown} for {', '.join(each)}" for shown, each in names.items()]
 
 
 def _network(runtime: Runtime, address: Any) -> list[str]:

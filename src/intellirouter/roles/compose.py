@@ -75,7 +75,7 @@ class GatewayProcess:
         self.metrics = Metrics()
         self.feed = LiveFeed()
         self.store = ExchangeStore(runtime.store)
-        self.pool = UpstreamPool()
+        self.pool = UpstreamPool(trust=runtime.trust)
         self.host: LocalHost = build_host(runtime, self.pool, on_host_event)
         self.current: Current[Generation] = Current()
         self.in_flight = InFlight()

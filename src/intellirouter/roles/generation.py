@@ -129,7 +129,7 @@ class Generations:
             router=Router(registries.strategies, shared.board, shared.rng, self._turns),
             emit=shared.emit,
             clock=shared.clock,
-            fetcher=UrlFetcher(runtime.server.fetch_allow),
+            fetcher=UrlFetcher(runtime.server.fetch_allow, proxies=runtime.environment_proxies, trust=runtime.trust),
             off_loop=shared.off_loop,
             memory_of=shared.memory_of if runtime.reasoning_memory.enabled else None,
         )

@@ -41,7 +41,7 @@ def _discovered_runtime() -> Runtime:
 async def _list_all(runtime: Runtime) -> list[ProviderModels]:
     catalog = Catalog(runtime, VENDORS, price_list(runtime))
     endpoints = [catalog.endpoint_of(name) for name, spec in runtime.providers.items() if _is_remote(spec.vendor)]
-    pool = UpstreamPool()
+    pool = UpstreamPool(trust=runtime.trust)
     upstream = RotatingUpstream(pool)
     try:
         return list(await asyncio.gather(*(_list_one(upstream, endpoint) for endpoint in endpoints)))

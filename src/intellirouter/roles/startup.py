@@ -32,6 +32,7 @@ from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.price_list import catalog_origin, price_list
 from intellirouter.roles.standard_streams import open_missing_streams
+from intellirouter.roles.upstream_tls import upstream_tls_problems
 from intellirouter.routing import STRATEGIES
 from intellirouter.serving import CannotListen, Signals, StoppedEarly, TlsProblem, open_listener, run, tls_context
 from intellirouter.telemetry import set_up_logging
@@ -79,19 +80,22 @@ def _compiled(loaded: LoadedConfig, *, resolves_secrets: bool = True) -> Runtime
         secrets=secrets,
     )
     if resolves_secrets:
-        _check_certificate(runtime, loaded)
+        _check_certificates(runtime, loaded)
     prices = price_list(runtime, origin=catalog_origin(loaded))  # raises an error now if the price list is invalid
     advice = advise(runtime, Catalog(runtime, VENDORS, prices))
     return structs.replace(runtime, warnings=(*loaded.warnings, *runtime.warnings, *advice))
 
 
-def _check_certificate(runtime: Runtime, loaded: LoadedConfig) -> None:
-    """Raise `ConfigError` if the server cannot use its certificate."""
+def _check_certificates(runtime: Runtime, loaded: LoadedConfig) -> None:
+    """Raise `ConfigError` if a certificate or a private key cannot be used."""
+    problems = upstream_tls_problems(runtime, loaded.origins)
     try:
         tls_context(runtime.server)
     except TlsProblem as problem:
         origin = loaded.origins.get(problem.setting, "")
-        raise ConfigError([ConfigProblem(problem.setting, problem.message, problem.hint, origin)]) from None
+        problems.append(ConfigProblem(problem.setting, problem.message, problem.hint, origin))
+    if problems:
+        raise ConfigError(problems)
 
 
 def discover_here(environ: Mapping[str, str] | None = None, *, own_port: int = _DEFAULT_PORT) -> Discovery:

@@ -43,7 +43,16 @@ class GatewayProcess:
     The end of the `with` block stops it with SIGTERM, and checks its exit status and that its log reports no bug.
     """
 
-    def __init__(self, config: dict[str, Any], directory: Path, *, admin_key: str | None = None) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        directory: Path,
+        *,
+        admin_key: str | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """`environment` is added to the few variables that the process gets."""
+        self._environment = environment or {}
         self.directory = directory
         self.config_file = directory / "config.yaml"
         self.database = directory / "store.db"
@@ -78,6 +87,7 @@ class GatewayProcess:
     def start(self) -> None:
         """Start the process and wait until it is ready."""
         environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
+        environment |= self._environment
         self._was_killed = False
         with (self.directory / "stdout").open("wb") as stdout, (self.directory / "stderr").open("ab") as stderr:
             self._process = subprocess.Popen(

@@ -15,6 +15,7 @@ from typing import Any
 from intellirouter.core import Deployment, Secret, Timeouts, UpstreamAddress, UpstreamRequest, UpstreamResponse
 from intellirouter.providers import UpstreamPool
 
+_ADDRESS = ("uds", "headers", "ca_file", "client_certificate", "proxies")
 PATIENCE_S = 5.0
 """The timeout for events that should happen immediately."""
 
@@ -130,7 +131,7 @@ class Server:
 
 def deployment(base_url: str, **settings: Any) -> Deployment:
     timeouts = {name: settings.pop(name) for name in list(settings) if name.endswith("_s")}
-    endpoint = {name: settings.pop(name) for name in ("uds", "headers", "ca_file") if name in settings}
+    endpoint = {name: settings.pop(name) for name in _ADDRESS if name in settings}
     credentials = tuple(Secret(value) for value in settings.pop("credentials", ()))
     return Deployment(
         name="test/model",
@@ -210,10 +211,10 @@ def within(seconds: float) -> Iterator[None]:
 class Authority:
     """A certificate authority for the test run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "Throw-away CA") -> None:
         self._folder = folder
         self.ca_file = str(folder / "ca.pem")
-        self._make("ca", "/CN=Throw-away CA", ["-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
+        self._make("ca", f"/CN={name}", ["-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
 
     def _make(self, name: str, subject: str, more: list[str]) -> None:
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key"]
@@ -230,4 +231,22 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._folder / f"{name}.crt", self._folder / f"{name}.key")
         context.set_alpn_protocols(["h2", "http/1.1"])
+        return context
+
+    def client_certificate(self, name: str = "client", *, cipher: str = "") -> tuple[Path, Path]:
+        """Return the files of a new client certificate and its key. `cipher` encrypts it with the password `pw`."""
+        self._make(name, f"/CN={name}", [])
+        cert, key = self._folder / f"{name}.crt", self._folder / f"{name}.key"
+        sign = ["openssl", "x509", "-req", "-in", f"{name}.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2"]
+        subprocess.run([*sign, "-out", cert], cwd=self._folder, check=True, capture_output=True)
+        if cipher:
+            encrypt = ["openssl", "pkcs8", "-topk8", "-in", key, "-out", f"{key}.enc", "-passout", "pass:pw"]
+            subprocess.run([*encrypt, "-v2", cipher], cwd=self._folder, check=True, capture_output=True)
+            return cert, Path(f"{key}.enc")
+        return cert, key
+
+    def requiring(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        """Make a server's context require a client certificate of this authority."""
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(self.ca_file)
         return context

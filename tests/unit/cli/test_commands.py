@@ -1,6 +1,7 @@
 """Commands run in this process against a scripted gateway: their output and exit status."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -281,6 +282,22 @@ def test_missing_key_is_reported_with_the_option_that_sets_it(run: Any, gateway:
     assert "--api-key" in run("models").stderr
     run("models", "--api-key", "sk-1")
     assert gateway.requests[-1].headers["authorization"] == "Bearer sk-1"
+
+
+def test_ca_file_that_cannot_be_used_is_a_usage_error(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("text")
+    result = run("models", "--url", "https://localhost:1", "--ca-file", str(file))
+    assert result.exit_code == ExitStatus.USAGE
+    assert f"The CA file {file} contains no certificate." in result.stderr
+
+
+def test_socks_proxy_of_the_environment_is_a_usage_error(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://ann:s3cret@proxy.example")
+    result = run("models", "--url", "https://gateway.example")
+    assert result.exit_code == ExitStatus.USAGE
+    assert "SOCKS proxies are not supported." in result.stderr
+    assert "s3cret" not in result.stderr
 
 
 def test_requests_are_listed_with_the_cursor_of_the_next_page(run: Any, gateway: Any) -> None:

@@ -25,7 +25,7 @@ def test_trailing_slash_and_v1_are_removed(address: str) -> None:
     assert resolve_settings(address, None, 1, 0).base_url == "http://h:1"
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:8080", "ftp://h", "http://", "nonsense"])
+@pytest.mark.parametrize("address", ["127.0.0.1:8080", "ftp://h", "http://", "nonsense", "unix:relative.sock"])
 def test_address_that_is_not_http_is_rejected(address: str) -> None:
     with pytest.raises(ValueError, match="must be an http or https URL"):
         resolve_settings(address, None, 1, 0)
@@ -36,8 +36,35 @@ def test_key_is_not_in_the_repr() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "is_loopback"),
-    [("http://127.0.0.1:1", True), ("http://localhost", True), ("https://gw.example", False)],
+    ("address", "environ", "proxy"),
+    [
+        ("http://127.0.0.1:1", {"ALL_PROXY": "http://p:1"}, None),
+        ("https://localhost", {"HTTPS_PROXY": "http://p:1"}, None),
+        ("unix:/run/gw.sock", {"ALL_PROXY": "http://p:1"}, None),
+        ("https://gw.example", {"HTTPS_PROXY": "http://ann:s3cret@p:1"}, "http://p:1"),
+        ("http://gw.example", {"HTTPS_PROXY": "http://p:1"}, None),
+        ("https://gw.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".example"}, None),
+    ],
 )
-def test_loopback_addresses_are_recognized(address: str, is_loopback: bool) -> None:
-    assert resolve_settings(address, None, 1, 0).is_loopback is is_loopback
+def test_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, address: str, environ: dict[str, str], proxy: str | None
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    settings = resolve_settings(address, None, 1, 0)
+    assert (settings.proxy and str(settings.proxy)) == proxy
+    assert "s3cret" not in repr(settings)
+
+
+def test_unusable_proxy_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://ann:s3cret@p:1")
+    with pytest.raises(ValueError, match=r"ALL_PROXY cannot be used. SOCKS proxies are not supported") as caught:
+        resolve_settings("https://gw.example", None, 1, 0)
+    assert "s3cret" not in str(caught.value)
+    assert resolve_settings(None, None, 1, 0).proxy is None
+
+
+@pytest.mark.parametrize(("address", "uds"), [("unix:/run/gw.sock", "/run/gw.sock"), ("http://h", None)])
+def test_unix_socket(address: str, uds: str | None) -> None:
+    settings = resolve_settings(address, None, 1, 0)
+    assert (settings.base_url, settings.uds) == (address, uds)

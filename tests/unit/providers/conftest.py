@@ -8,6 +8,9 @@ import uvloop
 from intellirouter.providers import UpstreamPool
 from tests.support.providers.loopback import Authority
 
+VENDOR_HOST = "api.vendor.example"
+"""A name that does not resolve: only a proxy can connect to it."""
+
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every asynchronous test of this folder on the loop we ship with and on the stock one."""
@@ -34,3 +37,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="session")
 def good_tls(authority: Authority) -> ssl.SSLContext:
     return authority.server_context("DNS:localhost,IP:127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def vendor_tls(authority: Authority) -> ssl.SSLContext:
+    return authority.server_context(f"DNS:{VENDOR_HOST}")

@@ -15,11 +15,18 @@ from intellirouter.roles.banner import HostProgress, print_banner
 LAB = "providers: {lab: {vendor: openai-compatible, base_url: 'http://127.0.0.1:9/v1', credentials: []%s}}\n"
 
 
-def banner(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str = "127.0.0.1") -> str:
+def banner(
+    text: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    host: str = "127.0.0.1",
+    environ: dict[str, str] | None = None,
+) -> str:
     path = tmp_path / "config.yaml"
     path.write_text(text)
     config = load_config(path, environ={}).config
-    runtime = compile_config(config, vendors=VENDORS, strategies=("priority",), environ={"K": "sk-1"})
+    variables = {"K": "sk-1", **(environ or {})}
+    runtime = compile_config(config, vendors=VENDORS, strategies=("priority",), environ=variables)
     print_banner(runtime, None, (host, 8080), path)
     return capsys.readouterr().out
 
@@ -37,6 +44,21 @@ def test_example_uses_a_model_of_the_configuration(tmp_path: Path, capsys: pytes
     assert '"model": "magic/echo"' in banner("providers: {magic: {vendor: fake}}", tmp_path, capsys)
     shown = banner(LAB % "" + "deployments: {mini: {provider: lab, model: m}}", tmp_path, capsys)
     assert '"model": "mini"' in shown
+
+
+def test_banner_names_proxies_without_their_logins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = """\
+providers:
+  lab: {vendor: openai-compatible, base_url: 'http://127.0.0.1:9/v1', credentials: []}
+  a: {vendor: openai, credentials: []}
+  b: {vendor: groq, credentials: []}
+  c: {vendor: groq, credentials: [], proxy: 'http://ann:s3cret@own.example:3128'}
+"""
+    shown = banner(text, tmp_path, capsys, environ={"HTTPS_PROXY": "http://ann:s3cret@corp.example:8080"})
+    assert "  proxy    http://corp.example:8080 (HTTPS_PROXY) for a, b\n" in shown
+    assert "  proxy    http://own.example:3128 for c\n" in shown
+    assert "s3cret" not in shown
+    assert "proxy" not in banner(LAB % "", tmp_path, capsys, environ={"ALL_PROXY": "http://corp.example"})
 
 
 KEYS = "keys: [{key: 'env:K'}]\n"

@@ -2,9 +2,13 @@
 
 The name is resolved only once, so that a second DNS answer cannot lead elsewhere. Redirects are checked by the same
 rules. Every failure is an `InvalidRequest`, because the URL comes from the client.
+
+A proxy of the environment gets the checked address, too, so that it cannot resolve the name to another one. Only names
+that the operator has allowed are resolved by the proxy.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,9 +17,9 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
 
-from intellirouter.core import errors
+from intellirouter.core import DIRECT, SYSTEM_TRUST, Proxy, ProxyRules, TrustFiles, errors
 from intellirouter.providers.fetch.guard import AddressGuard
-from intellirouter.providers.transport import Connection, HttpResponse
+from intellirouter.providers.transport import Connection, HttpResponse, TlsContexts, TunnelRoute, open_tunnel
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Takes host and port, returns addresses. Raises OSError."""
@@ -28,6 +32,8 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
 _SAFE_IN_TARGET: Final = "/?&=%:@!$'()*+,;~-._[]|"
 
+logger = logging.getLogger(__name__)
+
 
 class _ParsedUrl(Struct, frozen=True):
     """The parts of a URL that has passed the checks of `_parse`."""
@@ -38,9 +44,13 @@ class _ParsedUrl(Struct, frozen=True):
     is_tls: bool
     target: str
 
+    @property
+    def scheme(self) -> str:
+        return "https" if self.is_tls else "http"
+
     def head(self) -> bytes:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        is_default_port = self.port == _PORTS["https" if self.is_tls else "http"]
+        is_default_port = self.port == _PORTS[self.scheme]
         lines = (
             f"GET {self.target} HTTP/1.1",
             f"host: {host if is_default_port else f'{host}:{self.port}'}",
@@ -56,11 +66,19 @@ class _ParsedUrl(Struct, frozen=True):
 class UrlFetcher:
     """Implements `core.Fetcher`. Belongs to one event loop."""
 
-    def __init__(self, allowed: Sequence[str] = (), *, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self,
+        allowed: Sequence[str] = (),
+        *,
+        resolve: Resolve | None = None,
+        proxies: ProxyRules = DIRECT,
+        trust: TrustFiles = SYSTEM_TRUST,
+    ) -> None:
         """`allowed`: hosts, addresses and networks beyond the public internet. `resolve` replaces the resolver."""
         self._guard = AddressGuard(allowed)
         self._resolve = resolve or _system_resolve
-        self._tls: ssl.SSLContext | None = None
+        self._proxies = proxies
+        self._tls = TlsContexts(trust)
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def fetch(
@@ -104,26 +122,55 @@ class UrlFetcher:
             connection.close()
 
     async def _connect(self, parsed: _ParsedUrl) -> Connection:
-        loop = asyncio.get_running_loop()
-        context = self._tls_context() if parsed.is_tls else None
+        try:
+            context = self._tls.get(None) if parsed.is_tls else None
+        except errors.UpstreamConnectFailed as error:
+            logger.warning("URLs in requests cannot be fetched. %s", error.full_message)
+            raise _fetch_error(parsed.url, "The gateway cannot load its certificate authorities.") from None
+        proxy = self._proxies.proxy_for(parsed.scheme, parsed.host, parsed.port)
+        targets: list[tuple[str, Proxy | None]]
+        if proxy is not None and self._guard.allows_host(parsed.host):
+            targets = [(parsed.host, proxy)]
+        else:
+            targets = [(each, proxy and self._proxy_for(parsed, each)) for each in await self._addresses(parsed)]
         failure: Exception | None = None
-        for address in (await self._addresses(parsed))[:_MAX_ADDRESSES]:
-            connection = Connection(loop, Connection.close, lambda _: None)
+        for target, through in targets[:_MAX_ADDRESSES]:
             try:
-                await loop.create_connection(
-                    lambda made=connection: made,
-                    address,
-                    parsed.port,
-                    ssl=context,
-                    server_hostname=parsed.host if context is not None else None,
-                )
+                return await self._open(parsed, target, context, through)
             except ssl.SSLError:
                 raise _fetch_error(parsed.url, "Its TLS certificate is not valid.") from None
-            except OSError as error:
+            except (OSError, errors.UpstreamConnectFailed) as error:
                 failure = error
-            else:
-                return connection
+        if isinstance(failure, errors.UpstreamConnectFailed):
+            logger.warning("A URL in a request could not be fetched. %s", failure.full_message)
+            raise _fetch_error(parsed.url, "The proxy of the gateway did not connect to its server.") from failure
         raise _fetch_error(parsed.url, "Its server cannot be reached.") from failure
+
+    def _proxy_for(self, parsed: _ParsedUrl, address: str) -> Proxy | None:
+        """Return the proxy for an address: also the address may be one that is reached without a proxy."""
+        return self._proxies.proxy_for(parsed.scheme, address, parsed.port)
+
+    async def _open(
+        self, parsed: _ParsedUrl, target: str, context: ssl.SSLContext | None, proxy: Proxy | None
+    ) -> Connection:
+        loop = asyncio.get_running_loop()
+        connection = Connection(loop, Connection.close, lambda _: None)
+        server_name = parsed.host if context is not None else None
+        if proxy is None:
+            await loop.create_connection(
+                lambda: connection, target, parsed.port, ssl=context, server_hostname=server_name
+            )
+        else:
+            route = TunnelRoute(
+                proxy=proxy,
+                host=target,
+                port=parsed.port,
+                proxy_tls=self._tls.get(None) if proxy.is_tls else None,
+                tls=context,
+                server_name=server_name,
+            )
+            await open_tunnel(loop, connection, route)
+        return connection
 
     async def _addresses(self, parsed: _ParsedUrl) -> list[str]:
         """Resolve the host. A single address that is not allowed is enough to refuse all of them."""
@@ -138,11 +185,6 @@ class UrlFetcher:
                 hint="The operator can allow it with server.fetch_allow.",
             )
         return addresses
-
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-        return self._tls
 
 
 async def _read(url: str, response: HttpResponse, limit_bytes: int) -> bytes:

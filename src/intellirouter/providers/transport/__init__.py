@@ -9,5 +9,17 @@ from intellirouter.providers.credential_rotation import CredentialState
 from intellirouter.providers.transport.connection import Connection
 from intellirouter.providers.transport.pool import UpstreamPool
 from intellirouter.providers.transport.response import HttpResponse
+from intellirouter.providers.transport.tls import TlsContexts, TlsFileProblem, build_context
+from intellirouter.providers.transport.tunnel import TunnelRoute, open_tunnel
 
-__all__ = ["Connection", "CredentialState", "HttpResponse", "UpstreamPool"]
+__all__ = [
+    "Connection",
+    "CredentialState",
+    "HttpResponse",
+    "TlsContexts",
+    "TlsFileProblem",
+    "TunnelRoute",
+    "UpstreamPool",
+    "build_context",
+    "open_tunnel",
+]

@@ -7,6 +7,7 @@ the connection can be reused) → idle again, or closed. See DESIGN.md.
 import asyncio
 import re
 import select
+import ssl
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
@@ -19,6 +20,9 @@ _HIGH_WATER_BYTES: Final = 256 * 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_DRAIN_BYTES: Final = 64 * 1024
 _MAX_IDLE_S: Final = 55.0
+CLIENT_CERTIFICATE_HINT: Final = (
+    "If the upstream requires a client certificate, set the provider's client_cert_file to one that it accepts."
+)
 _KEEP_ALIVE: Final = b"keep-alive"
 _KEEP_ALIVE_CHARS: Final = len(_KEEP_ALIVE)
 _FRAMING_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -135,6 +139,8 @@ class Connection(asyncio.Protocol):
                 )
             elif self.has_headers and exc is None and not self._has_length():
                 self.on_message_complete()  # the end of the connection ends the body
+            elif isinstance(exc, ssl.SSLError):
+                self._fail(_tls_failure(exc))
             else:
                 moment = "before its response was complete" if self.has_headers else "without sending a response"
                 self._fail(errors.UpstreamDisconnected(f"The upstream closed the connection {moment}."))
@@ -293,6 +299,14 @@ class Connection(asyncio.Protocol):
                 waiter.set_exception(self.error)
             else:
                 waiter.set_result(None)
+
+
+def _tls_failure(error: ssl.SSLError) -> errors.UpstreamError:
+    """Return the error of a TLS connection that the upstream ended. It judges a client certificate only afterwards."""
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    return errors.UpstreamConnectFailed(
+        f"The upstream ended the TLS connection: {reason}.", hint=CLIENT_CERTIFICATE_HINT if "alert" in reason else ""
+    )
 
 
 def _without_repeated_length(response: bytes) -> bytes | None:

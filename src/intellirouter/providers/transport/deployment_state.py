@@ -6,7 +6,7 @@ from intellirouter.core import Deployment, UpstreamRequest
 from intellirouter.providers.auth import SignableRequest
 from intellirouter.providers.credential_rotation import CredentialRotation
 from intellirouter.providers.transport.address_pool import AddressPool
-from intellirouter.providers.transport.request_head import build_head
+from intellirouter.providers.transport.request_head import RequestHead, build_head, forwarded_head
 
 _MAX_HEADS: Final = 32
 """A deployment uses a handful of paths, but paths that contain object ids are unlimited."""
@@ -18,13 +18,16 @@ _Heads = tuple[bytes | None, ...]
 class DeploymentState:
     """Shared by all requests to one deployment."""
 
-    __slots__ = ("_heads", "connections", "deployment", "rotation", "timeouts")
+    __slots__ = ("_heads", "connections", "deployment", "rotation", "secrets", "timeouts")
 
     def __init__(self, deployment: Deployment, connections: AddressPool, rotation: CredentialRotation) -> None:
         self.deployment = deployment
         self.timeouts = deployment.timeouts
         self.connections = connections
         self.rotation = rotation
+        proxy = connections.address.forwarding_proxy
+        self.secrets = deployment.credentials if proxy is None else (*deployment.credentials, *proxy.secrets)
+        """What error responses must not contain."""
         self._heads: dict[object, _Heads] = {}
 
     def head(self, request: UpstreamRequest, credential: int) -> bytes | None:
@@ -36,7 +39,7 @@ class DeploymentState:
 
     async def signed_head(self, request: UpstreamRequest, credential: int) -> bytes:
         """Return the head with credential headers made for this request. Raises `UpstreamError`."""
-        head = build_head(self.deployment, request)
+        head = self._request_head(request)
         signable = SignableRequest(
             method=head.method,
             host=head.host,
@@ -48,8 +51,13 @@ class DeploymentState:
         )
         return head.to_bytes(await self.rotation.credentials[credential].authenticator.headers(signable))
 
-    def _build_heads(self, key: object, request: UpstreamRequest) -> _Heads:
+    def _request_head(self, request: UpstreamRequest) -> RequestHead:
         head = build_head(self.deployment, request)
+        proxy = self.connections.address.forwarding_proxy
+        return head if proxy is None else forwarded_head(head, proxy)
+
+    def _build_heads(self, key: object, request: UpstreamRequest) -> _Heads:
+        head = self._request_head(request)
         static = [each.authenticator.static_headers for each in self.rotation.credentials]
         heads = tuple(None if each is None else head.to_bytes(each) for each in static)
         if len(self._heads) >= _MAX_HEADS:

@@ -6,7 +6,6 @@ A deadline is therefore accurate to 50 ms and costs nothing unless it is reached
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
@@ -15,9 +14,12 @@ from urllib.parse import urlsplit
 
 from intellirouter.core import (
     SYSTEM_CLOCK,
+    SYSTEM_TRUST,
     Clock,
     Deployment,
+    Proxy,
     Timeouts,
+    TrustFiles,
     UpstreamAddress,
     UpstreamRequest,
     UpstreamResponse,
@@ -32,18 +34,22 @@ from intellirouter.providers.credential_rotation import (
 )
 from intellirouter.providers.transport.address import Address, address_of, has_address
 from intellirouter.providers.transport.address_pool import AddressPool
-from intellirouter.providers.transport.connection import Connection
+from intellirouter.providers.transport.connection import CLIENT_CERTIFICATE_HINT, Connection
 from intellirouter.providers.transport.deployment_state import DeploymentState
 from intellirouter.providers.transport.response import HttpResponse
+from intellirouter.providers.transport.tls import TlsContexts
+from intellirouter.providers.transport.tunnel import TunnelRoute, connect_to_proxy, open_tunnel, os_reason, refusal
 
 _SWEEP_S: Final = 0.05
 _STALE_CHECK_AFTER_S: Final = 0.5
 _STALE_WITHIN_S: Final = 2.0
 """A reused connection that breaks later than this was not dead: the upstream has worked on the request."""
+_PROXY_AUTHENTICATION: Final = 407
 _MAX_WAITING_PER_ADDRESS: Final = 4096
 _MAX_DEPLOYMENTS: Final = 8192
 _MAX_TOKEN_BYTES: Final = 64 * 1024
 _TOKEN_TIMEOUTS: Final = Timeouts(connect_s=5.0, first_token_s=10.0, idle_s=5.0, total_s=15.0)
+_NO_ADDRESS: Final = UpstreamAddress(base_url="")
 _FORM_HEADERS: Final = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
 _CLOSE_ITERATIONS: Final = 8
 """A transport reports its end in a later iteration of the loop, with TLS several iterations later."""
@@ -55,14 +61,16 @@ class UpstreamPool:
     Belongs to one event loop.
     """
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK, *, trust: TrustFiles = SYSTEM_TRUST) -> None:
         """`clock` is used for signatures and tokens. Deadlines use the event loop's time."""
         self._loop = asyncio.get_running_loop()
         self._states: dict[Deployment, DeploymentState] = {}
         """By identity: after a reload, requests in flight still use the old deployments next to the new ones."""
         self._address_pools: dict[Address, AddressPool] = {}
         self._configured_limits: dict[Address, int] = {}
-        self._tls_contexts: dict[str | None, ssl.SSLContext] = {}
+        self._provider_addresses: dict[str, UpstreamAddress] = {}
+        """How each provider is reached, for the endpoints that issue its access tokens."""
+        self._tls_contexts = TlsContexts(trust)
         self._connections: dict[Connection, AddressPool] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -132,7 +140,10 @@ class UpstreamPool:
             if isinstance(error, errors.UpstreamDisconnected):
                 self._note_disconnect(state.connections, connection, error, sent_s)
             raise
-        return HttpResponse(connection, self._loop, timeouts.idle_s, state.deployment.credentials)
+        if connection.status == _PROXY_AUTHENTICATION and (proxy := state.connections.address.forwarding_proxy):
+            connection.close()
+            raise named(state.deployment.name, refusal(proxy, connection.status, str(state.connections.address)))
+        return HttpResponse(connection, self._loop, timeouts.idle_s, state.secrets)
 
     def _note_disconnect(
         self, pool: AddressPool, connection: Connection, error: errors.UpstreamDisconnected, sent_s: float
@@ -159,15 +170,18 @@ class UpstreamPool:
                 "(timeouts.total_s)."
             ) from None
 
-    async def _post_form(self, url: str, body: bytes) -> tuple[int, bytes]:
-        """Post a form to a token endpoint."""
+    async def _post_form(self, provider: str, url: str, body: bytes) -> tuple[int, bytes]:
+        """Post a form to the token endpoint of a provider, through the same proxy as its requests."""
         parts = urlsplit(url)
+        own = self._provider_addresses.get(provider, _NO_ADDRESS)
         endpoint = Deployment(
             name=f"token endpoint {parts.hostname}",
             provider="",
             vendor="",
             upstream_model="",
-            address=UpstreamAddress(base_url=f"{parts.scheme}://{parts.netloc}"),
+            address=UpstreamAddress(
+                base_url=f"{parts.scheme}://{parts.netloc}", ca_file=own.ca_file, proxies=own.proxies
+            ),
             auth="none",
             timeouts=_TOKEN_TIMEOUTS,
         )
@@ -189,12 +203,13 @@ class UpstreamPool:
         """Adopt a reloaded configuration. `deployments` are those that are configured now.
 
         Connections and credentials are keyed by value, so they survive if the new deployments have the same addresses
-        and credentials. Connection limits and CA files are read again. The state of other deployments is dropped, and
-        created again if a request in flight needs it.
+        and credentials. Connection limits, certificates and keys are read again. The state of other deployments is
+        dropped, and created again if a request in flight needs it.
         """
         configured = frozenset(deployments)
         self._configured_limits = _limits(configured)
         self._states = {each: state for each, state in self._states.items() if each in configured}
+        self._provider_addresses = {each.provider: each.address for each in configured}
         self._credentials.forget_unused(self._loop.time())
         in_use = {state.connections.address for state in self._states.values()}
         self._address_pools = {
@@ -202,7 +217,7 @@ class UpstreamPool:
         }
         for address, pool in self._address_pools.items():
             pool.set_limit(self._configured_limits.get(address, pool.max_connections))
-        self._tls_contexts = {ca_file: context for ca_file, context in self._tls_contexts.items() if ca_file is None}
+        self._tls_contexts.forget()
 
     async def close(self) -> None:
         """Close every connection. Requests in flight fail."""
@@ -224,6 +239,7 @@ class UpstreamPool:
 
     def _create_state(self, deployment: Deployment) -> DeploymentState:
         pool, rotation = self._address_pool(deployment), self._credentials.rotation_of(deployment)
+        self._provider_addresses[deployment.provider] = deployment.address
         if len(self._states) >= _MAX_DEPLOYMENTS:  # clients create wildcard deployments; states are rebuilt on demand
             del self._states[next(iter(self._states))]
         state = self._states[deployment] = DeploymentState(deployment, pool, rotation)
@@ -267,6 +283,8 @@ class UpstreamPool:
                 return await self._open(pool)
         except TimeoutError:
             raise _connect_timeout(state, has_slot=has_slot) from None
+        except errors.ProxyFailed as error:
+            raise named(name, error) from None
         except (OSError, UnicodeError) as error:
             raise connect_failed(name, pool.address, error) from None
 
@@ -313,8 +331,10 @@ class UpstreamPool:
             self._check_running()
             if address.uds is not None:
                 await self._loop.create_unix_connection(lambda: connection, address.uds)
+            elif address.proxy is not None:
+                await self._connect_through(address.proxy, address, connection)
             else:
-                context = self.tls_context(address.ca_file) if address.is_tls else None
+                context = self.tls_context(address) if address.is_tls else None
                 transport, _ = await self._loop.create_connection(
                     lambda: connection, address.host, address.port, ssl=context
                 )
@@ -332,22 +352,29 @@ class UpstreamPool:
         if self._is_closed:
             raise _gateway_stopping()
 
-    def tls_context(self, ca_file: str | None) -> ssl.SSLContext:
-        """Return the TLS context for a provider's `ca_file`. Raises `UpstreamConnectFailed` if it cannot be read."""
-        context = self._tls_contexts.get(ca_file)
-        if context is None:
-            context = ssl.create_default_context()
-            if ca_file is not None:
-                try:
-                    context.load_verify_locations(ca_file)
-                except OSError as error:  # includes ssl.SSLError
-                    raise errors.UpstreamConnectFailed(
-                        f"The CA file {ca_file} cannot be loaded: {error.strerror or error}.",
-                        hint="Set the provider's ca_file to a PEM file with the trusted certificate authorities.",
-                    ) from None
-            context.set_alpn_protocols(["http/1.1"])
-            self._tls_contexts[ca_file] = context
-        return context
+    async def _connect_through(self, proxy: Proxy, address: Address, connection: Connection) -> None:
+        if address.is_tls:
+            await open_tunnel(self._loop, connection, self.tunnel_route(proxy, address))
+        else:
+            await connect_to_proxy(self._loop, connection, proxy, self._proxy_tls(proxy, address))
+
+    def tunnel_route(self, proxy: Proxy, address: Address) -> TunnelRoute:
+        """Return the tunnel to an address. Raises `UpstreamConnectFailed` if a certificate cannot be used."""
+        return TunnelRoute(
+            proxy=proxy,
+            host=address.host,
+            port=address.port,
+            proxy_tls=self._proxy_tls(proxy, address),
+            tls=self.tls_context(address) if address.is_tls else None,
+        )
+
+    def _proxy_tls(self, proxy: Proxy, address: Address) -> ssl.SSLContext | None:
+        """The client certificate is for the upstream only."""
+        return self._tls_contexts.get(address.ca_file) if proxy.is_tls else None
+
+    def tls_context(self, address: Address) -> ssl.SSLContext:
+        """Return the TLS context for an address. Raises `UpstreamConnectFailed` if a certificate cannot be used."""
+        return self._tls_contexts.get(address.ca_file, address.client_certificate)
 
     # -- connection callbacks -----------------------------------------------------------------------------------
 
@@ -404,25 +431,30 @@ def _limits(deployments: Iterable[Deployment]) -> dict[Address, int]:
 def connect_failed(name: str, address: Address, error: OSError | UnicodeError) -> errors.UpstreamConnectFailed:
     """Return the error for a connection that could not be opened. UnicodeError: the host name is not valid."""
     if isinstance(error, ssl.SSLError):
+        hint = "If the upstream uses a private certificate authority, set the provider's ca_file."
+        if "ALERT" in (error.reason or ""):  # the upstream refused the gateway, not the other way round
+            hint = CLIENT_CERTIFICATE_HINT
         return errors.UpstreamConnectFailed(
-            f"{name}: The TLS handshake with {address} failed: {error}.",
-            hint="If the upstream uses a private certificate authority, set the provider's ca_file.",
+            f"{name}: The TLS handshake with {address.route} failed: {error}.", hint=hint
         )
-    reason = str(error)
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        reason = os.strerror(error.errno)
-    elif isinstance(error, OSError) and error.strerror:
-        reason = error.strerror
+    if isinstance(error, ConnectionResetError) and address.is_tls:
+        message = f"{name}: The connection to {address.route} was closed during the TLS handshake."
+        return errors.UpstreamConnectFailed(message, hint=CLIENT_CERTIFICATE_HINT)
     return errors.UpstreamConnectFailed(
-        f"{name}: Cannot connect to {address}: {reason}.",
+        f"{name}: Cannot connect to {address.route}: {os_reason(error)}.",
         hint="Check that the upstream is running and that the provider's base_url is correct.",
     )
+
+
+def named(name: str, error: errors.ProxyFailed) -> errors.ProxyFailed:
+    """Return the error with the name of the deployment in its message."""
+    return error.__class__(f"{name}: {error.message}", hint=error.hint)
 
 
 def _connect_timeout(state: DeploymentState, *, has_slot: bool) -> errors.UpstreamTimeout:
     name, pool, limit = state.deployment.name, state.connections, f"{state.timeouts.connect_s:g} s (timeouts.connect_s)"
     if has_slot:
-        message, hint = f"{name}: No connection to {pool.address} could be opened within {limit}.", ""
+        message, hint = f"{name}: No connection to {pool.address.route} could be opened within {limit}.", ""
     else:
         message = f"{name}: None of the {pool.max_connections} connections became free within {limit}."
         hint = "Raise the provider's max_connections or timeouts.connect_s."

@@ -4,9 +4,9 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from intellirouter.core import Deployment, UpstreamRequest, errors
+from intellirouter.core import Deployment, Proxy, UpstreamRequest, errors
 
 _PATH: Final = re.compile(r"/[!-~]*")
 _INVALID_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
@@ -24,10 +24,12 @@ class RequestHead(Struct, frozen=True):
     """Path and query as they are sent."""
     headers: dict[str, str]
     """Names in lower case, each once; without host."""
+    origin: str = ""
+    """Scheme and host in front of the target, for requests that a proxy forwards."""
 
     def to_bytes(self, credential: tuple[tuple[str, str], ...] = ()) -> bytes:
         """Return the head with these credential headers, ending in `content-length: `."""
-        lines = [f"{self.method} {self.target} HTTP/1.1", f"host: {self.host}"]
+        lines = [f"{self.method} {self.origin}{self.target} HTTP/1.1", f"host: {self.host}"]
         lines += [f"{name}: {value}" for name, value in ({**self.headers, **dict(credential)}).items()]
         return ("\r\n".join(lines) + "\r\ncontent-length: ").encode("latin-1")
 
@@ -64,3 +66,10 @@ def build_head(deployment: Deployment, request: UpstreamRequest) -> RequestHead:
         requested = headers.get(lowered) if lowered in _LIST_HEADERS else None
         headers[lowered] = value if requested is None else f"{requested},{value}"
     return RequestHead(request.method, url.netloc.rpartition("@")[2], f"{url.path.rstrip('/')}{request.path}", headers)
+
+
+def forwarded_head(head: RequestHead, proxy: Proxy) -> RequestHead:
+    """Return the head of a request that the proxy gets itself: with an absolute URL and the login of the proxy."""
+    authorization = proxy.authorization
+    own = {} if authorization is None else {"proxy-authorization": authorization}
+    return structs.replace(head, origin=f"http://{head.host}", headers=head.headers | own)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.gateway.fixtures import digest
-from tests.support.gateway.process import GatewayProcess, chat_request
+from tests.support.gateway.process import GatewayProcess, chat_request, until
 from tests.support.gateway.raw_http import Answer, RawConnection
 
 APP = "https://app.example"
@@ -45,6 +45,7 @@ def config(**sections: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     with GatewayProcess(config(), tmp_path_factory.mktemp("open")) as running:
+        until(lambda: running.get("/v1/files").status_code == 200, "the database is open")
         yield running
 
 
@@ -112,10 +113,12 @@ def test_foreign_pages_open_no_websocket(
     assert answer.status == status
 
 
-def test_preflight_is_refused_by_default(gateway: GatewayProcess) -> None:
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/models", "/api/v1/requests"])
+def test_preflight_is_refused_by_default(gateway: GatewayProcess, path: str) -> None:
     asked = {"origin": EVIL, "access_control_request_method": "POST"}
-    answer = ask(gateway, "OPTIONS", "/v1/chat/completions", **asked)
+    answer = ask(gateway, "OPTIONS", path, **asked)
     assert answer.status == 405
+    assert "server.cors_origins" in answer.body.decode()
     assert "access-control-allow-origin" not in answer.headers
 
 
@@ -140,6 +143,53 @@ def test_answers_and_errors_have_cors_headers(sharing: GatewayProcess, stream: b
     answer = ask(sharing, "GET", "/api/v1/requests", origin=APP)
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, APP)
     assert ask(sharing, "GET", "/nowhere", origin=APP).headers["access-control-allow-origin"] == APP
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("POST", "/v1/chat/completions", {"content_length": "x"}, 400),
+        ("POST", "/v1/chat/completions", {"content_length": "999999999999"}, 413),
+        ("POST", "/api/v1/explain", {"content_length": "999999999999"}, 413),
+        ("POST", "/v1/chat/completions", {"content_type": "text/plain"}, 415),
+        ("GET", "/v1/models", {"x_a": "a" * 70_000}, 431),
+        ("GET", "/v1/chat/completions", {}, 405),
+        ("GET", "/api/v1/explain", {}, 405),
+        ("GET", "/v1//models", {}, 404),
+        ("GET", "/api/v1/nowhere", {}, 404),
+    ],
+)
+def test_page_of_a_configured_origin_can_read_every_error(
+    sharing: GatewayProcess, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    for origin in (APP, EVIL):
+        key = {"authorization": f"Bearer {KEY}"}
+        answer = ask(sharing, method, path, **{"origin": origin, "content_type": "application/json", **key, **headers})
+        assert answer.status == status
+        assert answer.headers.get("access-control-allow-origin") == (APP if origin == APP else None)
+        assert answer.headers["x-request-id"].startswith("req_")
+
+
+def test_page_of_a_configured_origin_can_read_that_its_body_took_too_long(tmp_path: Path) -> None:
+    settings = config(server={"cors_origins": [APP], "body_timeout_s": 0.2})
+    with GatewayProcess(settings, tmp_path) as gateway:
+        answer = ask(
+            gateway,
+            "POST",
+            "/v1/chat/completions",
+            b"{",
+            origin=APP,
+            content_type="application/json",
+            content_length="9",
+        )
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (408, APP)
+
+
+def test_refusal_of_the_control_plane_is_in_the_format_of_its_other_errors(gateway: GatewayProcess) -> None:
+    for path in ("/api/v1/explain", "/api//v1/explain"):
+        error = ask(gateway, "POST", path, b"{}", origin=EVIL, content_type="application/json").json()["error"]
+        assert error["type"], error
+    assert isinstance(ask(gateway, "POST", "/api/chat", b"{}", origin=EVIL).json()["error"], str)
 
 
 _PAGE = """<!doctype html><script>

@@ -1,11 +1,7 @@
 """A web page that is open on this machine cannot use a gateway that requires no key: raw requests, and Chromium."""
 
 import json
-import os
 import queue
-import shutil
-import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.gateway.chromium import chromium, needs_chromium
 from tests.support.gateway.fixtures import digest
 from tests.support.gateway.process import GatewayProcess, chat_request, until
 from tests.support.gateway.raw_http import Answer, RawConnection
@@ -21,7 +18,6 @@ from tests.support.gateway.raw_http import Answer, RawConnection
 APP = "https://app.example"
 EVIL = "https://evil.example"
 KEY = "sk-page-0123456789abcdef"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATHS = {
     "/v1/chat/completions": "application/json",
     "/v1/messages": "application/json",
@@ -261,23 +257,8 @@ def results_in_chromium(page: PageServer, gateway: GatewayProcess, profile: Path
     """Open the page, and return type, status and text of the response to each of its requests."""
     rebound = f"http://evil.example:{gateway.port}"
     page.content = _PAGE.replace("GATEWAY", gateway.url).replace("REBOUND", rebound).encode()
-    command = [
-        str(CHROMIUM),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--host-resolver-rules=MAP evil.example 127.0.0.1",
-        f"--user-data-dir={profile}",
-        page.origin,
-    ]
-    with (profile / "log").open("wb") as log:
-        browser = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        try:
-            found = json.loads(page.results.get(timeout=60))
-        finally:
-            os.killpg(browser.pid, signal.SIGKILL)
-            browser.wait()
+    with chromium(page.origin, profile, "--host-resolver-rules=MAP evil.example 127.0.0.1"):
+        found = json.loads(page.results.get(timeout=60))
     return {name: (kind, status, text) for name, kind, status, text in found}
 
 
@@ -285,7 +266,7 @@ def served_requests(gateway: GatewayProcess) -> int:
     return len(gateway.get("/api/v1/requests", limit=200).json()["requests"])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="The tests above send the requests of a browser without one.")
+@needs_chromium
 def test_a_page_in_chromium_can_neither_use_nor_read_the_gateway(
     gateway: GatewayProcess, page: PageServer, tmp_path: Path
 ) -> None:
@@ -295,7 +276,7 @@ def test_a_page_in_chromium_can_neither_use_nor_read_the_gateway(
     assert served_requests(gateway) == before
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="The tests above send the requests of a browser without one.")
+@needs_chromium
 def test_a_page_of_a_configured_origin_in_chromium_can(page: PageServer, tmp_path: Path) -> None:
     settings = config(server={"cors_origins": [page.origin], "allowed_hosts": ["evil.example"]})
     (tmp_path / "gateway").mkdir()

@@ -36,8 +36,11 @@ settings.load_profile("gate")
 for _name in list(os.environ):
     if _name.startswith(("INTELLIR", "ORCHESTRATOR_", "RESOURCE_PORTS_")) or _name.endswith(("_API_KEY", "_API_BASE")):
         del os.environ[_name]
-for _name in ("API_PORT", "UI_PORT", "LOG_LEVEL", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+for _name in ("API_PORT", "UI_PORT", "LOG_LEVEL"):
     os.environ.pop(_name, None)
+for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.upper(), None)
 
 
 def _is_loopback(host: object) -> bool:

@@ -41,7 +41,7 @@ def config(**sections: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     with GatewayProcess(config(), tmp_path_factory.mktemp("open")) as running:
-        until(lambda: running.get("/v1/files").status_code == 200, "the database is open")
+        until(lambda: running.get("/v1/files").status_code == 200, "the database is open", 30)
         yield running
 
 

@@ -23,9 +23,8 @@ needs_chromium = pytest.mark.skipif(
 def chromium(url: str, profile: Path, *options: str) -> Iterator[None]:
     """Open a page in a browser of its own, which ends with the block. `profile`: an empty directory."""
     command = [str(_PROGRAM), *_OPTIONS, *options, f"--user-data-dir={profile}", url]
-    environment = {**os.environ, "HOME": str(profile)}
     with (profile / "log").open("wb") as log:
-        browser = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        browser = subprocess.Popen(command, stdout=log, stderr=log, env=_environment(profile), start_new_session=True)
     try:
         yield
     finally:
@@ -37,5 +36,11 @@ def dump_page(url: str, profile: Path, *options: str) -> str:
     """Return the elements of a page after its scripts have run."""
     command = [str(_PROGRAM), *_OPTIONS, *options, f"--user-data-dir={profile}"]
     command += ["--virtual-time-budget=10000", "--dump-dom", url]
-    environment = {**os.environ, "HOME": str(profile)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=True).stdout
+    return subprocess.run(
+        command, capture_output=True, text=True, env=_environment(profile), timeout=60, check=True
+    ).stdout
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Chromium fails if the path of its temporary directory is long, because it creates a socket there."""
+    return {**os.environ, "HOME": str(home), "TMPDIR": "/tmp"}

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,9 @@ def test_command_runs(page: str, command: str, gateway: GatewayProcess, director
         target = command.split("#", maxsplit=1)[0].split()[1]
         assert re.search(rf"^{target}:.* ## ", (REPO / "Makefile").read_text(), re.MULTILINE), page
         return
+    if command.startswith("pip install "):
+        check_installable(command.removeprefix("pip install ").split("#", maxsplit=1)[0].strip("' "))
+        return
     if "jq" in command and shutil.which("jq") is None:
         pytest.skip("jq is not installed.")
     if command.startswith("intellirouter init"):
@@ -108,6 +112,14 @@ def test_command_runs(page: str, command: str, gateway: GatewayProcess, director
                 assert "Traceback" not in problems
         finally:
             process.terminate()
+
+
+def check_installable(requirement: str) -> None:
+    """Check what `pip install` is told. Tests connect to no package index."""
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())
+    name, _, extras = requirement.rstrip("]").partition("[")
+    assert set(filter(None, extras.split(","))) <= project["project"]["optional-dependencies"].keys()
+    assert name == "." or name in project["dependency-groups"]["dev"], "The tests do not use this package."
 
 
 def first_line(process: "subprocess.Popen[str]", gateway: GatewayProcess) -> str:

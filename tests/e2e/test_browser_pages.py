@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway.chromium import chromium, needs_chromium
+from tests.support.gateway.chromium import chromium, dump_page, needs_chromium
 from tests.support.gateway.fixtures import digest
 from tests.support.gateway.process import GatewayProcess, chat_request, until
 from tests.support.gateway.raw_http import Answer, RawConnection
@@ -288,3 +288,10 @@ def test_a_page_of_a_configured_origin_in_chromium_can(page: PageServer, tmp_pat
         assert found["read"][:2] == ("cors", 200)
         assert found["socket"][0] == found["rebound socket"][0] == "open"
         assert served_requests(gateway) > 0
+
+
+@needs_chromium
+def test_documentation_page_in_chromium_shows_every_endpoint(gateway: GatewayProcess, tmp_path: Path) -> None:
+    shown = dump_page(f"{gateway.url}/api/docs", tmp_path)
+    for path in ("/v1/chat/completions", "/v1/messages", "/api/chat", "/api/v1/requests/{request_id}"):
+        assert path in shown

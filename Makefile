@@ -94,5 +94,5 @@ setup:
 	@scripts/environment.sh dev
 
 clean: ## Remove build results, caches and the virtual environment.
-	@rm -rf '$(VENV)' build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf '$(VENV)' .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

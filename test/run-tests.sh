@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Run one or more phases of the tests. Usage: test/run-tests.sh PHASE… [--verbose]
+# `make test-clients` is not among them: it installs the client libraries of others.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export VENV="${VENV:-.venv}"
@@ -20,10 +21,10 @@ TEXT
 }
 
 phases=()
-pytest_options=(-q)
+pytest_options=(-q -n auto --maxprocesses 4)
 for argument in "$@"; do
   case "$argument" in
-    --verbose | -v) pytest_options=(-v) ;;
+    --verbose | -v) pytest_options[0]=-v ;;
     --help | -h) usage; exit 0 ;;
     all) phases+=(structure dependencies unit integration business performance) ;;
     structure | dependencies | unit | integration | business | performance) phases+=("$argument") ;;

@@ -2,7 +2,11 @@
 
 import asyncio
 import os
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +42,22 @@ async def test_loopback_is_open() -> None:
 
 def test_keys_of_the_machine_are_not_seen() -> None:
     assert [name for name in os.environ if name.endswith("_API_KEY")] == []
+    assert [name for name in os.environ if name.lower().endswith("_proxy")] == []
+
+
+def test_programs_can_be_interrupted_although_the_suite_is_a_background_job(tmp_path: Path, repo: Path) -> None:
+    """A shell starts background jobs with SIGINT ignored, and programs inherit that."""
+    (tmp_path / "test_sigint.py").write_text(
+        "import signal, subprocess, sys\n"
+        "CODE = 'import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)'\n"
+        "def test_sigint():\n"
+        "    assert subprocess.check_output([sys.executable, '-c', CODE], text=True) == 'True\\n'\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--confcutdir={tmp_path}"]
+    command += ["-p", "tests.conftest", str(tmp_path)]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        done = subprocess.run(command, cwd=repo, capture_output=True, text=True, timeout=60)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,11 +1,7 @@
 """A web page that is open on this machine cannot use a gateway that requires no key: raw requests, and Chromium."""
 
 import json
-import os
 import queue
-import shutil
-import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.gateway.chromium import chromium, dump_page, needs_chromium
 from tests.support.gateway.fixtures import digest
-from tests.support.gateway.process import GatewayProcess, chat_request
+from tests.support.gateway.process import GatewayProcess, chat_request, until
 from tests.support.gateway.raw_http import Answer, RawConnection
 
 APP = "https://app.example"
 EVIL = "https://evil.example"
 KEY = "sk-page-0123456789abcdef"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATHS = {
     "/v1/chat/completions": "application/json",
     "/v1/messages": "application/json",
@@ -45,6 +41,7 @@ def config(**sections: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     with GatewayProcess(config(), tmp_path_factory.mktemp("open")) as running:
+        until(lambda: running.get("/v1/files").status_code == 200, "the database is open", 30)
         yield running
 
 
@@ -112,10 +109,12 @@ def test_foreign_pages_open_no_websocket(
     assert answer.status == status
 
 
-def test_preflight_is_refused_by_default(gateway: GatewayProcess) -> None:
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/models", "/api/v1/requests"])
+def test_preflight_is_refused_by_default(gateway: GatewayProcess, path: str) -> None:
     asked = {"origin": EVIL, "access_control_request_method": "POST"}
-    answer = ask(gateway, "OPTIONS", "/v1/chat/completions", **asked)
+    answer = ask(gateway, "OPTIONS", path, **asked)
     assert answer.status == 405
+    assert "server.cors_origins" in answer.body.decode()
     assert "access-control-allow-origin" not in answer.headers
 
 
@@ -140,6 +139,53 @@ def test_answers_and_errors_have_cors_headers(sharing: GatewayProcess, stream: b
     answer = ask(sharing, "GET", "/api/v1/requests", origin=APP)
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, APP)
     assert ask(sharing, "GET", "/nowhere", origin=APP).headers["access-control-allow-origin"] == APP
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("POST", "/v1/chat/completions", {"content_length": "x"}, 400),
+        ("POST", "/v1/chat/completions", {"content_length": "999999999999"}, 413),
+        ("POST", "/api/v1/explain", {"content_length": "999999999999"}, 413),
+        ("POST", "/v1/chat/completions", {"content_type": "text/plain"}, 415),
+        ("GET", "/v1/models", {"x_a": "a" * 70_000}, 431),
+        ("GET", "/v1/chat/completions", {}, 405),
+        ("GET", "/api/v1/explain", {}, 405),
+        ("GET", "/v1//models", {}, 404),
+        ("GET", "/api/v1/nowhere", {}, 404),
+    ],
+)
+def test_page_of_a_configured_origin_can_read_every_error(
+    sharing: GatewayProcess, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    for origin in (APP, EVIL):
+        key = {"authorization": f"Bearer {KEY}"}
+        answer = ask(sharing, method, path, **{"origin": origin, "content_type": "application/json", **key, **headers})
+        assert answer.status == status
+        assert answer.headers.get("access-control-allow-origin") == (APP if origin == APP else None)
+        assert answer.headers["x-request-id"].startswith("req_")
+
+
+def test_page_of_a_configured_origin_can_read_that_its_body_took_too_long(tmp_path: Path) -> None:
+    settings = config(server={"cors_origins": [APP], "body_timeout_s": 0.2})
+    with GatewayProcess(settings, tmp_path) as gateway:
+        answer = ask(
+            gateway,
+            "POST",
+            "/v1/chat/completions",
+            b"{",
+            origin=APP,
+            content_type="application/json",
+            content_length="9",
+        )
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (408, APP)
+
+
+def test_refusal_of_the_control_plane_is_in_the_format_of_its_other_errors(gateway: GatewayProcess) -> None:
+    for path in ("/api/v1/explain", "/api//v1/explain"):
+        error = ask(gateway, "POST", path, b"{}", origin=EVIL, content_type="application/json").json()["error"]
+        assert error["type"], error
+    assert isinstance(ask(gateway, "POST", "/api/chat", b"{}", origin=EVIL).json()["error"], str)
 
 
 _PAGE = """<!doctype html><script>
@@ -211,23 +257,8 @@ def results_in_chromium(page: PageServer, gateway: GatewayProcess, profile: Path
     """Open the page, and return type, status and text of the response to each of its requests."""
     rebound = f"http://evil.example:{gateway.port}"
     page.content = _PAGE.replace("GATEWAY", gateway.url).replace("REBOUND", rebound).encode()
-    command = [
-        str(CHROMIUM),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--host-resolver-rules=MAP evil.example 127.0.0.1",
-        f"--user-data-dir={profile}",
-        page.origin,
-    ]
-    with (profile / "log").open("wb") as log:
-        browser = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        try:
-            found = json.loads(page.results.get(timeout=60))
-        finally:
-            os.killpg(browser.pid, signal.SIGKILL)
-            browser.wait()
+    with chromium(page.origin, profile, "--host-resolver-rules=MAP evil.example 127.0.0.1"):
+        found = json.loads(page.results.get(timeout=60))
     return {name: (kind, status, text) for name, kind, status, text in found}
 
 
@@ -235,7 +266,7 @@ def served_requests(gateway: GatewayProcess) -> int:
     return len(gateway.get("/api/v1/requests", limit=200).json()["requests"])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="The tests above send the requests of a browser without one.")
+@needs_chromium
 def test_a_page_in_chromium_can_neither_use_nor_read_the_gateway(
     gateway: GatewayProcess, page: PageServer, tmp_path: Path
 ) -> None:
@@ -245,7 +276,7 @@ def test_a_page_in_chromium_can_neither_use_nor_read_the_gateway(
     assert served_requests(gateway) == before
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="The tests above send the requests of a browser without one.")
+@needs_chromium
 def test_a_page_of_a_configured_origin_in_chromium_can(page: PageServer, tmp_path: Path) -> None:
     settings = config(server={"cors_origins": [page.origin], "allowed_hosts": ["evil.example"]})
     (tmp_path / "gateway").mkdir()
@@ -257,3 +288,10 @@ def test_a_page_of_a_configured_origin_in_chromium_can(page: PageServer, tmp_pat
         assert found["read"][:2] == ("cors", 200)
         assert found["socket"][0] == found["rebound socket"][0] == "open"
         assert served_requests(gateway) > 0
+
+
+@needs_chromium
+def test_documentation_page_in_chromium_shows_every_endpoint(gateway: GatewayProcess, tmp_path: Path) -> None:
+    shown = dump_page(f"{gateway.url}/api/docs", tmp_path)
+    for path in ("/v1/chat/completions", "/v1/messages", "/api/chat", "/api/v1/requests/{request_id}"):
+        assert path in shown

@@ -114,6 +114,26 @@ def test_unknown_model_is_not_found(link: RawConnection) -> None:
     ("path", "body", "message"),
     [
         ("/v1/nothing", b"{}", "Invalid URL (POST /v1/nothing). See /api/docs for the endpoints of this gateway."),
+        *(
+            (path, b"{}", f"Invalid URL (POST {path}). Paths are matched exactly. Did you mean /v1/chat/completions?")
+            for path in (
+                "/v1//chat/completions",
+                "//v1/chat/completions",
+                "/v1/chat/completions/",
+                "/v1/./chat/completions",
+                "/v1/x/../chat/completions",
+                "/v1%2Fchat%2Fcompletions",
+            )
+        ),
+        *(
+            (path, b"{}", f"Invalid URL (POST {path}). Paths are matched exactly. Did you mean /api/v1/explain?")
+            for path in ("/api/v1/explain/", "/api//v1/explain", "//api/v1/explain", "/v1/../api/v1/explain")
+        ),
+        (
+            "/api/v1%2Fexplain",
+            b"{}",
+            "Invalid URL (POST /api/v1%2Fexplain). See /api/docs for the endpoints of this gateway.",
+        ),
         ("/health", b"{}", "/health does not support POST. Use GET or HEAD."),
         ("/api/v1/requests", b"{}", "/api/v1/requests does not support POST. Use GET."),
         (
@@ -408,3 +428,33 @@ def test_rejected_body_is_not_parsed_as_the_next_request(link: RawConnection) ->
     link.send_post(GOOD, authorization=BEARER)
     answer = link.answer()
     assert (answer.status, answer.json()["object"]) == (200, "chat.completion")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "HEAD"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/",
+        "/v1//models",
+        "/v1/files/",
+        "/v1/files/file-1/",
+        "/v1/responses/resp_1/",
+        "/v1/../metrics",
+        "/metrics/",
+        "/health/",
+        "/api/v1/health/",
+        "/api/v1/requests/tail/",
+        "/api/tags/",
+        "//evil.example/..",
+        "/v1beta/models/../../v1/models",
+        "/openapi.json/",
+        "/api",
+        "/",
+    ],
+)
+def test_no_request_is_redirected(link: RawConnection, method: str, path: str) -> None:
+    head = f"{method} {path} HTTP/1.1\r\nhost: evil.example\r\nauthorization: Bearer {KEYS['admin']}\r\n"
+    link.send(f"{head}content-length: 0\r\n\r\n".encode())
+    status, headers = link.head()
+    assert status == 404
+    assert "location" not in headers

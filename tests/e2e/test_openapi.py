@@ -4,6 +4,7 @@ import copy
 import json
 import re
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -223,14 +224,17 @@ def test_undocumented_methods_are_rejected(gateway: GatewayProcess, path: str) -
 def test_openapi_document_requires_no_key(gateway: GatewayProcess, path: str) -> None:
     answer = requests.get(gateway.url + path, timeout=TIMEOUT_S)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.json() == DOCUMENT
+    assert {**answer.json(), "servers": None} == {**DOCUMENT, "servers": None}
 
 
-def test_docs_page_requires_no_key(gateway: GatewayProcess) -> None:
-    page = requests.get(f"{gateway.url}/api/docs", timeout=TIMEOUT_S)
+@pytest.mark.parametrize("path", ["/api/docs", "/api/docs/"])
+def test_docs_page_requires_no_key(gateway: GatewayProcess, path: str) -> None:
+    page = requests.get(gateway.url + path, timeout=TIMEOUT_S, allow_redirects=False)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for part in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
-        answer = requests.get(gateway.url + part, timeout=TIMEOUT_S)
+    parts = set(re.findall(r' (?:src|href)="([^#:"]+)"', page.text))
+    assert len(parts) == 3
+    for part in parts:
+        answer = requests.get(urljoin(page.url, part), timeout=TIMEOUT_S)
         assert answer.status_code == 200, part
         assert answer.headers["x-content-type-options"] == "nosniff"

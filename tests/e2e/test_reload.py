@@ -35,7 +35,7 @@ def weights(repo: Path) -> Path:
 @pytest.fixture
 def run_dir() -> Iterator[str]:
     """A directory whose path is short enough for unix sockets."""
-    with tempfile.TemporaryDirectory(prefix="ir-") as directory:
+    with tempfile.TemporaryDirectory(prefix="ir-", dir="/tmp") as directory:
         yield directory
 
 

@@ -22,7 +22,7 @@ from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view
 from intellirouter.core import ExchangeRecord, RequestContext, errors
 from intellirouter.dialects import encode_error
-from intellirouter.governance import Identity, request_key
+from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
 from intellirouter.pipeline import Generation
 from intellirouter.store import LogFilter, StoreUnavailable
 
@@ -70,6 +70,7 @@ def build_api(plane: ControlPlane) -> FastAPI:
         openapi_url=None,  # the gateway serves one document for both planes
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the host that the client has sent
         generate_unique_id_function=operation_id,
         default_response_class=JsonResponse,
         dependencies=[Depends(_check_query)],
@@ -335,8 +336,10 @@ def _add_error_rendering(app: FastAPI) -> None:
     async def no_route(request: Request, error: HTTPException) -> Response:
         method, path = request.method, request.url.path[:200]
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        is_refused_page = is_preflight(method, dict(request.scope["headers"]))
+        hint = PREFLIGHT_HINT if is_refused_page else errors.allowed_methods_hint(allowed)
         failure = (
-            errors.MethodNotAllowed(f"{path} does not support {method}.", hint=errors.allowed_methods_hint(allowed))
+            errors.MethodNotAllowed(f"{path} does not support {method}.", hint=hint)
             if error.status_code == 405
             else errors.NotFound(f"Invalid URL ({method} {path})", hint=errors.API_DOCS_HINT)  # OpenAI's wording
         )

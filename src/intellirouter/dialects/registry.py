@@ -97,7 +97,8 @@ class Dialects:
         styles = [(spec, spec.errors) for spec in specs if spec.errors is not None]
         if not styles:
             raise ValueError("No dialect has endpoints.")
-        self._default_style: Final[ErrorStyle] = styles[0][1]
+        self.default_errors: Final[ErrorStyle] = styles[0][1]
+        """The error format of paths that belong to no dialect."""
         self._styles_by_prefix: Final = [(spec.error_prefixes, style) for spec, style in styles if spec.error_prefixes]
         self._styles_by_header: Final = [
             (spec.error_header, style) for spec, style in styles if spec.error_header is not None
@@ -131,7 +132,7 @@ class Dialects:
         for prefixes, style in self._styles_by_prefix:
             if path.startswith(prefixes):
                 return style
-        return next((style for header, style in self._styles_by_header if header in headers), self._default_style)
+        return next((style for header, style in self._styles_by_header if header in headers), self.default_errors)
 
 
 def build_dialects(specs: Sequence[DialectSpec]) -> Dialects:

@@ -12,9 +12,10 @@ from intellirouter.gateway import description, models
 from intellirouter.gateway.destination import destination_of, media_type_refusal
 from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
+from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control
 from intellirouter.gateway.reply import ClientReply
 from intellirouter.gateway.request_headers import header_refusal, ignored_headers
-from intellirouter.governance import Identity, request_key
+from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
 from intellirouter.pipeline import Entry, Exchange, Generation, Headers
 from intellirouter.resources import Download, Page, Resource, ResourceRequest, live, ready
 
@@ -59,7 +60,7 @@ class Gateway:
         except errors.GatewayError as error:
             if isinstance(error, errors.MethodNotAllowed):
                 headers.append((b"allow", self._allowed(head.path).encode()))
-            style = self._current.value.dialects.errors_at(head.path, head.headers)
+            style = errors_for(head, self._current.value.dialects)
             await ClientReply(request, style).refuse(error, headers)
             return
         if isinstance(page, Download):
@@ -80,11 +81,12 @@ class Gateway:
         allowed = self._allowed(path)
         if not allowed:
             # OpenAI's wording.
-            raise errors.NotFound(f"Invalid URL ({method} {path[:200]})", hint=errors.API_DOCS_HINT)
+            raise errors.NotFound(f"Invalid URL ({method} {path[:200]})", hint=self._path_hint(path))
         if method not in allowed.split(", "):
             if method == "POST" and (methods := self._current.value.dialects.methods_at(path)):
                 raise _unknown_method(path, methods)
-            hint = errors.allowed_methods_hint(allowed)
+            is_refused_page = is_preflight(method, head.headers)
+            hint = PREFLIGHT_HINT if is_refused_page else errors.allowed_methods_hint(allowed)
             raise errors.MethodNotAllowed(f"{path[:200]} does not support {method}.", hint=hint)
         if path == "/health/ready":
             return ready(self._check_ready)
@@ -127,11 +129,24 @@ class Gateway:
     def _allowed(self, path: str) -> str:
         """Return the methods that a path supports; empty for an unknown path."""
         dialects = self._current.value.dialects
-        if path in dialects.endpoints_by_path or dialects.match(path) is not None:
+        if path in dialects.endpoints_by_path:
             return "POST"
-        if path in _PAGES or models.is_page(path):
+        if path in _PAGES:
+            return "GET, HEAD"
+        if not is_canonical(path):
+            return ""
+        if dialects.match(path) is not None:
+            return "POST"
+        if models.is_page(path):
             return "GET, HEAD"
         return next((allowed for each in self._resources if (allowed := each.allowed(path))), "")
+
+    def _path_hint(self, path: str) -> str:
+        """Return the hint for an unknown path, which may be another spelling of a known one."""
+        canonical = canonical_path(path)
+        if canonical != path and (self._allowed(canonical) or is_control(canonical, self._current.value.dialects)):
+            return f"Paths are matched exactly. Did you mean {canonical[:200]}?"
+        return errors.API_DOCS_HINT
 
 
 def _note_ignored(ignored: tuple[Loss, ...], exchange: Exchange) -> None:

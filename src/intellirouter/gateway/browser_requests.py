@@ -5,6 +5,7 @@ from typing import Any
 
 from intellirouter.core import errors, new_id
 from intellirouter.gateway.http import HttpRequest, header_lines
+from intellirouter.gateway.paths import errors_for
 from intellirouter.gateway.reply import ClientReply
 from intellirouter.pipeline import Generation
 
@@ -35,7 +36,7 @@ async def _answer_preflight(request: HttpRequest, headers: list[tuple[bytes, byt
 
 
 def _refuse(request: HttpRequest, generation: Generation, error: errors.GatewayError) -> Coroutine[Any, Any, None]:
-    style = generation.dialects.errors_at(request.head.path, request.head.headers)
+    style = errors_for(request.head, generation.dialects)
     return ClientReply(request, style).refuse(error, [(b"x-request-id", new_id("req_").encode())])
 
 

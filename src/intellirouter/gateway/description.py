@@ -1,7 +1,8 @@
 """The OpenAPI document at `/openapi.json`, and the page at `/api/docs` that shows it.
 
 The files are part of the package and are read once. `scripts/gen_openapi.py` writes the document. They contain no
-secrets and require no key. The page's content security policy forbids it to load anything from other hosts.
+secrets and require no key. The page's content security policy forbids it to load anything from other hosts. All URLs in
+them are relative, so they also work below a path prefix of a proxy.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,11 @@ _FILES: Final = {
     "/api/docs/page.css": ("docs.css", b"text/css; charset=utf-8"),
     "/api/docs/page.js": ("docs.js", b"text/javascript; charset=utf-8"),
 }
+_RELATIVE: Final = {
+    "/api/docs/": ((b'="docs/', b'="'), (b'="openapi.json"', b'="../openapi.json"')),
+    "/api/openapi.json": ((b'"servers":[{"url":"."', b'"servers":[{"url":".."'),),
+}
+"""What differs in files that are served at a second path: their relative URLs."""
 PATHS: Final = frozenset(_FILES)
 _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -38,4 +44,7 @@ HEADERS: Final[Sequence[tuple[bytes, bytes]]] = (
 def page(path: str) -> tuple[int, bytes, bytes]:
     """Return the page at one of `PATHS`."""
     name, content_type = _FILES[path]
-    return 200, content_type, (_DATA / name).read_bytes()
+    body = (_DATA / name).read_bytes()
+    for written, relative in _RELATIVE.get(path, ()):
+        body = body.replace(written, relative)
+    return 200, content_type, body

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from intellirouter.core import errors
 from intellirouter.dialects import Dialects, Endpoint
 from intellirouter.gateway.http import Destination, RequestHead
-from intellirouter.gateway.paths import context_of
+from intellirouter.gateway.paths import context_of, is_canonical
 from intellirouter.gateway.request_headers import header_refusal, ignored_headers
 from intellirouter.governance import request_key
 from intellirouter.pipeline import Generation
@@ -32,7 +32,7 @@ def destination_of(head: RequestHead, generation: Generation) -> Destination | N
 def _find(head: RequestHead, dialects: Dialects, generation: int) -> Destination | None:
     endpoint, model, is_stream = dialects.endpoints_by_path.get(head.path), "", False
     if endpoint is None:
-        if (match := dialects.match(head.path)) is None:
+        if (match := dialects.match(head.path)) is None or not is_canonical(head.path):
             return None
         endpoint, model, is_stream = match.endpoint, unquote(match.model), match.is_stream
     return Destination(

@@ -35,7 +35,7 @@ class RequestHead(Struct, kw_only=True, eq=False):
 
     method: str
     path: str
-    """Percent-decoded."""
+    """Percent-decoded, except for `%2F` and `%25`."""
     query: bytes
     headers: Mapping[bytes, bytes]
     fields: tuple[tuple[bytes, bytes], ...]

@@ -1,7 +1,14 @@
-"""What a path and its headers say about a request in addition to its body, and which paths the control plane serves."""
+"""What a path and its headers say about a request in addition to its body, and which paths the control plane serves.
+
+Paths are matched exactly: a path has one spelling, for both planes, so that another one cannot bypass the rules of a
+proxy in front of the gateway. Nothing is redirected.
+"""
+
+import re
+from typing import Final
 
 from intellirouter.core import EMPTY_CONTEXT, RequestContext
-from intellirouter.dialects import Dialects, Endpoint
+from intellirouter.dialects import Dialects, Endpoint, ErrorStyle
 from intellirouter.gateway import description
 from intellirouter.gateway.http import RequestHead
 
@@ -21,4 +28,35 @@ def context_of(endpoint: Endpoint, head: RequestHead, model: str = "", *, is_str
 
 def is_control(path: str, dialects: Dialects) -> bool:
     """Return whether the control plane serves the path: all of `/api/`, except Ollama's endpoints and the API docs."""
-    return path.startswith("/api/") and not dialects.has_path(path) and path not in description.PATHS
+    return (
+        path.startswith("/api/")
+        and not dialects.has_path(path)
+        and path not in description.PATHS
+        and is_canonical(path)
+    )
+
+
+def is_canonical(path: str) -> bool:
+    """Return whether the path has no empty segment and no dot segment, and does not end with a slash."""
+    return _UNUSUAL.search(path) is None
+
+
+def canonical_path(path: str) -> str:
+    """Return the path that the client probably means, for an error message."""
+    segments: list[str] = []
+    for segment in _SLASH.split(path):
+        if segment == "..":
+            segments = segments[:-1]
+        elif segment not in {"", "."}:
+            segments.append(segment)
+    return "/" + "/".join(segments)
+
+
+def errors_for(head: RequestHead, dialects: Dialects) -> ErrorStyle:
+    """Return the error format for a request to an unknown path, or one that is refused before its path matters."""
+    path = canonical_path(head.path)
+    return dialects.default_errors if is_control(path, dialects) else dialects.errors_at(path, head.headers)
+
+
+_UNUSUAL: Final = re.compile(r"//|/\.{1,2}(?:/|$)|./$")
+_SLASH: Final = re.compile(r"/|%2[Ff]")

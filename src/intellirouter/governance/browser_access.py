@@ -21,6 +21,10 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
 _ALL_ADDRESSES: Final = frozenset({"0.0.0.0", "::"})
 _ORIGIN_HINT: Final = "Add the origin of the page to server.cors_origins, or configure keys."
+PREFLIGHT_HINT: Final = (
+    "This is a CORS preflight request. Add the origin of the page to server.cors_origins to permit it."
+)
+"""The hint of the error for a preflight request that is not permitted."""
 _EXPOSED_HEADERS: Final = (
     b"x-request-id, retry-after, retry-after-ms, x-intellirouter-deployment, x-intellirouter-model, "
     b"x-intellirouter-upstream-model, x-intellirouter-strategy, "
@@ -31,6 +35,11 @@ _METHODS: Final = b"GET, POST, DELETE, OPTIONS"
 _MAX_AGE_S: Final = b"600"
 
 Headers = list[tuple[bytes, bytes]]
+
+
+def is_preflight(method: str, headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether a browser asks with this request whether a page of another origin may send one."""
+    return method == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
 
 
 class BrowserAccess:
@@ -82,7 +91,7 @@ class BrowserAccess:
 
     def preflight_headers(self, method: str, headers: Mapping[bytes, bytes]) -> Headers | None:
         """Return the answer to a preflight request; None if it is not one, or if its origin is not configured."""
-        if method != "OPTIONS" or b"access-control-request-method" not in headers:
+        if not is_preflight(method, headers):
             return None
         if (answer := self.cors_headers(headers)) is None:
             return None

@@ -24,6 +24,7 @@ from intellirouter.gateway import (
     ServerSocket,
     WebSocketGateway,
     WebSocketHints,
+    header_lines,
     is_control,
     serve_checked,
 )
@@ -132,6 +133,11 @@ class GatewayProcess:
     def serve_socket(self, socket: ServerSocket) -> Coroutine[Any, Any, object]:
         """Serve one WebSocket."""
         return self.websockets.serve(socket)
+
+    def cors_lines(self, origin: bytes) -> bytes:
+        """Return the CORS headers for an error of the server itself."""
+        browsers = self.current.value.browsers
+        return b"" if browsers is None else header_lines(browsers.cors_headers({b"origin": origin}) or [])
 
     async def start(self) -> None:
         self.store.start()

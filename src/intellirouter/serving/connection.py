@@ -8,7 +8,7 @@ from intellirouter.core import errors
 from intellirouter.gateway import RequestHead
 from intellirouter.serving import tcp
 from intellirouter.serving.flow import ClientProtocol, error_response
-from intellirouter.serving.head import HEAD_END, BadRequest, check_partial_head, count_empty_lines
+from intellirouter.serving.head import HEAD_END, BadRequest, check_partial_head, count_empty_lines, find_origin
 from intellirouter.serving.request import Request
 from intellirouter.serving.state import ServerState
 
@@ -131,13 +131,14 @@ class Connection(ClientProtocol):
         try:
             head, length = self.server.heads.parse(data[:end])
         except BadRequest as error:
-            self.refuse(error)
+            self.refuse(error, data[: end + 4])
             return
         self._begin(head, length, data, end + 4)
 
     def _read_partial_head(self, added: int) -> None:
         """Continue with a head that arrives in pieces. `added` bytes of it are new."""
         partial = self._partial
+        data = b""
         try:
             start = count_empty_lines(partial)
             end = partial.find(HEAD_END, max(start, len(partial) - added - 3))
@@ -148,7 +149,7 @@ class Connection(ClientProtocol):
             partial.clear()
             head, length = self.server.heads.parse(data[start:end])
         except BadRequest as error:
-            self.refuse(error)
+            self.refuse(error, data or bytes(partial))
             return
         self._begin(head, length, data, end + 4)
 
@@ -244,7 +245,8 @@ class Connection(ClientProtocol):
             logger.exception("Internal error while answering %s.", request.head.path[:200])
             if not request.has_begun:
                 error = errors.InternalError("The gateway failed to handle the request.")
-                request.respond(error.status, *error_response(error))
+                lines, body = error_response(error)
+                request.respond(error.status, lines + self._cors_lines(request.head.headers.get(b"origin")), body)
         finally:
             if not request.is_ended and not self.is_lost:
                 self.abort()
@@ -268,10 +270,14 @@ class Connection(ClientProtocol):
         elif self._is_reading_paused:
             self.resume()
 
-    def refuse(self, error: BadRequest) -> None:
-        """Answer a request that cannot be read, and close the connection."""
-        self.send_last(error.status, *error_response(error.as_error()))
+    def refuse(self, error: BadRequest, data: bytes = b"") -> None:
+        """Answer a request that cannot be read, and close the connection. `data`: what has arrived of its head."""
+        lines, body = error_response(error.as_error())
+        self.send_last(error.status, lines + self._cors_lines(find_origin(data)), body)
         self._linger(_MAX_MALFORMED_BYTES)
+
+    def _cors_lines(self, origin: bytes | None) -> bytes:
+        return b"" if origin is None else self.server.cors_lines(origin)
 
     # -- closing ------------------------------------------------------------------------------------------------
 

@@ -31,8 +31,10 @@ _REQUEST_LINE: Final = re.compile(rb"(%b{1,32}) (%b+) HTTP/(\d)\.(\d)" % (_TOKEN
 _HOST: Final = re.compile(rb"[A-Za-z0-9.\-_~!$&'()*+,;=%]*(?::\d{0,5})?|\[[0-9A-Fa-f:.]+\](?::\d{0,5})?")
 _PARTIAL: Final = re.compile(rb"(?:[^\x00-\x08\x0a-\x1f\x7f]|\r\n)*\r?")
 _PARTIAL_LINE: Final = re.compile(rb"\r|%b{0,32}(?: %b*(?: [HTP/0-9.]{0,8}\r?)?)?" % (_TOKEN_BYTE, _TARGET_BYTE))
+_ORIGIN_LINE: Final = re.compile(rb"\r\norigin:[ \t]*([!-~]+)[ \t]*\r\n", re.IGNORECASE)
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 _LENGTH_LINES: Final = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+_KEPT_ESCAPE: Final = re.compile(rb"%(2[Ff]|25)")
 _SINGLE: Final = (b"host", b"content-length", b"transfer-encoding", b"content-type")
 
 
@@ -48,6 +50,12 @@ class BadRequest(Exception):
 
     def as_error(self) -> errors.GatewayError:
         return errors.InvalidRequest(self.message, code=self.code, status=self.status)
+
+
+def find_origin(data: bytes) -> bytes | None:
+    """Return the origin of the page that has sent a request whose head cannot be parsed."""
+    match = _ORIGIN_LINE.search(data, 0, MAX_HEAD_BYTES)
+    return None if match is None else match[1]
 
 
 class HeadParser:
@@ -157,7 +165,7 @@ def parse_head(raw: bytes) -> RequestHead:
     is_upgrade = not is_http_10 and b"upgrade" in options
     return RequestHead(
         method=method.decode("ascii"),
-        path=unquote_to_bytes(path).decode("utf-8", "replace"),
+        path=_decode_path(path),
         raw_path=path,
         query=query,
         headers=headers,
@@ -246,6 +254,14 @@ def _parse_target(method: bytes, target: bytes) -> tuple[bytes, bytes, bytes | N
     if method != b"CONNECT" and target[:8].lower().startswith((b"http://", b"https://")):
         return _parse_url(target.decode("ascii"))
     raise BadRequest("The request target must be a path, such as /v1/chat/completions.")
+
+
+def _decode_path(raw: bytes) -> str:
+    """Return the percent-decoded path, in which `%2F` and `%25` stay encoded.
+
+    An encoded slash does not separate segments, and nothing is decoded twice when a segment is decoded later.
+    """
+    return unquote_to_bytes(_KEPT_ESCAPE.sub(rb"%25\1", raw)).decode("utf-8", "replace")
 
 
 def _parse_url(target: str) -> tuple[bytes, bytes, bytes]:

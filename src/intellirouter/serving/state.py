@@ -19,6 +19,10 @@ class RequestServer(Protocol):
         """Answer one request. If it returns without a complete response, the connection is closed."""
         ...
 
+    def cors_lines(self, origin: bytes) -> bytes:
+        """Return the header lines that let pages of this origin read an error of the server; often empty."""
+        ...
+
     def serve_socket(self, socket: ServerSocket) -> Coroutine[Any, Any, object]:
         """Serve one WebSocket, from its handshake to its end."""
         ...
@@ -64,6 +68,7 @@ class ServerState:
         self.body_budget = BodyBudget(limits.max_buffered_bytes)
         self.serve = handler.serve
         self.serve_socket = handler.serve_socket
+        self.cors_lines = handler.cors_lines
         self.open_socket = open_socket
         self.date_line = b""
         """The `date` header, with CRLF."""

@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any
+from urllib.parse import urljoin
 
 import jsonschema
 import pytest
@@ -92,8 +93,17 @@ def test_docs_page_refers_to_no_other_host(path: str) -> None:
     # The SVG namespace is not fetched.
     assert not re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]", body.replace("http://www.w3.org/2000/svg", ""))
     assert not re.search(r"<script(?![^>]* src=)|\sstyle=|\son[a-z]+=\"|javascript:", body)
-    loaded = re.findall(r'(?:src|href)="(/[^"]*)"', body)
+    assert not re.search(r"""["'`(=]/[a-z]""", body), "A path from the root would not work below a path prefix."
+    loaded = [urljoin(path, url) for url in re.findall(r' (?:src|href)="([^#:"]+)"', body)]
     assert set(loaded) <= description.PATHS
+    assert len(loaded) == (4 if path.rstrip("/") == "/api/docs" else 0)
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/api/openapi.json"])
+@pytest.mark.parametrize("prefix", ["", "/ai"])
+def test_server_in_the_document_is_where_the_document_comes_from(path: str, prefix: str) -> None:
+    (server,) = json.loads(description.page(path)[2])["servers"]
+    assert urljoin(f"https://gateway.example{prefix}{path}", server["url"]) == f"https://gateway.example{prefix}/"
 
 
 def test_content_security_policy_is_strict() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from intellirouter.config import KeySpec, ServerSpec
 from intellirouter.core import errors
-from intellirouter.governance import BrowserAccess, KeyRing
+from intellirouter.governance import BrowserAccess, KeyRing, is_preflight
 
 KEY = KeySpec(digest=hashlib.sha256(b"sk").digest(), tenant="t", name="ann")
 
@@ -141,3 +141,16 @@ def test_rules_are_needed_only_without_required_keys_or_with_origins() -> None:
     assert access().is_needed
     assert not access(is_required=True).is_needed
     assert access(is_required=True, cors_origins=("https://app.example",)).is_needed
+
+
+@pytest.mark.parametrize(
+    ("method", "names", "expected"),
+    [
+        ("OPTIONS", [b"origin", b"access-control-request-method"], True),
+        ("OPTIONS", [b"origin"], False),
+        ("OPTIONS", [b"access-control-request-method"], False),
+        ("GET", [b"origin", b"access-control-request-method"], False),
+    ],
+)
+def test_preflight_request_is_recognized(method: str, names: list[bytes], *, expected: bool) -> None:
+    assert is_preflight(method, dict.fromkeys(names, b"x")) is expected

@@ -82,7 +82,7 @@ class Applied:
 @pytest.fixture
 def run_dir() -> Iterator[Path]:
     """A directory that is short enough for sockets."""
-    directory = Path(tempfile.mkdtemp(prefix="ir-test-"))
+    directory = Path(tempfile.mkdtemp(prefix="ir-", dir="/tmp"))
     yield directory
     shutil.rmtree(directory)
 

@@ -35,7 +35,7 @@ Configure = Callable[..., Runtime]
 def configure(tmp_path: Path) -> Iterator[Configure]:
     """Compile a configuration with these local models: name to context size."""
     (tmp_path / "weights.gguf").write_bytes(TINY_GGUF)
-    run_dir = Path(tempfile.mkdtemp(prefix="ir-test-"))  # short enough for sockets
+    run_dir = Path(tempfile.mkdtemp(prefix="ir-", dir="/tmp"))  # short enough for sockets
 
     def compiled(**models: int) -> Runtime:
         artifact = {"provider": "local", "artifact": str(tmp_path / "weights.gguf")}

@@ -78,6 +78,9 @@ class World:
         self.requests.append(request)
         await self._answer(request)
 
+    def cors_lines(self, origin: bytes) -> bytes:
+        raise AssertionError(f"These tests send no origin: {origin!r}")
+
     async def serve_socket(self, socket: ServerSocket) -> None:
         raise AssertionError(f"These tests open no WebSocket: {socket.head.path}")
 

@@ -162,3 +162,18 @@ def test_empty_lines_are_tolerated_within_a_limit() -> None:
     assert count_empty_lines(bytearray(b"\r\n\r\nGET")) == 4
     with pytest.raises(BadRequest):
         count_empty_lines(bytearray(b"\r\n" * 600))
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (b"/v1/models/a%2Fb", "/v1/models/a%2Fb"),
+        (b"/v1/models/a%2fb%3Ac", "/v1/models/a%2fb:c"),
+        (b"/v1/models/a%252Fb", "/v1/models/a%252Fb"),
+        (b"/v1/models/100%25", "/v1/models/100%25"),
+        (b"/v1/ch%61t", "/v1/chat"),
+        (b"//v1/./chat/", "//v1/./chat/"),
+    ],
+)
+def test_encoded_slashes_separate_no_segments(raw: bytes, path: str) -> None:
+    assert parse_head(b"GET %b HTTP/1.1\r\nHost: gateway" % raw).path == path

@@ -90,6 +90,9 @@ class World:
     async def serve(self, request: HttpRequest) -> None:
         raise AssertionError(f"These tests send no request: {request.head.path}")
 
+    def cors_lines(self, origin: bytes) -> bytes:
+        raise AssertionError(f"Scripts cannot read the responses to handshakes: {origin!r}")
+
     async def serve_socket(self, socket: ServerSocket) -> None:
         await self._serve(socket)
 

@@ -3,6 +3,8 @@
 const METHODS = ["get", "post", "delete"];
 const SHOWN_HEADERS = /^(x-request-id|x-intellirouter-|retry-after|content-type)/;
 const MAX_DEPTH = 6;
+/** Where the gateway is, without a slash at the end. A proxy can serve it below a path prefix. */
+const BASE = new URL("../..", import.meta.url).href.slice(0, -1);
 const $ = (id) => document.getElementById(id);
 let api;
 
@@ -227,7 +229,7 @@ function requestOf(each, inputs, text) {
   }
   if ($("key").value) headers.authorization = `Bearer ${$("key").value}`;
   if (text) headers["content-type"] = "application/json";
-  return { url: query.size ? `${path}?${query}` : path, headers, body: text?.value };
+  return { url: BASE + (query.size ? `${path}?${query}` : path), headers, body: text?.value };
 }
 
 async function ask(each, inputs, form, text, out, signal) {
@@ -279,7 +281,7 @@ function copyCurl(each, inputs, text) {
   const { url, headers, body } = requestOf(each, inputs, text);
   const quoted = (words) => `'${words.replaceAll("'", `'\\''`)}'`;
   const hidden = Object.entries(headers).map(([name, value]) => [name, name === "authorization" ? "Bearer $INTELLIROUTER_API_KEY" : value]);
-  const parts = [`curl ${quoted(location.origin + url)}`, ...(each.method === "get" || body ? [] : [`-X ${each.method.toUpperCase()}`]),
+  const parts = [`curl ${quoted(url)}`, ...(each.method === "get" || body ? [] : [`-X ${each.method.toUpperCase()}`]),
     ...hidden.map(([name, value]) => (name === "authorization" ? `-H "${name}: ${value}"` : `-H ${quoted(`${name}: ${value}`)}`)), ...(body ? [`-d ${quoted(body)}`] : [])];
   navigator.clipboard?.writeText(parts.join(" \\\n  "));
 }
@@ -287,7 +289,7 @@ function copyCurl(each, inputs, text) {
 // -- start ------------------------------------------------------------------------------------------------------------
 
 try {
-  api = await (await fetch("/openapi.json")).json();
+  api = await (await fetch(`${BASE}/openapi.json`)).json();
   $("version").textContent = api.info.version;
   $("filter").addEventListener("input", drawList);
   window.addEventListener("hashchange", draw);

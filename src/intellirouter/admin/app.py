@@ -33,10 +33,12 @@ _OPENING_S: Final = 10.0
 _KEEP_ALIVE_S: Final = 15.0
 _CURSOR: Final = r"^req_[0-9a-f]{32}$"
 """The format of `next`: the id of the last request on the page."""
+_ID_PREFIX: Final = r"^[a-z0-9_]{1,36}$"
 _MAX_PAGE_SIZE: Final = 200
 _EXPECTED: Final = {
     "limit": f"an integer from 1 to {_MAX_PAGE_SIZE}",
     "before": "the `next` value of the previous page",
+    "id_prefix": "the beginning of a request ID, such as req_0123",
     "errors": "true or false",
 }
 """Valid values of query parameters, for error messages."""
@@ -196,15 +198,18 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
         caller: Caller,
         limit: Annotated[int, Query(ge=1, le=_MAX_PAGE_SIZE)] = 50,
         before: Annotated[str | None, Query(pattern=_CURSOR)] = None,
+        id_prefix: Annotated[str | None, Query(pattern=_ID_PREFIX)] = None,
         model: str | None = None,
         deployment: str | None = None,
         errors_only: Annotated[bool, Query(alias="errors")] = False,  # noqa: FBT002 - a query parameter
     ) -> JsonResponse:
         """Return finished requests that this key may read, newest first: its own, with the grant `requests:read` those
-        of its tenant, and with the grant `admin` all. Pass `next` as `before` to get the next page.
+        of its tenant, and with the grant `admin` all. Pass `next` as `before` to get the next page. `id_prefix` is
+        how the IDs of the wanted requests begin.
         """
         await _flush(plane)
-        wanted = structs.replace(_readable(caller), model=model, deployment=deployment, errors_only=errors_only)
+        filters = {"id_prefix": id_prefix, "model": model, "deployment": deployment, "errors_only": errors_only}
+        wanted = structs.replace(_readable(caller), **filters)
         page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
         return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
 

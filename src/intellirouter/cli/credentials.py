@@ -15,7 +15,7 @@ from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.config_options import StoreConfigOption, chosen_file, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import OutputOption, format_count, make_table, print_data
+from intellirouter.cli.output import OutputOption, format_count, make_table, print_data, print_line
 
 if TYPE_CHECKING:
     from intellirouter import config, roles, store
@@ -71,9 +71,9 @@ def set_credential(name: CredentialName, config_file: StoreConfigOption = None) 
     with _open_store(config_file) as credentials:
         key_file = credentials.set(name, secret, time.time_ns() // 1000)
     if key_file is not None:
-        typer.echo(f"Created the encryption key {key_file}.")
-        typer.echo("Keep a copy of it: stored credentials cannot be decrypted without it.")
-    typer.echo(f"Stored the credential {name}. Refer to it as store:{name}.")
+        print_line(f"Created the encryption key {key_file}.")
+        print_line("Keep a copy of it: stored credentials cannot be decrypted without it.")
+    print_line(f"Stored the credential {name}. Refer to it as store:{name}.")
 
 
 def list_credentials(config_file: StoreConfigOption = None, output: OutputOption = "table") -> None:
@@ -83,7 +83,8 @@ def list_credentials(config_file: StoreConfigOption = None, output: OutputOption
     rows = [(each.name, _format_time(each.created_us), _format_time(each.updated_us)) for each in entries]
     data = {"credentials": [dict(zip(("name", "created", "updated"), row, strict=True)) for row in rows]}
     empty = "No credentials are stored."
-    print_data(data, output, lambda: [make_table(("NAME", "CREATED", "UPDATED"), rows) if rows else empty])
+    headings = ("NAME", "CREATED", "UPDATED")
+    print_data(data, output, lambda: [make_table(headings, rows, optional=("CREATED", "UPDATED")) if rows else empty])
 
 
 def _format_time(epoch_us: int) -> str:
@@ -97,7 +98,7 @@ def remove_credential(name: CredentialName, config_file: StoreConfigOption = Non
     if not was_removed:
         hint = "Run `intellirouter credentials list` to list the stored credentials."
         raise CommandError(f"There is no stored credential named {name}.", hint)
-    typer.echo(f"Removed the credential {name}.")
+    print_line(f"Removed the credential {name}.")
 
 
 def rekey_credentials(config_file: StoreConfigOption = None) -> None:
@@ -110,6 +111,6 @@ def rekey_credentials(config_file: StoreConfigOption = None) -> None:
     variables = config.process_environment()
     with _open_store(config_file) as credentials:
         count = credentials.rekey(variables.get(f"{key_variable}_NEW"))
-    typer.echo(f"Re-encrypted {format_count(count, 'stored credential')} with the new key.")
+    print_line(f"Re-encrypted {format_count(count, 'stored credential')} with the new key.")
     if variables.get(key_variable, "").strip():
-        typer.echo(f"Now set {key_variable} to the new key.")
+        print_line(f"Now set {key_variable} to the new key.")

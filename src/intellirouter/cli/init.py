@@ -8,7 +8,7 @@ import typer
 from intellirouter.cli.config_options import report_config_errors
 from intellirouter.cli.errors import CommandError
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import printable
+from intellirouter.cli.output import print_line, printable
 
 if TYPE_CHECKING:
     from intellirouter import config, roles
@@ -36,13 +36,13 @@ def init(
         discovery = roles.discover_here(config.process_environment())
     text = config.render_config(discovery)
     if not is_file:
-        typer.echo(text, nl=False)
+        print_line(text.rstrip("\n"))
         return
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CommandError(f"Cannot write {output}: {error.strerror}.") from error
     for finding in discovery.findings:
-        typer.echo(f"Added: {printable(finding)}")
+        print_line(f"Added: {printable(finding)}")
     option = "" if output == config.DEFAULT_FILE else f" --config {output}"
-    typer.echo(f"Wrote {output}. To start the gateway, run: intellirouter serve{option}")
+    print_line(f"Wrote {output}. To start the gateway, run: intellirouter serve{option}")

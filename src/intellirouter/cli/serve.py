@@ -8,6 +8,7 @@ import typer
 
 from intellirouter.cli.config_options import report_config_errors
 from intellirouter.cli.lazy import LazyModule
+from intellirouter.cli.standard_streams import ignore_output_errors
 
 if TYPE_CHECKING:
     from intellirouter import config, roles
@@ -48,6 +49,7 @@ def serve(
     a file, the gateway serves what it finds: providers with an API key in the environment, model servers on this
     machine, and the bundled small model. Command-line options override environment variables, which override the file.
     """
+    ignore_output_errors()
     gc.disable()  # the start-up creates no garbage worth collecting; the server enables it again
     options = {"server.host": host, "server.port": port, "server.role": role, "logging.level": log_level}
     overrides: dict[str, object] = {setting: value for setting, value in options.items() if value is not None}

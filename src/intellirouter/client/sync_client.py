@@ -101,7 +101,10 @@ class Client:
         return parse_record(self._call(record_request(request_id)))
 
     def requests(self, **filters: Any) -> RequestPage:
-        """Return finished requests, newest first. `filters`: limit, before, model, deployment, errors=True."""
+        """Return finished requests, newest first.
+
+        `filters`: limit, before, id_prefix, model, deployment, errors=True.
+        """
         return parse_record_page(self._call(record_page_request(filters)))
 
     def tail(self) -> "RecordFeed":

@@ -196,12 +196,13 @@ def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
     @app.get("/api/v1/requests", summary="List requests", responses=json_response("RequestPage"))
     async def list_requests(
         caller: Caller,
+        *,
         limit: Annotated[int, Query(ge=1, le=_MAX_PAGE_SIZE)] = 50,
         before: Annotated[str | None, Query(pattern=_CURSOR)] = None,
         id_prefix: Annotated[str | None, Query(pattern=_ID_PREFIX)] = None,
         model: str | None = None,
         deployment: str | None = None,
-        errors_only: Annotated[bool, Query(alias="errors")] = False,  # noqa: FBT002 - a query parameter
+        errors_only: Annotated[bool, Query(alias="errors")] = False,
     ) -> JsonResponse:
         """Return finished requests that this key may read, newest first: its own, with the grant `requests:read` those
         of its tenant, and with the grant `admin` all. Pass `next` as `before` to get the next page. `id_prefix` is

@@ -48,19 +48,11 @@ def chat(
 
 
 def _read_prompt(prompt: str | None) -> str:
-    text = _read_input() if prompt in {None, "-"} else prompt
+    text = read_input() if prompt in {None, "-"} else prompt
     if not text or not text.strip():
         hint = "Pass a prompt as an argument or on standard input."
         raise CommandError("The prompt is empty.", hint, status=ExitStatus.USAGE)
     return text
-
-
-def _read_input() -> str:
-    try:
-        return read_input()
-    except UnicodeDecodeError as error:
-        message = f"Standard input is not valid UTF-8 at byte {error.start}."
-        raise CommandError(message, "Convert it, for example with `iconv -t UTF-8`.", status=ExitStatus.USAGE) from None
 
 
 def _ask_once(options: GatewayOptions, conversation: Conversation, prompt: str) -> None:

@@ -8,7 +8,15 @@ from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.config_options import OptionalConfigFile, chosen_file, config_error, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import OutputOption, encode, format_count, make_table, print_data, print_line, print_notice
+from intellirouter.cli.output import (
+    OutputOption,
+    encode,
+    format_count,
+    make_table,
+    print_data,
+    print_line,
+    print_notice,
+)
 
 if TYPE_CHECKING:
     from intellirouter import config, roles
@@ -82,7 +90,13 @@ def show(
     if origin:
         data: dict[str, Any] = {each.path: {"value": each.value, "origin": each.origin} for each in settings}
         rows = [(each.path, _exact(each.value), each.origin) for each in settings]
-        print_data(data, output, lambda: [make_table(("SETTING", "VALUE", "ORIGIN"), rows, wrapped=("VALUE", "ORIGIN"), optional=("ORIGIN",))])
+        print_data(
+            data,
+            output,
+            lambda: [
+                make_table(("SETTING", "VALUE", "ORIGIN"), rows, wrapped=("VALUE", "ORIGIN"), optional=("ORIGIN",))
+            ],
+        )
     else:
         data = {each.path: each.value for each in settings}
         pairs = [(path, _exact(data[path])) for path in data]

@@ -115,12 +115,15 @@ class Conversation:
 
     def _stream_reply(self, prompt: str) -> "client.ChatReply":
         with self._gateway.stream([*self._messages, _message("user", prompt)], model=self._model) as stream:
+            has_printed = False
             try:
                 for delta in stream:
                     sys.stdout.write(printable(delta.text or delta.refusal or ""))
                     sys.stdout.flush()
+                    has_printed = True
             finally:
-                print_line()
+                if has_printed:
+                    print_line()
             reply = stream.reply()
         self._add_turn(prompt, reply.text or reply.refusal or "")
         return reply

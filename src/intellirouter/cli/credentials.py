@@ -16,6 +16,7 @@ from intellirouter.cli.config_options import StoreConfigOption, chosen_file, rep
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputOption, format_count, make_table, print_data, print_line
+from intellirouter.cli.standard_streams import read_input
 
 if TYPE_CHECKING:
     from intellirouter import config, roles, store
@@ -60,20 +61,31 @@ def set_credential(name: CredentialName, config_file: StoreConfigOption = None) 
     generated and saved next to the database. Refer to the credential as store:NAME in the configuration. A running
     gateway uses the new value after its next restart or reload.
     """
-    if not re.fullmatch(_NAME_PATTERN, name):
-        hint = "Use 1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit."
-        raise CommandError(f"Invalid credential name {name!r}.", hint, status=ExitStatus.USAGE)
-    is_interactive = sys.stdin.isatty()
-    secret = (typer.prompt("Credential", hide_input=True) if is_interactive else sys.stdin.read()).strip()
-    if not secret:
+    _check_name(name)
+    text = typer.prompt("Credential", hide_input=True) if sys.stdin.isatty() else read_input()
+    if not text.strip():
         hint = f"Pass it on standard input: `printf %s SECRET | intellirouter credentials set {name}`."
         raise CommandError("The credential is empty.", hint)
+    try:
+        secret = config.clean_secret(text, "The credential")
+    except config.SecretReferenceError as error:
+        raise CommandError(error.message, error.hint, status=ExitStatus.USAGE) from None
     with _open_store(config_file) as credentials:
         key_file = credentials.set(name, secret, time.time_ns() // 1000)
     if key_file is not None:
         print_line(f"Created the encryption key {key_file}.")
         print_line("Keep a copy of it: stored credentials cannot be decrypted without it.")
     print_line(f"Stored the credential {name}. Refer to it as store:{name}.")
+
+
+def _check_name(name: str) -> None:
+    """Raise `CommandError` for an invalid name. It is not repeated, because it may be the credential itself."""
+    if not re.fullmatch(_NAME_PATTERN, name):
+        hint = "Use 1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit."
+        raise CommandError("Invalid credential name.", hint, status=ExitStatus.USAGE)
+    if not re.fullmatch(config.STORED_PATTERN, f"store:{name}"):
+        hint = "Choose a name, and pass the credential on standard input."
+        raise CommandError("The name looks like a credential.", hint, status=ExitStatus.USAGE)
 
 
 def list_credentials(config_file: StoreConfigOption = None, output: OutputOption = "table") -> None:

@@ -83,7 +83,7 @@ def _decoded(name: str, value: Any) -> Any:
     try:
         return decode_argument(value)
     except UnicodeDecodeError:
-        named = name.replace("_", " ").replace("api key", "API key").replace("url", "URL")
+        named = name.replace("_", " ").replace("api key", "API key").replace("url", "URL").replace(" id", " ID")
         message = f"The {named} on the command line is not valid UTF-8."
         raise CommandError(message, "Convert it, or set the locale to UTF-8.", status=ExitStatus.USAGE) from None
 

@@ -66,9 +66,7 @@ def record_blocks(record: "core.ExchangeRecord") -> Iterator[Any]:
         yield ""
         rows = [(each.deployment, each.verdict, each.score, each.reason) for each in record.decision.candidates]
         headings = ("CANDIDATE", "VERDICT", "SCORE", "REASON")
-        yield make_table(
-            headings, rows, right=("SCORE",), wrapped=("REASON",), optional=("SCORE", "REASON", "VERDICT")
-        )
+        yield make_table(headings, rows, right=("SCORE",), wrapped=("REASON",), optional=("SCORE", "REASON", "VERDICT"))
     if record.attempts:
         yield ""
         yield attempts_table(record.attempts, record.duration_ms)

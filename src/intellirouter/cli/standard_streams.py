@@ -12,6 +12,8 @@ import select
 import sys
 from typing import Any, Final
 
+from intellirouter.cli.errors import CommandError, ExitStatus
+
 _REPLACEMENTS: Final = str.maketrans(
     {"–": "-", "—": "-", "…": "...", "·": ".", "░": ":", "█": "#", "→": "->", "×": "x", "‘": "'", "’": "'"}
 )
@@ -64,7 +66,7 @@ def set_up_streams() -> None:
     _open_closed_descriptors()
     codecs.register_error(_ERROR_HANDLER, _replace_characters)
     if sys.stdin is None:
-        sys.stdin = open(0, encoding=_ENCODING, closefd=False)  # noqa: SIM115, PTH123 - as long as the process
+        sys.stdin = open(0, encoding=_ENCODING, closefd=False)  # noqa: SIM115 - as long as the process
     elif isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
     sys.stdout = _text_output(1, sys.stdout, ignores_errors=False)
@@ -104,16 +106,18 @@ def decode_argument(text: str) -> str:
 
 
 def read_input() -> str:
-    """Return standard input, as UTF-8 or else in the encoding of the terminal. Raises `UnicodeDecodeError`."""
+    """Return standard input, as UTF-8 or else in the encoding of the terminal. Raises `CommandError`."""
     binary = getattr(sys.stdin, "buffer", None)
     if binary is None:
         return sys.stdin.read()
     data: bytes = binary.read()
     try:
         text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
         if codecs.lookup(sys.stdin.encoding).name in {"utf-8", "ascii"}:
-            raise
+            message = f"Standard input is not valid UTF-8 at byte {error.start}."
+            hint = "Convert it, for example with `iconv -t UTF-8`."
+            raise CommandError(message, hint, status=ExitStatus.USAGE) from None
         text = data.decode(sys.stdin.encoding)
     return text.replace("\r\n", "\n")
 

@@ -22,7 +22,14 @@ from intellirouter.client.api_requests import (
     record_request,
 )
 from intellirouter.client.errors import IntelliRouterError
-from intellirouter.client.httpx_adapter import client_options, request_options, to_error, to_failure, to_response
+from intellirouter.client.httpx_adapter import (
+    client_options,
+    is_event_stream,
+    request_options,
+    to_error,
+    to_failure,
+    to_response,
+)
 from intellirouter.client.replies import (
     ChatReply,
     Delta,
@@ -123,7 +130,7 @@ class AsyncClient:
         built = self._http.build_request(**request_options(request, self._settings))
         try:
             response = await self._http.send(built, stream=request.is_stream)
-            if request.is_stream and response.status_code < 400:
+            if request.is_stream and is_event_stream(response):
                 opened = to_response(response, b"")
                 opened.live = response
                 return opened

@@ -15,12 +15,12 @@ INVALID_VALUE: Final = "invalid_value"
 """Type of the errors raised here; their context holds `message` and `hint`, both whole sentences."""
 _VARIABLE: Final = "[A-Za-z_][A-Za-z0-9_]*"
 # Rejects a key that was written where its name belongs, so that the key is never repeated in a message.
-_STORED: Final = "store:(?!(sk|pk|gsk|xai|hf|ghp|nvapi)[-_]|AIza|AKIA)[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-_REFERENCE = re.compile(rf"(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})\Z", re.DOTALL)
+STORED_PATTERN: Final = "store:(?!(sk|pk|gsk|xai|hf|ghp|nvapi)[-_]|AIza|AKIA)[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_REFERENCE = re.compile(rf"(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{STORED_PATTERN})\Z", re.DOTALL)
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}\Z")
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
-_REFERENCE_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})$"
-_KEY_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED}|sha256:[0-9a-fA-F]{{64}})$"
+_REFERENCE_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{STORED_PATTERN})$"
+_KEY_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{STORED_PATTERN}|sha256:[0-9a-fA-F]{{64}})$"
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REGION_PATTERN: Final = r"^[a-z][a-z0-9-]{0,62}$"

@@ -88,7 +88,7 @@ async def ensure_artifact(
     problems with the network, the disk or `timeout_s` (temporary).
     """
     if not reference.startswith("bundled:"):
-        return await _in_thread(lambda _: _operator_file(Path(reference.removeprefix("file:")).expanduser()))
+        return await _in_thread(lambda _: _operator_file(reference.removeprefix("file:")))
     source = bundled.get(reference)
     if source is None:
         raise ArtifactInvalid(f"Unknown bundled model {reference!r}. Available: {', '.join(sorted(bundled))}.")
@@ -104,7 +104,8 @@ async def ensure_artifact(
         ) from error
 
 
-def _operator_file(path: Path) -> Artifact:
+def _operator_file(name: str) -> Artifact:
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises for an unknown user
     header = read_gguf_header(path)
     return Artifact(path.resolve(), path.stat().st_size, None, header)
 

@@ -1,6 +1,7 @@
 """Starts a gateway for a command line: loads or discovers the configuration, binds the address, serves."""
 
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -23,6 +24,7 @@ from intellirouter.config import (
     load_config,
     process_environment,
 )
+from intellirouter.core.errors import HostError
 from intellirouter.hosting import BUNDLED
 from intellirouter.providers import VENDORS, probe_local
 from intellirouter.roles.advice import advise
@@ -31,7 +33,8 @@ from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.price_list import catalog_origin, price_list
 from intellirouter.routing import STRATEGIES
-from intellirouter.serving import CannotListen, TlsProblem, open_listener, run, tls_context
+from intellirouter.serving import CannotListen, TlsProblem, open_listener, remove_socket_file, run, tls_context
+from intellirouter.store import StoreUnavailable
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
@@ -121,6 +124,29 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
     except CannotListen as error:
         sys.stderr.write(f"Error: {error.message}\n  {error.hint}\n")
         return 1
+    try:
+        _run(runtime, sock, discovery, config_path, overrides)
+    except StoreUnavailable as error:
+        return _report(sock, str(error), "")
+    except HostError as error:
+        return _report(sock, error.message, error.hint)
+    return 0
+
+
+def _report(sock: socket.socket, message: str, hint: str) -> int:
+    """Print why the gateway could not start, and return its exit status."""
+    remove_socket_file(sock)
+    sys.stderr.write(f"Error: {message}\n" + (f"  {hint}\n" if hint else ""))
+    return 1
+
+
+def _run(
+    runtime: Runtime,
+    sock: socket.socket,
+    discovery: Discovery | None,
+    config_path: Path | None,
+    overrides: Mapping[str, object],
+) -> None:
     progress = HostProgress(sys.stdout)
     load_runtime = None if config_path is None else partial(check, config_path, overrides)
     run(
@@ -129,4 +155,3 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
         runtime.server,
         on_ready=partial(print_banner, runtime, discovery, sock.getsockname(), config_path),
     )
-    return 0

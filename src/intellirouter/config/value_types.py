@@ -54,7 +54,7 @@ def _invalid(message: str, hint: str = "") -> PydanticCustomError:
 
 def _check_reference(value: str) -> str:
     if _REFERENCE.match(value):
-        return value
+        return _check_text(value)
     raise _invalid(_NOT_A_REFERENCE, _USE_REFERENCE)
 
 
@@ -67,7 +67,7 @@ def _check_key(value: str) -> str:
             "Write it as `sha256:` and the 64 digits that `printf %s KEY | sha256sum` prints.",
         )
     if _REFERENCE.match(value):
-        return value
+        return _check_text(value)
     raise _invalid(_NOT_A_REFERENCE, f"{_USE_REFERENCE} A key can also be given as `sha256:` and its SHA-256 digest.")
 
 
@@ -104,6 +104,12 @@ def _check_headers(value: dict[str, str]) -> dict[str, str]:
             raise _invalid(f"{quoted(name)} is not a valid header name.")
         if not text.isascii() or any(ord(char) < 32 or ord(char) == 127 for char in text):
             raise _invalid(f"The value of the header {quoted(name)} must be printable ASCII.")
+    return value
+
+
+def _check_text(value: str) -> str:
+    if "\0" in value:  # no path and no name can contain it
+        raise _invalid("The value contains a null character.", "Remove it.")
     return value
 
 
@@ -154,7 +160,7 @@ ProviderRegion = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
 """Becomes part of a host name."""
 PublicName = Annotated[str, StringConstraints(pattern=PUBLIC_NAME_PATTERN)]
 """Name of a deployment or a model. It is sent in headers, so it is ASCII."""
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_check_text)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Usd = Annotated[Decimal, Field(strict=False, ge=0, le=1_000_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]

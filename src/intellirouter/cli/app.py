@@ -1,5 +1,6 @@
 """Builds the command tree, and turns a `CommandError` into its message and exit status."""
 
+import os
 import platform
 import sys
 from typing import Annotated, Any, Final
@@ -11,7 +12,7 @@ from intellirouter import __version__
 from intellirouter.cli.catalog import catalog_commands
 from intellirouter.cli.chat import chat
 from intellirouter.cli.command_group import CommandGroup
-from intellirouter.cli.completion import completion, prepare_completion
+from intellirouter.cli.completion import COMPLETE_VARIABLE, completion, prepare_completion
 from intellirouter.cli.config import config_commands
 from intellirouter.cli.credentials import credentials_commands
 from intellirouter.cli.discover import discover
@@ -109,11 +110,16 @@ def main() -> None:
     prepare_completion()
     try:
         try:
-            build_app()()
+            build_app()(complete_var=COMPLETE_VARIABLE)
         finally:
             sys.stdout.flush()
     except OutputError as error:
         discard_output()
         if not error.has_no_reader:
             print_error(f"Cannot write to standard output: {error.reason}.")
+        sys.exit(ExitStatus.FAILURE)
+    except OSError as error:  # a path that no command reports by itself
+        if error.filename is None:
+            raise
+        print_error(f"Cannot use {os.fsdecode(error.filename)}: {error.strerror}.")
         sys.exit(ExitStatus.FAILURE)

@@ -11,7 +11,7 @@ from intellirouter.cli.output import print_line
 _typer: Final[Any] = LazyModule("typer.completion")
 """Loaded only if a shell asks, because it is slow."""
 _PROGRAM: Final = "intellirouter"
-_VARIABLE: Final = "_INTELLIROUTER_COMPLETE"
+COMPLETE_VARIABLE: Final = "_INTELLIROUTER_COMPLETE"
 """The shell calls the program with this variable to get the possible words."""
 
 
@@ -24,10 +24,10 @@ def completion(
     `eval "$(intellirouter completion zsh)"` to ~/.zshrc, after compinit. For fish, write the output to
     ~/.config/fish/completions/intellirouter.fish.
     """
-    print_line(_typer.get_completion_script(prog_name=_PROGRAM, complete_var=_VARIABLE, shell=shell))
+    print_line(_typer.get_completion_script(prog_name=_PROGRAM, complete_var=COMPLETE_VARIABLE, shell=shell))
 
 
 def prepare_completion() -> None:
     """Let typer answer if a shell asks for words. Without this, it knows no shell."""
-    if _VARIABLE in os.environ:  # noqa: TID251 - how shells ask, not a setting
+    if COMPLETE_VARIABLE in os.environ:  # noqa: TID251 - how shells ask, not a setting
         _typer.completion_init()

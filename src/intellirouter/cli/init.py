@@ -1,5 +1,6 @@
 """`intellirouter init`: write a configuration file for what this machine offers."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,7 @@ def init(
     references to environment variables, never as values. Comments in the file explain the settings.
     """
     is_file = str(output) != "-"
-    if is_file and output.exists() and not force:
+    if is_file and os.path.lexists(output) and not force:
         hint = "Choose another file with --output, or overwrite it with --force."
         raise CommandError(f"The file {output} already exists.", hint)
     with report_config_errors():

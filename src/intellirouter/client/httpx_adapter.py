@@ -73,7 +73,7 @@ def to_error(error: httpx.RequestError, settings: Settings) -> IntelliRouterErro
         )
     reason = str(error) or type(error).__name__
     envelope = {"code": "connection_lost"}
-    if isinstance(error, httpx.RemoteProtocolError):
+    if "without sending a response" in reason:
         envelope["hint"] = "Check that the address is that of a gateway, and whether it must start with https."
     return GatewayUnreachableError(f"The connection to {url} was lost: {reason.removesuffix('.')}.", envelope=envelope)
 

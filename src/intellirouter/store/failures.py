@@ -16,7 +16,7 @@ def database_failure(error: Exception, path: Path) -> str:
     cause = getattr(error, "orig", None) or error
     text = str(cause).rstrip(".")
     if isinstance(cause, OSError):
-        return f"The database {path} cannot be used: {_reason(cause)}. {_OTHER_FILE}"
+        return f"The database {path} cannot be used: {reason_of(cause)}. {_OTHER_FILE}"
     if "is not a database" in text:
         return f"The file {path} is not an SQLite database. {_OTHER_FILE}"
     if "unable to open" in text:
@@ -33,12 +33,13 @@ def database_failure(error: Exception, path: Path) -> str:
 def spool_failure(error: OSError | ValueError, directory: Path) -> str:
     """Return whole sentences about a spool directory that cannot be used."""
     return (
-        f"The spool directory {directory} cannot be used: {_reason(error)}. "
+        f"The spool directory {directory} cannot be used: {reason_of(error)}. "
         "Set store.spool_dir, or store.url if the spool is next to the database, to a path that can be written."
     )
 
 
-def _reason(error: OSError | ValueError) -> str:
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a path cannot be used, as a clause."""
     if isinstance(error, FileExistsError):
         return "a file is in its place"
     text = getattr(error, "strerror", None) or str(error)
@@ -52,5 +53,5 @@ def _open_problem(path: Path) -> str:
             return "it is a directory"
         os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
     except (OSError, ValueError) as error:
-        return _reason(error)
+        return reason_of(error)
     return "its directory cannot be written" if not os.access(path.parent, os.W_OK) else "the reason is unknown"

@@ -18,7 +18,7 @@ _INDIRECT: Final = {"upstream_connect_timeout": "504"}
 """Statuses of codes that the source sets by the name of a constant. Others have 400."""
 
 MEANINGS: Final = {
-    "batch_not_found": "There is no such batch, or it belongs to another tenant.",
+    "batch_not_found": "There is no batch with this ID, or it belongs to another tenant.",
     "content_policy_violation": "The provider refuses the content. A deployment of another provider may serve it.",
     "context_length_exceeded": "The request is longer than the context window of the model.",
     "decimal_above_max_value": "A number is greater than the largest value of its parameter.",
@@ -28,7 +28,7 @@ MEANINGS: Final = {
     "empty_array": "A list that must have elements is empty.",
     "empty_file": "The input file of a batch has no lines.",
     "expired_api_key": "The API key has expired.",
-    "file_not_found": "There is no such file, or it belongs to another tenant.",
+    "file_not_found": "There is no file with this ID, or it belongs to another tenant.",
     "headers_too_large": "The headers of the request are too large, or there are too many of them.",
     "integer_above_max_value": "An integer is greater than the largest value of its parameter.",
     "integer_below_min_value": "An integer is less than the smallest value of its parameter.",
@@ -49,7 +49,7 @@ MEANINGS: Final = {
     "pip_missing": "The bundled model cannot be downloaded, because Python's pip is not installed.",
     "previous_response_not_found": "There is no response with this `previous_response_id`, or it has expired.",
     "request_not_found": "There is no record of this request, or this key may not read it.",
-    "response_not_found": "There is no such response, or it belongs to another tenant.",
+    "response_not_found": "There is no response with this ID, or it belongs to another tenant.",
     "run_dir_unusable": "The directory of the sockets of local models cannot be used.",
     "server_error": "The batch failed in the gateway. See its log for details.",
     "session_expired": "The WebSocket was idle, or open, for too long.",

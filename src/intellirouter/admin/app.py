@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from msgspec import structs
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -192,26 +193,31 @@ def _warnings(generation: Generation) -> list[str]:
     return [*generation.runtime.warnings, *pending]
 
 
+class _PageQuery(BaseModel):
+    """The query parameters of a list of requests."""
+
+    limit: int = Field(default=50, ge=1, le=_MAX_PAGE_SIZE)
+    before: str | None = Field(default=None, pattern=_CURSOR)
+    id_prefix: str | None = Field(default=None, pattern=_ID_PREFIX)
+    model: str | None = None
+    deployment: str | None = None
+    errors_only: bool = Field(default=False, alias="errors")
+
+    def filters(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"limit", "before"})
+
+
 def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
     @app.get("/api/v1/requests", summary="List requests", responses=json_response("RequestPage"))
-    async def list_requests(
-        caller: Caller,
-        *,
-        limit: Annotated[int, Query(ge=1, le=_MAX_PAGE_SIZE)] = 50,
-        before: Annotated[str | None, Query(pattern=_CURSOR)] = None,
-        id_prefix: Annotated[str | None, Query(pattern=_ID_PREFIX)] = None,
-        model: str | None = None,
-        deployment: str | None = None,
-        errors_only: Annotated[bool, Query(alias="errors")] = False,
-    ) -> JsonResponse:
+    async def list_requests(caller: Caller, wanted: Annotated[_PageQuery, Query()]) -> JsonResponse:
         """Return finished requests that this key may read, newest first: its own, with the grant `requests:read` those
         of its tenant, and with the grant `admin` all. Pass `next` as `before` to get the next page. `id_prefix` is
         how the IDs of the wanted requests begin.
         """
         await _flush(plane)
-        filters = {"id_prefix": id_prefix, "model": model, "deployment": deployment, "errors_only": errors_only}
-        wanted = structs.replace(_readable(caller), **filters)
-        page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
+        filters = structs.replace(_readable(caller), **wanted.filters())
+        limit, before = wanted.limit, wanted.before
+        page = await asyncio.to_thread(plane.store.reader.list_exchanges, filters, limit=limit, before=before)
         return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
 
     @app.get(

@@ -130,7 +130,7 @@ def _find_request(gateway: "client.Client", wanted: str) -> "core.ExchangeRecord
     if len(found) > 1:
         message = f"{wanted} is ambiguous: the IDs of several requests begin with it."
         more = [] if len(found) <= _MAX_LISTED else ["…"]
-        raise CommandError(message, "Give more of the ID:", *found[:_MAX_LISTED], *more)
+        raise CommandError(message, "Give more of the ID. These are the newest requests.", *found[:_MAX_LISTED], *more)
     return gateway.request(found[0])
 
 

@@ -74,7 +74,7 @@ def set_up_streams() -> None:
 
 
 def ignore_output_errors() -> None:
-    """Run on when standard output is closed or full: a server must not end because nobody reads its messages."""
+    """Run on when standard output is closed or full: a server must not end because its messages have no reader."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Output):
         raw.ignores_errors = True

@@ -93,9 +93,7 @@ def show(
         print_data(
             data,
             output,
-            lambda: [
-                make_table(("SETTING", "VALUE", "ORIGIN"), rows, wrapped=("VALUE", "ORIGIN"), optional=("ORIGIN",))
-            ],
+            lambda: [make_table(("SETTING", "VALUE", "ORIGIN"), rows, wrapped=("VALUE", "ORIGIN"))],
         )
     else:
         data = {each.path: each.value for each in settings}

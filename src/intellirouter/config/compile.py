@@ -165,7 +165,7 @@ class _Compiler:
             self._report((*path, "vendor"), f"Unknown vendor {quoted(entry.vendor)}.", hint)
             return None
         base_url, uds = self._endpoint(entry, row, path)
-        if entry.ca_file is not None and not os.path.isfile(_expanded(entry.ca_file)):
+        if entry.ca_file is not None and not FilePath(_expanded(entry.ca_file)).is_file():
             self._report((*path, "ca_file"), f"The file {entry.ca_file} does not exist.", "Check the path.")
         return ProviderSpec(
             name=name,

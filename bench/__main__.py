@@ -5,7 +5,7 @@ import dataclasses
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,27 +26,52 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmark the gateway and other programs.")
     names = [target.name for target in TARGETS]
     parser.add_argument("--quick", action="store_true", help="short rounds: a smoke test, not a result")
-    parser.add_argument("--only", nargs="+", choices=names, help=f"measure only these, and {REFERENCE}")
+    parser.add_argument("--only", nargs="+", choices=names, help=f"measure only these, and {REFERENCE}; default: all")
     parser.add_argument(
-        "--against", nargs="+", type=Path, default=[], help="also measure these other checkouts of IntelliRouter"
+        "--against",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="also measure these other checkouts of IntelliRouter; default: none",
     )
     parser.add_argument(
-        "--phase", nargs="+", choices=list(PHASES), default=DEFAULT_PHASES, help="run only these phases"
+        "--phase",
+        nargs="+",
+        choices=list(PHASES),
+        default=DEFAULT_PHASES,
+        help=f"run only these phases; default: {' '.join(DEFAULT_PHASES)}",
     )
-    parser.add_argument("--connections", nargs="+", type=int, help="requests or streams at once; default: 32")
-    parser.add_argument("--sizes", nargs="+", choices=[size.name for size in SIZES], help="default: small")
+    parser.add_argument(
+        "--connections", nargs="+", type=int, help=f"requests or streams at once; default: {_listed(Plan.connections)}"
+    )
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        choices=[size.name for size in SIZES],
+        help=f"sizes of requests; default: {_listed(each.name for each in Plan.sizes)}",
+    )
     parser.add_argument(
         "--pairs",
         nargs="+",
         choices=[pair.name for pair in PAIRS],
         help="dialects of client and upstream; default: all",
     )
-    parser.add_argument("--slow-streams", nargs="+", type=int, help="slow streams at once; default: 1000")
-    parser.add_argument("--soak-minutes", type=int, help="duration of the phase soak for each program; default: 10")
-    parser.add_argument("--seconds", type=float, help="duration of one measurement, in seconds")
-    parser.add_argument("--rounds", type=int, help="number of rounds")
-    parser.add_argument("--name", help="name of the result: bench/results/<date>-NAME.md")
+    parser.add_argument(
+        "--slow-streams", nargs="+", type=int, help=f"slow streams at once; default: {_listed(Plan.slow_streams)}"
+    )
+    parser.add_argument(
+        "--soak-minutes", type=int, help=f"duration of the phase soak for each program; default: {Plan.soak_minutes}"
+    )
+    parser.add_argument(
+        "--seconds", type=float, help=f"duration of one measurement, in seconds; default: {Plan.seconds:g}"
+    )
+    parser.add_argument("--rounds", type=int, help=f"number of rounds; default: {Plan.rounds}")
+    parser.add_argument("--name", help="name of the result: bench/results/<date>-NAME.md; default: full, or quick")
     return parser.parse_args(arguments)
+
+
+def _listed(values: Iterable[object]) -> str:
+    return " ".join(map(str, values))
 
 
 def make_plan(options: argparse.Namespace) -> Plan:

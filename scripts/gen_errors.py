@@ -10,6 +10,7 @@ from pathlib import Path
 
 import intellirouter
 from intellirouter.core import errors
+from scripts.error_codes import MEANINGS, specific_codes
 from scripts.generated_files import write_or_check
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "errors.md"
@@ -30,8 +31,8 @@ OpenAI clients receive every error in OpenAI's envelope:
 {"error": {"message": "…", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}
 ```
 
-Clients of the other APIs receive the envelope of their API. `code` is stable: it is one of the codes below or a more
-specific one. `message` says what is wrong and how to fix it. Anthropic's clients receive the statuses of its API where
+Clients of the other APIs receive the envelope of their API. `code` is stable: it is one of the codes below, or a
+provider's. `message` says what is wrong and how to fix it. Anthropic's clients receive the statuses of its API where
 they differ: 402 for `insufficient_quota`, and 529 instead of 503 for `overloaded`, `model_loading` and
 `upstream_unavailable`.
 
@@ -86,12 +87,30 @@ def facts(cls: type[errors.GatewayError]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+SPECIFIC = """
+## More specific codes
+
+Some errors have a more specific code than their class.
+
+| code | HTTP status | meaning |
+|---|---|---|
+"""
+
+
+def specific(codes: set[str]) -> str:
+    """Return the table of the codes that are not those of a class."""
+    by_class = {cls.__name__: str(cls.status) for cls in tree(errors.GatewayError)}
+    found = specific_codes(by_class, codes)
+    rows = [f"| `{code}` | {status} | {MEANINGS[code]} |\n" for code, status in found.items()]
+    return SPECIFIC + "".join(rows)
+
+
 def page() -> str:
-    """Return the page: one heading for each code, and below it every class with this code."""
+    """Return the page: one heading for each code, and below it every class with this code, then the other codes."""
     classes = documented()
     codes = sorted({cls.code for cls in classes})
     entries = {code: "\n\n".join(facts(cls) for cls in classes if cls.code == code) for code in codes}
-    return HEAD + "".join(f"\n## {code}\n\n{text}\n" for code, text in entries.items())
+    return HEAD + "".join(f"\n## {code}\n\n{text}\n" for code, text in entries.items()) + specific(set(codes))
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import pytest
 from intellirouter.config import compile_config, load_config
 from intellirouter.providers import VENDORS
 from intellirouter.routing import STRATEGIES
-from scripts import check_docs
+from scripts import check_docs, error_codes
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -72,6 +72,18 @@ def test_commands_are_read_from_console_blocks_only() -> None:
         "```text\n$ intellirouter nonsense\n```\n"
     )
     assert check_docs.shown_commands(text) == {"config check", "serve"}
+
+
+def test_specific_error_codes_of_the_server_are_documented() -> None:
+    text = (REPO / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    for code, status in (("invalid_http", "400, 417"), ("headers_too_large", "431"), ("target_too_long", "414")):
+        assert f"| `{code}` | {status} | " in text
+
+
+def test_code_without_a_meaning_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(error_codes.MEANINGS, "headers_too_large")
+    with pytest.raises(ValueError, match="no meaning for these codes: headers_too_large"):
+        error_codes.specific_codes({"InvalidRequest": "400"}, set())
 
 
 def test_every_error_code_has_a_heading() -> None:

@@ -46,6 +46,20 @@ def test_successful_response_has_decision_headers(link: RawConnection, stream: b
     assert ("x-intellirouter-cost-usd" in answer.headers) is not stream  # the cost of a stream is known at its end
 
 
+def test_requests_are_listed_by_the_beginning_of_their_ids(link: RawConnection, gateway: GatewayProcess) -> None:
+    request_id = post(link, **chat_request(model="assistant")).headers["x-request-id"]
+
+    def listed(prefix: str) -> list[str]:
+        page = gateway.get("/api/v1/requests", id_prefix=prefix).json()
+        return [each["request_id"] for each in page.get("requests", ())]  # the database may not be open yet
+
+    until(lambda: request_id in listed("req_"), "a record")
+    assert listed(request_id[:30]) == [request_id]
+    assert listed("req_ffffff") == []
+    refused = gateway.get("/api/v1/requests", id_prefix="%")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "id_prefix")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_error_response_has_a_request_id(
     link: RawConnection, vendor: MockVendor, gateway: GatewayProcess, stream: bool

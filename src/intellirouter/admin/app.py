@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from msgspec import structs
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -35,10 +36,12 @@ _CURSOR: Final = r"^req_[0-9a-f]{32}$"
 """The format of `next`: the id of the last request on the page."""
 _CRASH_LOOP: Final = 3
 """Crashes in a row after which a local model counts as down until it is ready."""
+_ID_PREFIX: Final = r"^[a-z0-9_]{1,36}$"
 _MAX_PAGE_SIZE: Final = 200
 _EXPECTED: Final = {
     "limit": f"an integer from 1 to {_MAX_PAGE_SIZE}",
     "before": "the `next` value of the previous page",
+    "id_prefix": "the beginning of a request ID, such as req_0123",
     "errors": "true or false",
 }
 """Valid values of query parameters, for error messages."""
@@ -231,22 +234,31 @@ def _list_warnings(lists: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+class _PageQuery(BaseModel):
+    """The query parameters of a list of requests."""
+
+    limit: int = Field(default=50, ge=1, le=_MAX_PAGE_SIZE)
+    before: str | None = Field(default=None, pattern=_CURSOR)
+    id_prefix: str | None = Field(default=None, pattern=_ID_PREFIX)
+    model: str | None = None
+    deployment: str | None = None
+    errors_only: bool = Field(default=False, alias="errors")
+
+    def filters(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"limit", "before"})
+
+
 def _add_requests(app: FastAPI, plane: ControlPlane) -> None:
     @app.get("/api/v1/requests", summary="List requests", responses=json_response("RequestPage"))
-    async def list_requests(
-        caller: Caller,
-        limit: Annotated[int, Query(ge=1, le=_MAX_PAGE_SIZE)] = 50,
-        before: Annotated[str | None, Query(pattern=_CURSOR)] = None,
-        model: str | None = None,
-        deployment: str | None = None,
-        errors_only: Annotated[bool, Query(alias="errors")] = False,  # noqa: FBT002 - a query parameter
-    ) -> JsonResponse:
+    async def list_requests(caller: Caller, wanted: Annotated[_PageQuery, Query()]) -> JsonResponse:
         """Return finished requests that this key may read, newest first: its own, with the grant `requests:read` those
-        of its tenant, and with the grant `admin` all. Pass `next` as `before` to get the next page.
+        of its tenant, and with the grant `admin` all. Pass `next` as `before` to get the next page. `id_prefix` is
+        how the IDs of the wanted requests begin.
         """
         await _flush(plane)
-        wanted = structs.replace(_readable(caller), model=model, deployment=deployment, errors_only=errors_only)
-        page = await asyncio.to_thread(plane.store.reader.list_exchanges, wanted, limit=limit, before=before)
+        filters = structs.replace(_readable(caller), **wanted.filters())
+        limit, before = wanted.limit, wanted.before
+        page = await asyncio.to_thread(plane.store.reader.list_exchanges, filters, limit=limit, before=before)
         return JsonResponse({"requests": [msgspec.to_builtins(row) for row in page.rows], "next": page.next_before})
 
     @app.get(

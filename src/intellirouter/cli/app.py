@@ -1,6 +1,8 @@
 """Builds the command tree, and turns a `CommandError` into its message and exit status."""
 
+import os
 import platform
+import sys
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,17 +12,19 @@ from intellirouter import __version__
 from intellirouter.cli.catalog import catalog_commands
 from intellirouter.cli.chat import chat
 from intellirouter.cli.command_group import CommandGroup
+from intellirouter.cli.completion import COMPLETE_VARIABLE, completion, prepare_completion
 from intellirouter.cli.config import config_commands
 from intellirouter.cli.credentials import credentials_commands
 from intellirouter.cli.discover import discover
-from intellirouter.cli.errors import CommandError
+from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.explain import explain, route_commands
 from intellirouter.cli.health import health
 from intellirouter.cli.init import init
 from intellirouter.cli.models import models
-from intellirouter.cli.output import OutputOption, print_data, print_error
+from intellirouter.cli.output import OutputOption, print_data, print_error, print_line
 from intellirouter.cli.requests import requests_commands
 from intellirouter.cli.serve import serve
+from intellirouter.cli.standard_streams import OutputError, discard_output, set_up_streams
 from intellirouter.cli.usage_errors import USAGE_ERROR, reword
 
 _NO_HELP: Final = {"help": False}
@@ -56,7 +60,7 @@ class _RootGroup(TyperGroup):
 
 def _print_version(is_requested: bool) -> None:
     if is_requested:
-        typer.echo(f"intellirouter {__version__}")
+        print_line(f"intellirouter {__version__}")
         raise typer.Exit
 
 
@@ -79,7 +83,7 @@ def build_app() -> typer.Typer:
     app = CommandGroup(
         cls=_RootGroup,
         pretty_exceptions_enable=False,
-        context_settings=_HELP_DEFAULTS,
+        context_settings={**_HELP_DEFAULTS, "help_option_names": ["--help", "-h"]},
         add_completion=False,  # its options make typer import pydantic for every command
     )
     app.callback()(_root)
@@ -95,10 +99,27 @@ def build_app() -> typer.Typer:
     app.command("explain")(explain)
     app.add_typer(route_commands(), name="route")
     app.add_typer(requests_commands(), name="requests")
+    app.command("completion")(completion)
     app.command("version")(version)
     return app
 
 
 def main() -> None:
     """Run the command line. Ends the process with an `ExitStatus`, or with 130 after Ctrl-C."""
-    build_app()()
+    set_up_streams()
+    prepare_completion()
+    try:
+        try:
+            build_app()(complete_var=COMPLETE_VARIABLE)
+        finally:
+            sys.stdout.flush()
+    except OutputError as error:
+        discard_output()
+        if not error.has_no_reader:
+            print_error(f"Cannot write to standard output: {error.reason}.")
+        sys.exit(ExitStatus.FAILURE)
+    except OSError as error:  # a path that no command reports by itself
+        if error.filename is None:
+            raise
+        print_error(f"Cannot use {os.fsdecode(error.filename)}: {error.strerror}.")
+        sys.exit(ExitStatus.FAILURE)

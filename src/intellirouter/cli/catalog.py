@@ -118,7 +118,13 @@ def _model_blocks(found: "roles.CatalogInUse", rows: list[dict[str, Any]]) -> It
     if not rows:
         return
     headings = [heading for heading, _ in _COLUMNS]
-    yield make_table(headings, [[row[key] for _, key in _COLUMNS] for row in rows], right=headings[1:5])
+    yield make_table(
+        headings,
+        [[row[key] for _, key in _COLUMNS] for row in rows],
+        right=headings[1:5],
+        wrapped=("NOT INCLUDED",),
+        optional=("CACHED $/1M", "NOT INCLUDED", "CONTEXT", "OUT $/1M", "IN $/1M"),
+    )
 
 
 def _model_row(entry: "catalog.PriceEntry") -> dict[str, Any]:

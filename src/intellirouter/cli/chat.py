@@ -9,6 +9,7 @@ from intellirouter.cli.conversation import Conversation
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
 from intellirouter.cli.output import is_terminal, print_data, printable
+from intellirouter.cli.standard_streams import read_input
 
 if TYPE_CHECKING:
     from intellirouter import client
@@ -47,7 +48,7 @@ def chat(
 
 
 def _read_prompt(prompt: str | None) -> str:
-    text = sys.stdin.read() if prompt in {None, "-"} else prompt
+    text = read_input() if prompt in {None, "-"} else prompt
     if not text or not text.strip():
         hint = "Pass a prompt as an argument or on standard input."
         raise CommandError("The prompt is empty.", hint, status=ExitStatus.USAGE)

@@ -9,7 +9,15 @@ from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.config_options import OptionalConfigFile, chosen_file, config_error, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import OutputOption, encode, format_count, make_table, print_data, print_notice
+from intellirouter.cli.output import (
+    OutputOption,
+    encode,
+    format_count,
+    make_table,
+    print_data,
+    print_line,
+    print_notice,
+)
 
 if TYPE_CHECKING:
     from intellirouter import config, roles
@@ -50,11 +58,11 @@ def check(
     except config.ConfigError as error:
         if output == "table":
             raise config_error(error) from error
-        typer.echo(encode({"file": path, "is_valid": False, "problems": error.problems}, output).rstrip("\n"))
+        print_line(encode({"file": path, "is_valid": False, "problems": error.problems}, output).rstrip("\n"))
         raise typer.Exit(ExitStatus.CONFIGURATION) from None
     if output != "table":
         data = {"file": path, "is_valid": True, "problems": [], "warnings": runtime.warnings}
-        typer.echo(encode(data, output).rstrip("\n"))
+        print_line(encode(data, output).rstrip("\n"))
         return
     for warning in runtime.warnings:
         print_notice(f"Warning: {warning}")
@@ -64,7 +72,7 @@ def check(
         (len(runtime.models), "model"),
         (len(runtime.keys), "key"),
     )
-    typer.echo(f"{path} is valid: {', '.join(format_count(number, noun) for number, noun in counts)}.")
+    print_line(f"{path} is valid: {', '.join(format_count(number, noun) for number, noun in counts)}.")
 
 
 def show(
@@ -142,4 +150,4 @@ def schema(
 
     Editors and other tools can validate and complete the file with it.
     """
-    typer.echo(encode(config.config_schema(), output).rstrip("\n"))
+    print_line(encode(config.config_schema(), output).rstrip("\n"))

@@ -6,12 +6,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-import typer
-
 from intellirouter.cli.errors import ExitStatus
 from intellirouter.cli.gateway_command import to_command_error
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import is_terminal, print_error, print_notice, printable
+from intellirouter.cli.output import is_terminal, print_error, print_line, print_notice, printable
+from intellirouter.cli.standard_streams import has_undecoded_bytes
 
 if TYPE_CHECKING:
     import readline
@@ -52,9 +51,9 @@ class Conversation:
             reply = self._stream_reply(prompt)
         else:
             reply = self.request_reply(prompt)
-            typer.echo(printable(reply.text or reply.refusal or ""))
+            print_line(printable(reply.text or reply.refusal or ""))
         for call in reply.tool_calls:
-            typer.echo(printable(f"[tool call] {call.name}({call.arguments})"))
+            print_line(printable(f"[tool call] {call.name}({call.arguments})"))
         if is_terminal():
             print_notice(self._summary(reply, time.monotonic() - started_s))
 
@@ -68,6 +67,8 @@ class Conversation:
             if text.startswith("/"):
                 if not self._run_command(text):
                     return
+            elif has_undecoded_bytes(text):
+                print_notice("This is not valid UTF-8. Set the terminal or the locale to UTF-8.")
             elif text:
                 self._run_turn(text)
 
@@ -80,7 +81,7 @@ class Conversation:
             if reported.status == ExitStatus.UNREACHABLE:
                 print_notice("The prompt was not answered. Send it again when the gateway is available.")
         except KeyboardInterrupt:
-            typer.echo()
+            print_line()
             print_notice("Stopped. The prompt and its answer were discarded.")
 
     def _run_command(self, line: str) -> bool:
@@ -114,12 +115,15 @@ class Conversation:
 
     def _stream_reply(self, prompt: str) -> "client.ChatReply":
         with self._gateway.stream([*self._messages, _message("user", prompt)], model=self._model) as stream:
+            has_printed = False
             try:
                 for delta in stream:
                     sys.stdout.write(printable(delta.text or delta.refusal or ""))
                     sys.stdout.flush()
+                    has_printed = True
             finally:
-                typer.echo()
+                if has_printed:
+                    print_line()
             reply = stream.reply()
         self._add_turn(prompt, reply.text or reply.refusal or "")
         return reply
@@ -159,7 +163,7 @@ def _read_line() -> str | None:
         try:
             return input("> ")
         except EOFError:
-            typer.echo()
+            print_line()
             return None
         except KeyboardInterrupt:
-            typer.echo()
+            print_line()

@@ -15,7 +15,8 @@ from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.config_options import StoreConfigOption, chosen_file, report_config_errors
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import OutputOption, format_count, make_table, print_data
+from intellirouter.cli.output import OutputOption, format_count, make_table, print_data, print_line
+from intellirouter.cli.standard_streams import read_input
 
 if TYPE_CHECKING:
     from intellirouter import config, roles, store
@@ -60,20 +61,31 @@ def set_credential(name: CredentialName, config_file: StoreConfigOption = None) 
     generated and saved next to the database. Refer to the credential as store:NAME in the configuration. A running
     gateway uses the new value after its next restart or reload.
     """
-    if not re.fullmatch(_NAME_PATTERN, name):
-        hint = "Use 1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit."
-        raise CommandError(f"Invalid credential name {name!r}.", hint, status=ExitStatus.USAGE)
-    is_interactive = sys.stdin.isatty()
-    secret = (typer.prompt("Credential", hide_input=True) if is_interactive else sys.stdin.read()).strip()
-    if not secret:
+    _check_name(name)
+    text = typer.prompt("Credential", hide_input=True) if sys.stdin.isatty() else read_input()
+    if not text.strip():
         hint = f"Pass it on standard input: `printf %s SECRET | intellirouter credentials set {name}`."
         raise CommandError("The credential is empty.", hint)
+    try:
+        secret = config.clean_secret(text, "The credential")
+    except config.SecretReferenceError as error:
+        raise CommandError(error.message, error.hint, status=ExitStatus.USAGE) from None
     with _open_store(config_file) as credentials:
         key_file = credentials.set(name, secret, time.time_ns() // 1000)
     if key_file is not None:
-        typer.echo(f"Created the encryption key {key_file}.")
-        typer.echo("Keep a copy of it: stored credentials cannot be decrypted without it.")
-    typer.echo(f"Stored the credential {name}. Refer to it as store:{name}.")
+        print_line(f"Created the encryption key {key_file}.")
+        print_line("Keep a copy of it: stored credentials cannot be decrypted without it.")
+    print_line(f"Stored the credential {name}. Refer to it as store:{name}.")
+
+
+def _check_name(name: str) -> None:
+    """Raise `CommandError` for an invalid name. It is not repeated, because it may be the credential itself."""
+    if not re.fullmatch(_NAME_PATTERN, name):
+        hint = "Use 1 to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit."
+        raise CommandError("Invalid credential name.", hint, status=ExitStatus.USAGE)
+    if not re.fullmatch(config.STORED_PATTERN, f"store:{name}"):
+        hint = "Choose a name, and pass the credential on standard input."
+        raise CommandError("The name looks like a credential.", hint, status=ExitStatus.USAGE)
 
 
 def list_credentials(config_file: StoreConfigOption = None, output: OutputOption = "table") -> None:
@@ -83,7 +95,8 @@ def list_credentials(config_file: StoreConfigOption = None, output: OutputOption
     rows = [(each.name, _format_time(each.created_us), _format_time(each.updated_us)) for each in entries]
     data = {"credentials": [dict(zip(("name", "created", "updated"), row, strict=True)) for row in rows]}
     empty = "No credentials are stored."
-    print_data(data, output, lambda: [make_table(("NAME", "CREATED", "UPDATED"), rows) if rows else empty])
+    headings = ("NAME", "CREATED", "UPDATED")
+    print_data(data, output, lambda: [make_table(headings, rows, optional=("CREATED", "UPDATED")) if rows else empty])
 
 
 def _format_time(epoch_us: int) -> str:
@@ -97,7 +110,7 @@ def remove_credential(name: CredentialName, config_file: StoreConfigOption = Non
     if not was_removed:
         hint = "Run `intellirouter credentials list` to list the stored credentials."
         raise CommandError(f"There is no stored credential named {name}.", hint)
-    typer.echo(f"Removed the credential {name}.")
+    print_line(f"Removed the credential {name}.")
 
 
 def rekey_credentials(config_file: StoreConfigOption = None) -> None:
@@ -110,6 +123,6 @@ def rekey_credentials(config_file: StoreConfigOption = None) -> None:
     variables = config.process_environment()
     with _open_store(config_file) as credentials:
         count = credentials.rekey(variables.get(f"{key_variable}_NEW"))
-    typer.echo(f"Re-encrypted {format_count(count, 'stored credential')} with the new key.")
+    print_line(f"Re-encrypted {format_count(count, 'stored credential')} with the new key.")
     if variables.get(key_variable, "").strip():
-        typer.echo(f"Now set {key_variable} to the new key.")
+        print_line(f"Now set {key_variable} to the new key.")

@@ -34,7 +34,7 @@ def _blocks(found: "list[roles.ProviderModels]") -> Iterator[Any]:
         return
     rows = [(each.provider, model.id, model.context_tokens) for each in found for model in each.models]
     if rows:
-        yield make_table(("PROVIDER", "MODEL", "CONTEXT"), rows, right=("CONTEXT",))
+        yield make_table(("PROVIDER", "MODEL", "CONTEXT"), rows, right=("CONTEXT",), optional=("CONTEXT",))
     for each in found:
         if each.problem is not None:
             yield f"{each.provider}: {each.problem}"

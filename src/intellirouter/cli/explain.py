@@ -48,7 +48,13 @@ def _blocks(explanation: "client.Explanation") -> Iterator[Any]:
         (ranks.get(each.deployment), each.deployment, each.upstream_model, each.verdict, each.score, each.reason)
         for each in candidates
     ]
-    yield make_table(("RANK", "DEPLOYMENT", "MODEL", "VERDICT", "SCORE", "REASON"), rows, right=("RANK", "SCORE"))
+    yield make_table(
+        ("RANK", "DEPLOYMENT", "MODEL", "VERDICT", "SCORE", "REASON"),
+        rows,
+        right=("RANK", "SCORE"),
+        wrapped=("REASON",),
+        optional=("SCORE", "MODEL", "VERDICT", "REASON"),
+    )
 
 
 def _after_failures(explanation: "client.Explanation") -> str:

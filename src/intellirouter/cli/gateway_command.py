@@ -11,6 +11,7 @@ import typer
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputFormat, OutputOption
+from intellirouter.cli.standard_streams import decode_argument
 
 if TYPE_CHECKING:
     from intellirouter import client
@@ -74,6 +75,7 @@ def gateway_command(function: Callable[..., None]) -> Callable[..., None]:
     parameters = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *shared]
 
     def command(**values: Any) -> None:
+        values = {name: _decoded(name, value) for name, value in values.items()}
         options = GatewayOptions(**{name: values.pop(name) for name, _, _ in _SHARED})
         try:
             function(options, **values)
@@ -86,6 +88,18 @@ def gateway_command(function: Callable[..., None]) -> Callable[..., None]:
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads the parameters here
     return command
+
+
+def _decoded(name: str, value: Any) -> Any:
+    """Return the value of an argument or option. Only file names may contain bytes that are not UTF-8."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return decode_argument(value)
+    except UnicodeDecodeError:
+        named = name.replace("_", " ").replace("api key", "API key").replace("url", "URL").replace(" id", " ID")
+        message = f"The {named} on the command line is not valid UTF-8."
+        raise CommandError(message, "Convert it, or set the locale to UTF-8.", status=ExitStatus.USAGE) from None
 
 
 def to_command_error(error: "client.IntelliRouterError") -> CommandError:

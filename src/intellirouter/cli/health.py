@@ -49,13 +49,15 @@ def _blocks(report: "client.Health", url: str, is_verbose: bool) -> Iterator[Any
 
 def _details(report: "client.Health") -> Blocks:
     yield f"requests in flight: {format_value(report.in_flight)}"
-    yield make_table(("SERVICE", "STATE", "DETAIL", "FACTS"), [part.row() for part in _parts(report.services)])
+    rows = [part.row() for part in _parts(report.services)]
+    headings = ("SERVICE", "STATE", "DETAIL", "FACTS")
+    yield make_table(headings, rows, wrapped=("DETAIL", "FACTS"), optional=("FACTS", "DETAIL"))
     if lists := report.raw.get("model_lists"):
         names = ("name", "state", "models", "updated")
         rows = [tuple(each.get(name) for name in names) for each in lists]
         yield make_table(("MODELS OF", "STATE", "LISTED", "UPDATED"), rows, right=("LISTED",))
     if report.models:
-        yield make_table(("MODEL", "STATE"), [_model_row(model) for model in report.models])
+        yield make_table(("MODEL", "STATE"), [_model_row(model) for model in report.models], wrapped=("STATE",))
 
 
 @dataclass(frozen=True)

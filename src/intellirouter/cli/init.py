@@ -1,5 +1,6 @@
 """`intellirouter init`: write a configuration file for what this machine offers."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ import typer
 from intellirouter.cli.config_options import report_config_errors
 from intellirouter.cli.errors import CommandError
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import printable
+from intellirouter.cli.output import print_line, printable
 
 if TYPE_CHECKING:
     from intellirouter import config, roles
@@ -29,20 +30,20 @@ def init(
     references to environment variables, never as values. Comments in the file explain the settings.
     """
     is_file = str(output) != "-"
-    if is_file and output.exists() and not force:
+    if is_file and os.path.lexists(output) and not force:
         hint = "Choose another file with --output, or overwrite it with --force."
         raise CommandError(f"The file {output} already exists.", hint)
     with report_config_errors():
         discovery = roles.discover_here(config.process_environment())
     text = config.render_config(discovery)
     if not is_file:
-        typer.echo(text, nl=False)
+        print_line(text.rstrip("\n"))
         return
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CommandError(f"Cannot write {output}: {error.strerror}.") from error
     for finding in discovery.findings:
-        typer.echo(f"Added: {printable(finding)}")
+        print_line(f"Added: {printable(finding)}")
     option = "" if output == config.DEFAULT_FILE else f" --config {output}"
-    typer.echo(f"Wrote {output}. To start the gateway, run: intellirouter serve{option}")
+    print_line(f"Wrote {output}. To start the gateway, run: intellirouter serve{option}")

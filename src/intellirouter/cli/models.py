@@ -51,7 +51,13 @@ def _blocks(found: list["client.ModelInfo"], has_metrics: bool) -> Iterator[Any]
         )
         for model in found
     ]
-    yield make_table(headings, rows, right=("CONTEXT", "IN $/1M", "OUT $/1M"))
+    yield make_table(
+        headings,
+        rows,
+        right=("CONTEXT", "IN $/1M", "OUT $/1M"),
+        wrapped=("DEPLOYMENTS",),
+        optional=("STRATEGY", "KIND", "OUT $/1M", "IN $/1M", "CONTEXT", "DEPLOYMENTS", "STATUS"),
+    )
     if has_metrics:
         yield ""
         yield _metrics_table(found)
@@ -72,4 +78,6 @@ def _metrics_table(found: list["client.ModelInfo"]) -> Any:
     columns = list(dict.fromkeys(key for metrics in by_deployment.values() for key in metrics))
     headings = ("DEPLOYMENT", *(key.upper().replace("_", " ") for key in columns))
     rows = [(name, *(metrics.get(key) for key in columns)) for name, metrics in sorted(by_deployment.items())]
-    return make_table(headings, rows, right=headings[1:]) if rows else f"metrics: {UNKNOWN}"
+    if not rows:
+        return f"metrics: {UNKNOWN}"
+    return make_table(headings, rows, right=headings[1:], optional=headings[:0:-1])

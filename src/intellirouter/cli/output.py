@@ -1,6 +1,8 @@
 """What commands print: data as a table, JSON or YAML on standard output; messages on standard error."""
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -8,59 +10,94 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from intellirouter.cli.lazy import LazyModule
+from intellirouter.cli.standard_streams import is_unicode_output
+from intellirouter.cli.tables import Table, fit_parts, lay_out
 
 if TYPE_CHECKING:
     import msgspec
     import yaml
-    from rich import console, table, text
 
     from intellirouter import core
 else:
     core = LazyModule("intellirouter.core")
     msgspec = LazyModule("msgspec")
     yaml = LazyModule("yaml")
-    console = LazyModule("rich.console")
-    table = LazyModule("rich.table")
-    text = LazyModule("rich.text")
 
 OutputFormat = Literal["table", "json", "yaml"]
 OutputOption = Annotated[OutputFormat, typer.Option("--format", metavar="table|json|yaml", help="Output format.")]
-Blocks = Iterable["str | table.Table"]
+Blocks = Iterable[str | Table]
 """Lines and tables, in order."""
 
 UNKNOWN: Final = "–"
+_BOLD: Final = "1"
+_DIM: Final = "2"
+_RED: Final = "31"
 _PIPE_COLUMNS: Final = 10_000
 """The width when standard output is not a terminal: scripts must see no wrapped or truncated cells."""
 
 
 def print_data(data: Any, output: OutputFormat, blocks: Callable[[], Blocks]) -> None:
     """Print `data` as JSON or YAML, or the lines and tables that `blocks` returns."""
-    if output == "table":
-        screen = _screen()
-        for block in blocks():
-            screen.print(text.Text(printable(block)) if isinstance(block, str) else block)
+    if output != "table":
+        print_line(encode(data, output).rstrip("\n"))
         return
-    typer.echo(encode(data, output).rstrip("\n"))
+    for block in blocks():
+        if isinstance(block, str):
+            print_line(printable(block))
+        else:
+            _print_table(block)
+
+
+def print_line(line: str = "") -> None:
+    """Print a line on standard output at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def print_parts(parts: Iterable[tuple[str, int]]) -> None:
+    """Print the parts of a line that fit on it. Each has a rank: the parts with the highest ranks are left out."""
+    print_line(printable(fit_parts(parts, _output_columns()), keeps_lines=False))
+
+
+def _print_table(block: Table) -> None:
+    layout = lay_out(block, _output_columns())
+    lines = list(layout.lines)
+    lines[: layout.heading_lines] = [_styled(line, _BOLD, sys.stdout) for line in lines[: layout.heading_lines]]
+    print_line("\n".join(lines))
+    if layout.hidden:
+        print_notice(f"Columns that do not fit: {', '.join(layout.hidden)}. Use a wider terminal, or --format json.")
 
 
 def encode(data: Any, output: OutputFormat, *, is_one_line: bool = False) -> str:
     """Return `data` as a JSON or YAML document. `is_one_line` is for streams: JSON Lines, or YAML after a `---`."""
     plain = msgspec.to_builtins(data, enc_hook=str)
+    document = _encode(plain, output, is_one_line=is_one_line, is_ascii=not is_unicode_output())
+    if not document.isascii() and any("\ud800" <= char <= "\udfff" for char in document):  # bytes of a file name
+        document = _encode(plain, output, is_one_line=is_one_line, is_ascii=True)
+    return document if output == "yaml" else core.escape_control_characters_in_json(document)
+
+
+def _encode(plain: Any, output: OutputFormat, *, is_one_line: bool, is_ascii: bool) -> str:
     if output == "yaml":
-        document = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=115)
+        document = yaml.safe_dump(plain, sort_keys=False, allow_unicode=not is_ascii, width=115)
         return f"---\n{document}" if is_one_line else str(document)
-    document = json.dumps(plain, indent=None if is_one_line else 2, ensure_ascii=False)
-    return core.escape_control_characters_in_json(document)
+    return json.dumps(plain, indent=None if is_one_line else 2, ensure_ascii=is_ascii)
 
 
-def make_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> "table.Table":
-    """Return a table. `right` names the headings of the columns that are aligned to the right."""
-    made = table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*(text.Text(format_value(value)) for value in row))
-    return made
+def make_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: Sequence[str] = (),
+    wrapped: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> Table:
+    """Return a table. `right` names the headings of the columns that are aligned to the right.
+
+    `wrapped` names those whose cells may be wrapped, `optional` those that a narrow terminal leaves out, in this order.
+    """
+    cells = [tuple(format_value(value) for value in row) for row in rows]
+    return Table(tuple(headings), cells, frozenset(right), frozenset(wrapped), tuple(optional))
 
 
 def format_value(value: Any) -> str:
@@ -88,13 +125,13 @@ def printable(untrusted: str, *, keeps_lines: bool = True) -> str:
 
 def print_notice(message: str) -> None:
     """Print a message for people on standard error, apart from the data."""
-    typer.secho(printable(message), err=True, dim=True)
+    _print_message(_styled(printable(message), _DIM, sys.stderr))
 
 
 def print_error(message: str, *notes: str) -> None:
-    typer.secho(f"Error: {printable(message)}", err=True, fg="red")
+    _print_message(_styled(f"Error: {printable(message)}", _RED, sys.stderr))
     for note in notes:
-        typer.echo(f"  {printable(note)}", err=True)
+        _print_message(f"  {printable(note)}")
 
 
 def is_terminal() -> bool:
@@ -102,5 +139,17 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _screen() -> "console.Console":
-    return console.Console(width=None if is_terminal() else _PIPE_COLUMNS, highlight=False, soft_wrap=False)
+def _print_message(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _output_columns() -> int:
+    return shutil.get_terminal_size().columns if is_terminal() else _PIPE_COLUMNS
+
+
+def _styled(line: str, style: str, stream: Any) -> str:
+    """Return the line in bold, dim or red if the terminal and the user allow it."""
+    environ = os.environ  # noqa: TID251 - these two variables describe the terminal, not the gateway
+    is_plain = not stream.isatty() or bool(environ.get("NO_COLOR")) or environ.get("TERM", "dumb") == "dumb"
+    return line if is_plain else f"\x1b[{style}m{line}\x1b[0m"

@@ -30,17 +30,23 @@ def record_cost(record: "core.ExchangeRecord | client.RequestSummary") -> str | 
     return None if record.cost_microusd is None else core.format_usd(record.cost_microusd)
 
 
-def record_line(record: "core.ExchangeRecord") -> str:
-    """Return the record as one line with fixed columns."""
+def record_line(record: "core.ExchangeRecord") -> list[tuple[str, int]]:
+    """Return the parts of a line with fixed columns, each with its rank: a narrow terminal shows the first ranks."""
     time = local_time(record.started_us).strftime("%H:%M:%S")
     tokens = format_value(None if record.usage is None else record.usage.total_tokens)
-    error = f"  {record.error_code}" if record.error_code else ""
     attempts = format_count(len(record.attempts), "attempt")
     route = f"{format_value(record.model)} > {format_value(record.deployment)}"
-    return (
-        f"{time}  {record.status}  {record.duration_ms:>7.0f} ms  {tokens:>6} tokens"
-        f"  {format_value(record_cost(record)):>8} USD  {attempts:<10}  {route}  {record.request_id}{error}"
-    )
+    return [
+        (time, 1),
+        (record.request_id, 0),
+        (str(record.status), 2),
+        (f"{record.duration_ms:>7.0f} ms", 5),
+        (f"{tokens:>6} tokens", 6),
+        (f"{format_value(record_cost(record)):>8} USD", 7),
+        (f"{attempts:<10}", 8),
+        (route, 4),
+        (record.error_code or "", 3),
+    ]
 
 
 def is_failed(record: "core.ExchangeRecord") -> bool:
@@ -54,15 +60,18 @@ def local_time(epoch_us: int) -> datetime:
 
 def record_blocks(record: "core.ExchangeRecord") -> Iterator[Any]:
     """Yield the lines and tables that show a whole record: facts, candidates, attempts."""
-    yield make_table(("REQUEST", record.request_id), _facts(record))
+    yield record.request_id
+    yield make_table(("", " "), _facts(record), wrapped=(" ",))
     if record.decision is not None:
         yield ""
         rows = [(each.deployment, each.verdict, each.score, each.reason) for each in record.decision.candidates]
-        yield make_table(("CANDIDATE", "VERDICT", "SCORE", "REASON"), rows, right=("SCORE",))
+        headings = ("CANDIDATE", "VERDICT", "SCORE", "REASON")
+        yield make_table(headings, rows, right=("SCORE",), wrapped=("REASON",), optional=("SCORE", "REASON", "VERDICT"))
     if record.attempts:
         yield ""
         yield attempts_table(record.attempts, record.duration_ms)
-        yield "░ waiting for the first byte   █ receiving"
+        yield "░ waiting for the first byte"
+        yield "█ receiving"
 
 
 def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
@@ -108,7 +117,13 @@ def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> 
         )
         for number, attempt in enumerate(attempts, start=1)
     ]
-    return make_table(("#", "ATTEMPT", "DEPLOYMENT", "OUTCOME", "TIME", "MS", "MESSAGE"), rows, right=("#", "MS"))
+    return make_table(
+        ("#", "ATTEMPT", "DEPLOYMENT", "OUTCOME", "TIME", "MS", "MESSAGE"),
+        rows,
+        right=("#", "MS"),
+        wrapped=("MESSAGE",),
+        optional=("TIME", "ATTEMPT", "MS", "#", "MESSAGE", "OUTCOME"),
+    )
 
 
 def attempt_bar(attempt: "core.Attempt", duration_ms: float) -> str:

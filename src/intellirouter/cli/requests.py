@@ -1,12 +1,14 @@
 """`intellirouter requests`: finished requests, as a list, one in detail, or as they complete."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from intellirouter.cli.command_group import CommandGroup
+from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import (
@@ -14,10 +16,12 @@ from intellirouter.cli.output import (
     encode,
     make_table,
     print_data,
+    print_line,
     print_notice,
-    printable,
+    print_parts,
 )
 from intellirouter.cli.record_tables import is_failed, local_time, record_blocks, record_cost, record_data, record_line
+from intellirouter.cli.tables import Table
 
 if TYPE_CHECKING:
     from intellirouter import client, core
@@ -26,6 +30,11 @@ else:
 
 _LIST_HEADINGS: Final = ("TIME", "REQUEST", "MODEL", "DEPLOYMENT", "STATUS", "ERROR", "USD", "MS")
 _LIST_NUMBERS: Final = ("STATUS", "USD", "MS")
+_LIST_OPTIONAL: Final = ("USD", "DEPLOYMENT", "MS", "TIME", "ERROR", "MODEL", "STATUS")
+
+_ID_PATTERN: Final = re.compile(r"[a-z0-9_]{1,36}")
+_ID_HINT: Final = "Run `intellirouter requests list` to list requests."
+_MAX_LISTED: Final = 10
 
 ErrorsOption = Annotated[bool, typer.Option("--errors", help="Show failed requests only.")]
 
@@ -65,11 +74,14 @@ def list_requests(
     with options.connect() as gateway:
         page = gateway.requests(limit=limit, before=before, model=model, deployment=deployment, errors=errors)
     data = {"requests": [record_data(record) for record in page.requests], "next": page.next}
-    print_data(
-        data, options.output, lambda: [make_table(_LIST_HEADINGS, map(_list_row, page.requests), right=_LIST_NUMBERS)]
-    )
+    print_data(data, options.output, lambda: [_list_table(page.requests)])
     if page.next is not None and options.output == "table":
         print_notice(f"For the next page, run: intellirouter requests list --before {page.next}")
+
+
+def _list_table(records: "Sequence[client.RequestSummary]") -> Table:
+    rows = map(_list_row, records)
+    return make_table(_LIST_HEADINGS, rows, right=_LIST_NUMBERS, optional=_LIST_OPTIONAL)
 
 
 def _list_row(record: "client.RequestSummary") -> tuple[Any, ...]:
@@ -89,7 +101,10 @@ def _list_row(record: "client.RequestSummary") -> tuple[Any, ...]:
 def show(
     options: GatewayOptions,
     request_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Request ID, as in the x-request-id response header.")
+        str,
+        typer.Argument(
+            metavar="ID", help="Request ID, as in the x-request-id response header, or an unambiguous beginning of it."
+        ),
     ],
 ) -> None:
     """Show one finished request in detail.
@@ -97,8 +112,37 @@ def show(
     Prints the routing decision, the attempts over time, the tokens and the cost.
     """
     with options.connect() as gateway:
-        record = gateway.request(request_id)
+        record = _find_request(gateway, request_id)
     print_data(record_data(record), options.output, lambda: record_blocks(record))
+
+
+def _find_request(gateway: "client.Client", wanted: str) -> "core.ExchangeRecord":
+    """Return the request with this ID, or the only one whose ID begins with it."""
+    if not wanted.strip():
+        raise CommandError("The request ID is empty.", _ID_HINT, status=ExitStatus.USAGE)
+    try:
+        return gateway.request(wanted)
+    except client.NotFoundError as error:
+        found = _ids_with_prefix(gateway, wanted)
+        if not found:
+            error.hint = error.hint or _ID_HINT
+            raise
+    if len(found) > 1:
+        message = f"{wanted} is ambiguous: the IDs of several requests begin with it."
+        more = [] if len(found) <= _MAX_LISTED else ["…"]
+        raise CommandError(message, "Give more of the ID. These are the newest requests.", *found[:_MAX_LISTED], *more)
+    return gateway.request(found[0])
+
+
+def _ids_with_prefix(gateway: "client.Client", prefix: str) -> list[str]:
+    """Return the IDs that begin with `prefix`, newest first, one more than are listed."""
+    if not _ID_PATTERN.fullmatch(prefix):
+        return []
+    try:
+        page = gateway.requests(id_prefix=prefix, limit=_MAX_LISTED + 1)
+    except client.IntelliRouterError:
+        return []
+    return [each.request_id for each in page.requests if each.request_id.startswith(prefix)]
 
 
 @gateway_command
@@ -120,7 +164,7 @@ def tail(
     with options.connect() as gateway:
         for record in _records(gateway, count, follow, errors):
             if not errors or is_failed(record):
-                typer.echo(_tail_entry(record, options.output))
+                _print_entry(record, options.output)
     if follow:
         print_notice("The gateway closed the connection.")
 
@@ -153,7 +197,8 @@ def _past_records(gateway: "client.Client", count: int, only_errors: bool) -> It
             yield gateway.request(summary.request_id)
 
 
-def _tail_entry(record: "core.ExchangeRecord", output: OutputFormat) -> str:
+def _print_entry(record: "core.ExchangeRecord", output: OutputFormat) -> None:
     if output == "table":
-        return printable(record_line(record), keeps_lines=False)
-    return encode(record_data(record), output, is_one_line=True).rstrip("\n")
+        print_parts(record_line(record))
+    else:
+        print_line(encode(record_data(record), output, is_one_line=True).rstrip("\n"))

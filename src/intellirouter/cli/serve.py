@@ -9,6 +9,7 @@ import typer
 
 from intellirouter.cli.config_options import report_config_errors
 from intellirouter.cli.lazy import LazyModule
+from intellirouter.cli.standard_streams import ignore_output_errors
 
 if TYPE_CHECKING:
     from intellirouter import config, roles
@@ -51,6 +52,7 @@ def serve(
     """
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # they would end the process before it can handle them
+    ignore_output_errors()
     gc.disable()  # the start-up creates no garbage worth collecting; the server enables it again
     options = {"server.host": host, "server.port": port, "server.role": role, "logging.level": log_level}
     overrides: dict[str, object] = {setting: value for setting, value in options.items() if value is not None}

@@ -24,6 +24,7 @@ from intellirouter.client.api_requests import (
 from intellirouter.client.errors import IntelliRouterError
 from intellirouter.client.httpx_adapter import (
     client_options,
+    is_event_stream,
     request_options,
     socket_options,
     to_error,
@@ -132,7 +133,7 @@ class AsyncClient:
         built = self._http.build_request(**request_options(request, self._settings))
         try:
             response = await self._http.send(built, stream=request.is_stream)
-            if request.is_stream and response.status_code < 400:
+            if request.is_stream and is_event_stream(response):
                 opened = to_response(response, b"")
                 opened.live = response
                 return opened

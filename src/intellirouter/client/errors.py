@@ -10,6 +10,8 @@ IntelliRouterError
     └── ResponseTimeoutError   the gateway did not respond in time
 """
 
+import html
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +20,9 @@ import msgspec
 from intellirouter.core import SYSTEM_CLOCK, read_retry_after_s
 
 _MAX_QUOTED_CHARS: Final = 300
+CHECK_ADDRESS_HINT: Final = (
+    "Check that the address is that of an IntelliRouter gateway, and that its version matches the client."
+)
 
 
 class IntelliRouterError(Exception):
@@ -81,6 +86,8 @@ def _text(value: Any) -> str | None:
 def error_from_response(status: int, headers: Mapping[str, str], body: bytes) -> IntelliRouterError:
     """Turn an HTTP response with an error status into an exception. Header names are in lower case."""
     envelope = _envelope(body)
+    if not envelope and "x-request-id" not in headers:  # a gateway sends both
+        envelope = {"hint": CHECK_ADDRESS_HINT}
     message = _text(envelope.get("message")) or _quoted(body) or f"The gateway responded with HTTP status {status}."
     return _error_class(status, envelope)(
         message,
@@ -96,6 +103,16 @@ def error_from_event(error: Any, request_id: str | None) -> IntelliRouterError:
     envelope = error if isinstance(error, dict) else {"message": error}
     message = _text(envelope.get("message")) or "The stream ended with an error."
     return _error_class(502, envelope)(message, status=200, envelope=envelope, request_id=request_id)
+
+
+def invalid_response_error(headers: Mapping[str, str], status: int, problem: str) -> IntelliRouterError:
+    """Return the error for a successful response that is not one of a gateway. `problem` is a clause."""
+    return IntelliRouterError(
+        f"The gateway returned an invalid response: {problem}.",
+        status=status,
+        envelope={"code": "invalid_response", "hint": CHECK_ADDRESS_HINT},
+        request_id=headers.get("x-request-id"),
+    )
 
 
 def _error_class(status: int, envelope: Mapping[str, Any]) -> type[IntelliRouterError]:
@@ -126,8 +143,15 @@ def _envelope(body: bytes) -> dict[str, Any]:
 
 
 def _quoted(body: bytes) -> str:
-    """Return the start of a body without an error object, such as the error page of a proxy."""
+    """Return the start of a body without an error object; the title if it is a page, such as one of a proxy."""
     text = " ".join(body.decode("utf-8", "replace").split())
+    if text.startswith("<"):
+        title = re.search(r"<title[^>]*>([^<]+)</title>", text, re.IGNORECASE)
+        return (
+            f"The response is a web page: {html.unescape(title[1]).strip()}."
+            if title
+            else "The response is a web page."
+        )
     return text if len(text) <= _MAX_QUOTED_CHARS else f"{text[:_MAX_QUOTED_CHARS]}…"
 
 

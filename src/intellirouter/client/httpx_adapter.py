@@ -11,6 +11,7 @@ from intellirouter.client.retries import ApiResponse, ConnectionFailure
 from intellirouter.client.settings import CONNECT_TIMEOUT_S, KEEPALIVE_S, Settings
 from intellirouter.client.tls import tls_context
 
+_UNKNOWN_NAME = ("Name or service not known", "nodename nor servname", "name resolution", "No address associated")
 _NOT_SENT_ERRORS = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
@@ -56,6 +57,12 @@ def request_options(request: ApiRequest, settings: Settings) -> dict[str, Any]:
     return options
 
 
+def is_event_stream(response: httpx.Response) -> bool:
+    """Return whether a response is the stream that was requested, and not an error or a page of another server."""
+    media_type: str = response.headers.get("content-type", "")
+    return response.status_code < 400 and media_type.lower().startswith("text/event-stream")
+
+
 def to_response(response: httpx.Response, body: bytes) -> ApiResponse:
     return ApiResponse(status=response.status_code, headers=_headers(response.headers), body=body)
 
@@ -83,15 +90,25 @@ def to_error(error: httpx.RequestError, settings: Settings) -> IntelliRouterErro
         )
     if isinstance(error, _NOT_SENT_ERRORS):
         through = "" if settings.proxy is None else f" through the proxy {settings.proxy}"
-        hint = "Start a gateway with `intellirouter serve`, or set INTELLIROUTER_BASE_URL to the address of one."
+        reason, hint = _connect_problem(str(error))
         return GatewayUnreachableError(
-            f"Cannot connect to a gateway at {url}{through}.", envelope={"code": "unreachable", "hint": hint}
+            f"Cannot connect to a gateway at {url}{through}{reason}.", envelope={"code": "unreachable", "hint": hint}
         )
     if isinstance(error, httpx.TimeoutException):
         return ResponseTimeoutError(
             f"The gateway at {url} sent no data for {settings.timeout_s:g} s.", envelope={"code": "timeout"}
         )
     reason = str(error) or type(error).__name__
-    return GatewayUnreachableError(
-        f"The connection to {url} was lost: {reason.removesuffix('.')}.", envelope={"code": "connection_lost"}
-    )
+    envelope = {"code": "connection_lost"}
+    if "without sending a response" in reason:
+        envelope["hint"] = "Check that the address is that of a gateway, and whether it must start with https."
+    return GatewayUnreachableError(f"The connection to {url} was lost: {reason.removesuffix('.')}.", envelope=envelope)
+
+
+def _connect_problem(text: str) -> tuple[str, str]:
+    """Return why connecting failed, to be appended to a sentence, and a hint."""
+    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text or "UNEXPECTED_EOF" in text:
+        return ": it does not use TLS", "Use an address that starts with http, or start the gateway with a certificate."
+    if any(phrase in text for phrase in _UNKNOWN_NAME):
+        return ": its name is unknown", "Check the name, or use an IP address."
+    return "", "Start a gateway with `intellirouter serve`, or set INTELLIROUTER_BASE_URL to the address of one."

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from intellirouter.client.errors import IntelliRouterError, error_from_response
+from intellirouter.client.errors import IntelliRouterError, error_from_response, invalid_response_error
 from intellirouter.client.retries import ApiResponse
 from intellirouter.core import Decision, ExchangeRecord
 
@@ -301,10 +301,4 @@ def describe_invalid_fields(error: msgspec.ValidationError) -> str:
 
 
 def _invalid_response(response: ApiResponse, reason: str) -> IntelliRouterError:
-    hint = "Check that the address is that of an IntelliRouter gateway, and that its version matches the client."
-    return IntelliRouterError(
-        f"The gateway returned an invalid response: {reason}.",
-        status=response.status,
-        envelope={"code": "invalid_response", "hint": hint},
-        request_id=response.headers.get("x-request-id"),
-    )
+    return invalid_response_error(response.headers, response.status, reason)

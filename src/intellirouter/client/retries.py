@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.client.api_requests import ApiRequest
-from intellirouter.client.errors import IntelliRouterError, error_from_response
+from intellirouter.client.errors import IntelliRouterError, error_from_response, invalid_response_error
 
 BACKOFF_BASE_S: Final = 0.5
 BACKOFF_MAX_S: Final = 8.0
@@ -60,6 +60,8 @@ def call_steps(request: ApiRequest, max_retries: int) -> Generator[Step, Outcome
     while True:
         outcome = yield Send(request)
         if isinstance(outcome, ApiResponse) and (outcome.status < 400 or outcome.status in request.accepted_errors):
+            if request.is_stream and outcome.live is None:
+                raise invalid_response_error(outcome.headers, outcome.status, "it is not a stream of events")
             return outcome
         error = _error_of(outcome)
         delay_s = None if retries >= max_retries else _retry_delay_s(outcome, error, retries)

@@ -1,6 +1,7 @@
 """The address of the gateway, the key, the timeout and the number of retries."""
 
 import os
+import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 from urllib.parse import urlsplit
@@ -60,15 +61,20 @@ def resolve_settings(
 ) -> Settings:
     """Read INTELLIROUTER_BASE_URL and INTELLIROUTER_API_KEY for arguments that are None.
 
-    The usual variables for proxies and for certificate authorities are read as well. Raises `ValueError` if the
-    address or the proxy cannot be used.
+    The usual variables for proxies and for certificate authorities are read as well. White space around the key is
+    removed: files with keys end in a line feed. Raises `ValueError` if the address or the proxy cannot be used, or if
+    the key cannot be sent. No message contains the key or a password.
     """
     environ = os.environ  # noqa: TID251 - the client has no configuration file; it is configured by these variables
     address = (base_url or environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL).strip()
     if not address.startswith(f"{_UNIX}/"):
-        _check_url(address)
+        _check_address(address)
         address = address.rstrip("/").removesuffix("/v1").rstrip("/")
-    key = api_key or environ.get("INTELLIROUTER_API_KEY")
+    given = (api_key or "").strip()
+    key = given or environ.get("INTELLIROUTER_API_KEY", "").strip()
+    if not key.isascii() or not key.isprintable():
+        where = "The given API key" if given else "The API key in INTELLIROUTER_API_KEY"
+        raise ValueError(f"{where} contains characters that are not allowed: a key is one line of printable ASCII.")
     return Settings(
         base_url=address,
         api_key=Secret(key) if key else None,
@@ -80,10 +86,20 @@ def resolve_settings(
     )
 
 
-def _check_url(address: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"The gateway address must be an http or https URL like {DEFAULT_BASE_URL}, not {address!r}.")
+def _check_address(address: str) -> None:
+    """Raise `ValueError` if this is not the address of a gateway."""
+    shown = "" if "@" in address else f", not {address!r}"
+    message = f"The gateway address must be an http or https URL like {DEFAULT_BASE_URL}{shown}."
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").encode("idna")
+        is_valid = parts.scheme in _PORTS and bool(host) and parts.port != 0
+    except ValueError:  # the host or the port is invalid
+        raise ValueError(message) from None
+    if not is_valid or re.search(r"[\s?#]", address):
+        raise ValueError(message)
+    if "@" in parts.netloc:
+        raise ValueError("The gateway address must not contain a user name or a password. Use the API key.")
 
 
 def _proxy_for(address: str, rules: ProxyRules) -> Proxy | None:

@@ -24,6 +24,7 @@ from intellirouter.client.api_requests import (
 from intellirouter.client.errors import IntelliRouterError
 from intellirouter.client.httpx_adapter import (
     client_options,
+    is_event_stream,
     request_options,
     socket_options,
     to_error,
@@ -111,7 +112,10 @@ class Client:
         return parse_record(self._call(record_request(request_id)))
 
     def requests(self, **filters: Any) -> RequestPage:
-        """Return finished requests, newest first. `filters`: limit, before, model, deployment, errors=True."""
+        """Return finished requests, newest first.
+
+        `filters`: limit, before, id_prefix, model, deployment, errors=True.
+        """
         return parse_record_page(self._call(record_page_request(filters)))
 
     def tail(self) -> "RecordFeed":
@@ -152,7 +156,7 @@ class Client:
         built = self._http.build_request(**request_options(request, self._settings))
         try:
             response = self._http.send(built, stream=request.is_stream)
-            if request.is_stream and response.status_code < 400:
+            if request.is_stream and is_event_stream(response):
                 opened = to_response(response, b"")
                 opened.live = response
                 return opened

@@ -37,12 +37,19 @@ from intellirouter.config.runtime import (
     is_loopback,
 )
 from intellirouter.config.schema import Config, config_schema
-from intellirouter.config.secret_references import SecretReferenceError, SecretSources, StoredSecretLookup
+from intellirouter.config.secret_references import (
+    SecretReferenceError,
+    SecretSources,
+    StoredSecretLookup,
+    clean_secret,
+)
 from intellirouter.config.settings_reference import SettingDoc, setting_docs
 from intellirouter.config.tree import format_path
+from intellirouter.config.value_types import STORED_PATTERN
 
 __all__ = [
     "DEFAULT_FILE",
+    "STORED_PATTERN",
     "BackoffSpec",
     "BatchesSpec",
     "Config",
@@ -67,6 +74,7 @@ __all__ = [
     "SettingDoc",
     "StoreSpec",
     "StoredSecretLookup",
+    "clean_secret",
     "compile_config",
     "config_schema",
     "discover",

@@ -4,6 +4,7 @@ A model and a deployment may have the same name. The model takes precedence, bec
 to clients. There is a warning unless the deployment is one of that model's own.
 """
 
+import os
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path as FilePath
@@ -189,7 +190,7 @@ class _Compiler:
             self._report((*path, "vendor"), f"Unknown vendor {quoted(entry.vendor)}.", hint)
             return None
         base_url, uds = self._endpoint(entry, row, path)
-        if entry.ca_file is not None and not FilePath(entry.ca_file).expanduser().is_file():
+        if entry.ca_file is not None and not FilePath(_expanded(entry.ca_file)).is_file():
             self._report((*path, "ca_file"), f"The file {entry.ca_file} does not exist.", "Check the path.")
         return ProviderSpec(
             name=name,
@@ -201,7 +202,7 @@ class _Compiler:
             dialect=entry.dialect,
             auth=entry.auth,
             headers=tuple(entry.headers.items()),
-            ca_file=None if entry.ca_file is None else str(FilePath(entry.ca_file).expanduser()),
+            ca_file=None if entry.ca_file is None else _expanded(entry.ca_file),
             client_certificate=self._egress.client_certificate(entry, path),
             proxies=self._egress.proxies(entry, path),
             allows_any_model=self._allows_any_model(entry),
@@ -380,6 +381,10 @@ def _server(server: Server) -> ServerSpec:
     values |= {name: tuple(values[name]) for name in ("fetch_allow", "allowed_hosts", "cors_origins")}
     values["max_buffered_bytes"] = max(server.max_buffered_bytes, server.max_body_bytes)
     return ServerSpec(**values)
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111 - pathlib raises for an unknown user
 
 
 def _all_vendors(vendors: Collection[str]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 from typing import Final
@@ -55,6 +56,14 @@ def resolve_secret(reference: str, sources: SecretSources) -> str:
         text, where = sources.stored(target), f"The stored credential `{target}`"
     else:
         text, where = _read(target), f"The file {target}"
+    return clean_secret(text, where)
+
+
+def clean_secret(text: str, where: str) -> str:
+    """Return a secret as it is sent: on one line, without surrounding white space. Raises `SecretReferenceError`.
+
+    `where` names its source at the beginning of a message.
+    """
     text = _one_line(text.strip())
     if not text:
         raise SecretReferenceError(f"{where} is empty.", "It must contain the secret.")
@@ -107,7 +116,7 @@ def _one_line(text: str) -> str:
 
 
 def _read(target: str) -> str:
-    path = FilePath(target).expanduser()
+    path = FilePath(os.path.expanduser(target))  # noqa: PTH111 - pathlib raises for an unknown user
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_SECRET_BYTES + 1)
@@ -115,7 +124,7 @@ def _read(target: str) -> str:
     except OSError as error:
         message = f"The file {target} cannot be read: {error.strerror or error}."
         raise SecretReferenceError(message, "Check its path and its permissions.") from None
-    except UnicodeDecodeError:
+    except UnicodeDecodeError:  # a ValueError, too
         raise SecretReferenceError(f"The file {target} is not valid UTF-8.", _NOTHING_ELSE) from None
     if len(raw) > MAX_SECRET_BYTES:
         raise SecretReferenceError(f"The file {target} is larger than 64 KiB.", _NOTHING_ELSE)

@@ -16,13 +16,13 @@ INVALID_VALUE: Final = "invalid_value"
 """Type of the errors raised here; their context holds `message` and `hint`, both whole sentences."""
 _VARIABLE: Final = "[A-Za-z_][A-Za-z0-9_]*"
 # Rejects a key that was written where its name belongs, so that the key is never repeated in a message.
-_STORED: Final = "store:(?!(sk|pk|gsk|xai|hf|ghp|nvapi)[-_]|AIza|AKIA)[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-_REFERENCE = re.compile(rf"(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})\Z", re.DOTALL)
+STORED_PATTERN: Final = "store:(?!(sk|pk|gsk|xai|hf|ghp|nvapi)[-_]|AIza|AKIA)[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_REFERENCE = re.compile(rf"(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{STORED_PATTERN})\Z", re.DOTALL)
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}\Z")
 _SHA256_PATTERN: Final = "[0-9a-fA-F]{64}"
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
-_REFERENCE_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED})$"
-_KEY_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{_STORED}|sha256:[0-9a-fA-F]{{64}})$"
+_REFERENCE_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{STORED_PATTERN})$"
+_KEY_PATTERN: Final = rf"^(env:{_VARIABLE}(\+{_VARIABLE})*|file:.+|{STORED_PATTERN}|sha256:[0-9a-fA-F]{{64}})$"
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REGION_PATTERN: Final = r"^[a-z][a-z0-9-]{0,62}$"
@@ -57,7 +57,7 @@ def _invalid(message: str, hint: str = "") -> PydanticCustomError:
 
 def _check_reference(value: str) -> str:
     if _REFERENCE.match(value):
-        return value
+        return _check_text(value)
     raise _invalid(_NOT_A_REFERENCE, _USE_REFERENCE)
 
 
@@ -70,7 +70,7 @@ def _check_key(value: str) -> str:
             "Write it as `sha256:` and the 64 digits that `printf %s KEY | sha256sum` prints.",
         )
     if _REFERENCE.match(value):
-        return value
+        return _check_text(value)
     raise _invalid(_NOT_A_REFERENCE, f"{_USE_REFERENCE} A key can also be given as `sha256:` and its SHA-256 digest.")
 
 
@@ -141,6 +141,12 @@ def _check_headers(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _check_text(value: str) -> str:
+    if "\0" in value:  # no path and no name can contain it
+        raise _invalid("The value contains a null character.", "Remove it.")
+    return value
+
+
 def _switch_to_text(value: Any) -> Any:
     # YAML 1.1 reads an unquoted `off` as False.
     return "off" if value is False else value
@@ -193,7 +199,7 @@ ProviderRegion = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
 """Becomes part of a host name."""
 PublicName = Annotated[str, StringConstraints(pattern=PUBLIC_NAME_PATTERN)]
 """Name of a deployment or a model. It is sent in headers, so it is ASCII."""
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_check_text)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Usd = Annotated[Decimal, Field(strict=False, ge=0, le=1_000_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]

@@ -111,6 +111,11 @@ class GatewayError(Exception):
         """The message, followed by the hint."""
         return join_sentences(self.message, self.hint)
 
+    @property
+    def log_message(self) -> str:
+        """The message for readers who do not see `param`, followed by the hint."""
+        return join_sentences(self.located_message, self.hint)
+
 
 class ClientError(GatewayError):
     status = 400

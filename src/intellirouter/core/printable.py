@@ -4,9 +4,11 @@ from typing import Final
 
 _CONTROL: Final = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 """ASCII and ISO 6429 control characters, line separators, and the characters that change the direction of text."""
-_ESCAPES: Final = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROL}
+_SURROGATES: Final = range(0xD800, 0xE000)
+"""Bytes of file names that are not UTF-8. No encoding can write them."""
+_ESCAPES: Final = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in (*_CONTROL, *_SURROGATES)}
 _ESCAPES.update({0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"})
-_ESCAPES_IN_JSON: Final = {code: f"\\u{code:04x}" for code in _CONTROL if code >= 0x20}
+_ESCAPES_IN_JSON: Final = {code: f"\\u{code:04x}" for code in (*_CONTROL, *_SURROGATES) if code >= 0x20}
 _ESCAPES_IN_LINES: Final = {code: text for code, text in _ESCAPES.items() if code not in {0x09, 0x0A}}
 
 

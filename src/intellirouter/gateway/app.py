@@ -177,7 +177,7 @@ async def _send_download(page: Download, headers: Headers, request: HttpRequest)
     except errors.ClientDisconnected:
         return
     except errors.GatewayError as error:
-        logger.warning("A download broke off. %s", error.message)
+        logger.warning("A download broke off. %s", error.full_message)
     if left:  # the file was deleted meanwhile
         request.abort()
     else:

@@ -110,7 +110,8 @@ class _OperatorFile:
     """One call of `ensure_artifact` for a file that is used in place."""
 
     def __init__(self, reference: str, sha256: str | None, cache_dir: Path, on_progress: OnProgress) -> None:
-        path = self._path = Path(reference.removeprefix("file:")).expanduser()
+        # pathlib raises an error for an unknown user.
+        path = self._path = Path(os.path.expanduser(reference.removeprefix("file:")))  # noqa: PTH111
         self._sha256 = sha256 if sha256 is None else sha256.lower()
         index = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()
         self._index = cache_dir / "index" / f"file-{index[:32]}.json"

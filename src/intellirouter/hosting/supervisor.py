@@ -1,14 +1,13 @@
 """The local model host: one supervised worker per model. DESIGN.md draws the states."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from intellirouter.core import SYSTEM_CLOCK, Clock, TaskOwner, UpstreamAddress
 from intellirouter.hosting.actor import CountRequests, HostContext, OnEvent, WorkerActor, model_not_hosted
 from intellirouter.hosting.model import HostSettings, LocalModel, WorkerView
-from intellirouter.hosting.sockets import prepare_run_dir
+from intellirouter.hosting.sockets import create_run_dir, prepare_run_dir
 
 
 def _ignore(_: WorkerView) -> None:
@@ -32,7 +31,7 @@ class LocalHost:
         count_requests: CountRequests | None = None,
     ) -> None:
         """`run_dir` is the directory of the sockets: short (a socket's path has at most 107 bytes) and for this user
-        only. None: a private temporary directory, which `stop` removes.
+        only. None: a private temporary directory whose path is short enough, which `stop` removes.
 
         `on_event` is called on the loop with the new view at every change. It must not block or raise.
         `count_requests` returns how many requests in flight use the worker at a socket path; without it, the worker of
@@ -119,7 +118,7 @@ class LocalHost:
 
     def _prepare(self) -> HostContext:
         """Create the directory of the sockets. Raises `HostError`."""
-        run_dir = self._run_dir or Path(tempfile.mkdtemp(prefix="ir-"))
+        run_dir = self._run_dir or create_run_dir()
         prepare_run_dir(run_dir)
         return HostContext(
             cache_dir=self._cache_dir,

@@ -280,7 +280,7 @@ async def _close_upstream(socket: FrameSocket, code: int) -> None:
 def _disconnect_error(context: AttemptContext, end: _SessionEnd) -> errors.UpstreamError:
     description = _close_description(end.code, end.reason)
     error = errors.UpstreamDisconnected(f"{context.deployment.name} ended the session: {description}.")
-    logger.log(error.log_level, "%s %s: %s", context.exchange.request_id, error.code, error.message)
+    logger.log(error.log_level, "%s %s: %s", context.exchange.request_id, error.code, error.log_message)
     return error
 
 

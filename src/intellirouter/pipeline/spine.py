@@ -161,7 +161,7 @@ class Spine:
         exchange.error = errors.without_frames(error)
         if not responder.has_begun:
             exchange.status = exchange.endpoint.errors.status(error)
-        logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.located_message)
+        logger.log(error.log_level, "%s %s: %s", exchange.request_id, error.code, error.log_message)
         self.settle(exchange)
         await responder.fail(error, exchange)
 

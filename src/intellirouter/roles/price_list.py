@@ -108,7 +108,7 @@ def catalog_origin(loaded: LoadedConfig) -> str:
 
 def _chosen(configured: str | None, store_url: str, origin: str = "") -> tuple[Path | None, PriceList]:
     file = Path(configured) if configured is not None else _installed(store_url)
-    if configured is None and not file.is_file():
+    if configured is None and not _is_file(file):
         return None, PriceList.load()
     try:
         return file, _read(file, _state(file))
@@ -118,6 +118,13 @@ def _chosen(configured: str | None, store_url: str, origin: str = "") -> tuple[P
             raise ConfigError([ConfigProblem("catalog.file", str(error), hint, origin)]) from None
         hint = f"Run `intellirouter catalog refresh FILE` to replace it, or delete {file} to use the built-in list."
         raise ConfigError([ConfigProblem("catalog", str(error), hint)]) from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # for example, the name is too long; the database reports its own path
+        return False
 
 
 @lru_cache(maxsize=1)

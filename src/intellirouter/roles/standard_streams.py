@@ -3,27 +3,9 @@
 import contextlib
 import io
 import os
-import sys
-from typing import Final, TextIO
+from typing import TextIO
 
 from intellirouter.telemetry import is_writable
-
-_DESCRIPTORS: Final = (0, 1, 2)
-
-
-def open_missing_streams() -> None:
-    """Open the null device in place of standard streams that the parent has closed.
-
-    Otherwise the next sockets and files would get their descriptors, and `sys.stdout` would be None.
-    """
-    for descriptor in _DESCRIPTORS:
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole process
 
 
 def write_text(out: TextIO, text: str) -> bool:

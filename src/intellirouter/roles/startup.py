@@ -1,6 +1,7 @@
 """Starts a gateway for a command line: loads or discovers the configuration, binds the address, serves."""
 
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -24,6 +25,7 @@ from intellirouter.config import (
     process_environment,
     resource_port,
 )
+from intellirouter.core.errors import HostError
 from intellirouter.hosting import BUNDLED
 from intellirouter.providers import VENDORS, probe_local
 from intellirouter.roles.advice import advise
@@ -31,10 +33,19 @@ from intellirouter.roles.banner import HostProgress, print_banner
 from intellirouter.roles.compose import GatewayProcess
 from intellirouter.roles.credentials import stored_secrets
 from intellirouter.roles.price_list import catalog_origin, price_list
-from intellirouter.roles.standard_streams import open_missing_streams
 from intellirouter.roles.upstream_tls import upstream_tls_problems
 from intellirouter.routing import STRATEGIES
-from intellirouter.serving import CannotListen, Signals, StoppedEarly, TlsProblem, open_listener, run, tls_context
+from intellirouter.serving import (
+    CannotListen,
+    Signals,
+    StoppedEarly,
+    TlsProblem,
+    open_listener,
+    remove_socket_file,
+    run,
+    tls_context,
+)
+from intellirouter.store import StoreUnavailable
 from intellirouter.telemetry import set_up_logging
 
 _DEFAULT_PORT: Final = 8080
@@ -113,7 +124,6 @@ def serve(config_path: Path | None, overrides: Mapping[str, object]) -> int:
 
     Without a file, the configuration is what `discover_here` finds. Raises `ConfigError`.
     """
-    open_missing_streams()
     signals = Signals()
     signals.install()
     try:
@@ -137,6 +147,30 @@ def _serve(config_path: Path | None, overrides: Mapping[str, object], signals: S
     except CannotListen as error:
         sys.stderr.write(f"Error: {error.message}\n  {error.hint}\n")
         return 1
+    try:
+        _run(runtime, sock, discovery, config_path, overrides, signals)
+    except StoreUnavailable as error:
+        return _report(sock, str(error), "")
+    except HostError as error:
+        return _report(sock, error.message, error.hint)
+    return 0
+
+
+def _report(sock: socket.socket, message: str, hint: str) -> int:
+    """Print why the gateway could not start, and return its exit status."""
+    remove_socket_file(sock)
+    sys.stderr.write(f"Error: {message}\n" + (f"  {hint}\n" if hint else ""))
+    return 1
+
+
+def _run(
+    runtime: Runtime,
+    sock: socket.socket,
+    discovery: Discovery | None,
+    config_path: Path | None,
+    overrides: Mapping[str, object],
+    signals: Signals,
+) -> None:
     progress = HostProgress(sys.stdout)
     load_runtime = None if config_path is None else partial(check, config_path, overrides)
     run(
@@ -146,4 +180,3 @@ def _serve(config_path: Path | None, overrides: Mapping[str, object], signals: S
         on_ready=partial(print_banner, runtime, discovery, sock.getsockname(), config_path),
         signals=signals,
     )
-    return 0

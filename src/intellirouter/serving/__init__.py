@@ -5,7 +5,7 @@ knows bytes, connections and deadlines. It does not know dialects, models or key
 """
 
 from intellirouter.serving.asgi import serve_asgi
-from intellirouter.serving.listening_socket import CannotListen, open_listener
+from intellirouter.serving.listening_socket import CannotListen, open_listener, remove_socket_file
 from intellirouter.serving.server import Application, run
 from intellirouter.serving.signals import Signals, StoppedEarly
 from intellirouter.serving.tls import TlsProblem, tls_context
@@ -17,6 +17,7 @@ __all__ = [
     "StoppedEarly",
     "TlsProblem",
     "open_listener",
+    "remove_socket_file",
     "run",
     "serve_asgi",
     "tls_context",

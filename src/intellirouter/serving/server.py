@@ -123,8 +123,8 @@ class Server:
             try:
                 load_certificate(self._tls, limits)
             except TlsProblem as problem:  # the files have changed since the configuration was checked
-                message = "%s: %s The previous certificate stays in use."
-                logger.error(message, problem.setting, problem.message)  # noqa: TRY400 - the cause suffices
+                message = "%s: %s %s The previous certificate stays in use."
+                logger.error(message, problem.setting, problem.message, problem.hint)  # noqa: TRY400 - the cause suffices
 
     async def _drain(self) -> None:
         """Wait for the requests in flight, then cancel those that remain, and close all connections."""

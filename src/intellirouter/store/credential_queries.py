@@ -4,6 +4,7 @@ import importlib
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine, delete, insert, inspect, select, upda
 from sqlalchemy.exc import SQLAlchemyError
 
 from intellirouter.store.database import is_current, open_engine
+from intellirouter.store.failures import database_failure
 from intellirouter.store.health import StoreUnavailable
 from intellirouter.store.master_key import CredentialError
 from intellirouter.store.tables import credentials
@@ -37,7 +39,7 @@ class CredentialQueries:
             if not is_current(self._writer):
                 importlib.import_module("intellirouter.store.migrate").upgrade(self._url)
         except SQLAlchemyError as error:
-            raise _unavailable(error) from error
+            raise _unavailable(error, self._writer) from error
 
     def put(self, name: str, secret: str, keys: Sequence[bytes], now_us: int) -> None:
         """Encrypt with the first key, after checking that an existing credential can be decrypted with the keys."""
@@ -87,11 +89,11 @@ def _connect(engine: Engine) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except SQLAlchemyError as error:
-        raise _unavailable(error) from error
+        raise _unavailable(error, engine) from error
 
 
-def _unavailable(error: SQLAlchemyError) -> StoreUnavailable:
-    return StoreUnavailable(f"The database cannot be used: {getattr(error, 'orig', None) or error}.")
+def _unavailable(error: SQLAlchemyError, engine: Engine) -> StoreUnavailable:
+    return StoreUnavailable(database_failure(error, Path(engine.url.database or "")))
 
 
 def _all(connection: Connection) -> list[tuple[str, bytes, bytes]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from intellirouter.store.failures import database_failure
 from intellirouter.store.health import StoreUnavailable
 from intellirouter.store.master_key import CredentialError, KeyFile, parse_key
 from intellirouter.store.store_url import database_path
@@ -55,7 +56,7 @@ class CredentialStore:
 
     def get(self, name: str) -> str | None:
         """Return the credential, or None if there is none with this name."""
-        if not self._path.exists():
+        if not self._exists():
             return None
         keys = self._keys()
         found: str | None = self._call(lambda queries: queries.get(name, keys))
@@ -63,14 +64,14 @@ class CredentialStore:
 
     def names(self) -> list[CredentialEntry]:
         """Return the stored credentials, sorted by name, without the secrets."""
-        if not self._path.exists():
+        if not self._exists():
             return []
         rows = self._call(lambda queries: queries.names())
         return [CredentialEntry(name=name, created_us=made, updated_us=changed) for name, made, changed in rows]
 
     def remove(self, name: str) -> bool:
         """Delete a credential. Returns False if there was none."""
-        return self._path.exists() and bool(self._call(lambda queries: queries.remove(name), writes=True))
+        return self._exists() and bool(self._call(lambda queries: queries.remove(name), writes=True))
 
     def rekey(self, new_key: str | None = None) -> int:
         """Encrypt all credentials with a new key, and return their number.
@@ -108,15 +109,21 @@ class CredentialStore:
         )
 
     def _call(self, query: "Callable[[CredentialQueries], Any]", *, writes: bool = False) -> Any:
-        if self._queries is None:
-            module = importlib.import_module("intellirouter.store.credential_queries")
-            self._queries = module.CredentialQueries(self._url)
+        module = importlib.import_module("intellirouter.store.credential_queries")
         try:
+            if self._queries is None:
+                self._queries = module.CredentialQueries(self._url)
             if writes:
                 self._queries.ensure_schema()
             return query(self._queries)
-        except StoreUnavailable as error:
-            raise CredentialError(str(error)) from None
+        except (StoreUnavailable, OSError) as error:
+            raise CredentialError(database_failure(error, self._path)) from None
+
+    def _exists(self) -> bool:
+        try:
+            return self._path.exists()
+        except (OSError, ValueError) as error:
+            raise CredentialError(database_failure(error, self._path)) from None
 
 
 def _reencryption(keys: tuple[bytes, ...], new_key: bytes) -> "Callable[[CredentialQueries], Any]":

@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from intellirouter.core import Clock
+from intellirouter.store.failures import database_failure
 from intellirouter.store.health import StoreUnavailable
 from intellirouter.store.record_lines import MAX_LINE_BYTES, split_lines
 from intellirouter.store.record_rows import rows_of
 from intellirouter.store.spool_entries import SpoolEntries
 from intellirouter.store.spool_segment import SpoolSegment
+from intellirouter.store.store_url import database_path
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -140,7 +142,7 @@ class Drain:
         return sum(segment.backlog_bytes for segment in list(self._segments))
 
     def _failed(self, error: Exception) -> None:
-        failure = _failure_of(error)
+        failure = database_failure(error, database_path(self._spec.url))
         if self.failure is None:
             logger.error("%s Records stay in the spool.", failure)
         self.failure = failure
@@ -198,7 +200,11 @@ class Drain:
         command = [sys.executable, "-P", "-m", "intellirouter.store.migrate", self._spec.url]
         deadline_s = time.monotonic() + _MIGRATION_S
         with subprocess.Popen(  # noqa: S603 - our own module and interpreter
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            process_group=0,  # Ctrl-C is for the gateway, which stops the migration itself
         ) as child:
             while True:
                 try:
@@ -212,7 +218,8 @@ class Drain:
         if child.returncode:
             lines = output.decode(errors="replace").strip().splitlines() or ["no message"]
             raise StoreUnavailable(
-                f"The migration failed with status {child.returncode}: {lines[-1][:500].rstrip('.')}."
+                f"The database {database_path(self._spec.url)} could not be upgraded (status {child.returncode}): "
+                f"{lines[-1][:500].rstrip('.')}. Set store.url to another file, or remove the tables of other programs."
             )
 
     def _adopt(self) -> None:
@@ -326,13 +333,6 @@ def _read_slice(segment: SpoolSegment, position: int) -> _Slice:
             break
         size *= 2
     return _Slice(bodies=bodies, damaged=damaged, consumed=consumed)
-
-
-def _failure_of(error: Exception) -> str:
-    if isinstance(error, StoreUnavailable):
-        return str(error)
-    cause = getattr(error, "orig", None) or error
-    return f"The database cannot be used: {cause} ({type(cause).__name__})."
 
 
 def _lower_priority() -> None:

@@ -9,7 +9,8 @@ from typing import Final
 from intellirouter.config.runtime import StoreSpec
 from intellirouter.core import SYSTEM_CLOCK, Clock, ExchangeRecord, TaskOwner
 from intellirouter.store.drain import Drain, DrainSpec
-from intellirouter.store.health import StoreHealth
+from intellirouter.store.failures import spool_failure
+from intellirouter.store.health import StoreHealth, StoreUnavailable
 from intellirouter.store.log_reader import LogReader
 from intellirouter.store.objects import ObjectStore
 from intellirouter.store.spool import Spool, SpoolLimits
@@ -23,6 +24,7 @@ _BUFFER_RETRY_S: Final = 0.25
 _LAST_STATEMENT_S: Final = 2.0
 _NOT_STARTED: Final = "The store has not been started."
 _OPENING: Final = "The database is being opened."
+_UNUSABLE: Final = "The database cannot be used. The log of the gateway says why."
 
 
 class ExchangeStore:
@@ -45,11 +47,15 @@ class ExchangeStore:
     def start(self) -> None:
         """Open the spool, which accepts records from now on. Everything else happens in the background.
 
-        Raises OSError when the directory of the spool cannot be used. Opening and migrating the database, and draining
-        the segments of dead processes, never delay or fail the start; `health` reports their progress.
+        Raises StoreUnavailable when the directory of the spool cannot be used. Opening and migrating the database, and
+        draining the segments of dead processes, never delay or fail the start; `health` reports their progress.
         """
         directory = Path(self._spec.spool_dir)
-        spool = Spool(directory, limits=self._limits, fsync_interval_s=self._spec.fsync_interval_s, clock=self._clock)
+        interval_s = self._spec.fsync_interval_s
+        try:
+            spool = Spool(directory, limits=self._limits, fsync_interval_s=interval_s, clock=self._clock)
+        except (OSError, ValueError) as error:  # a path with a null character is a ValueError
+            raise StoreUnavailable(spool_failure(error, directory)) from error
         spec = DrainSpec(
             url=self._spec.url,
             directory=directory,
@@ -142,7 +148,9 @@ class ExchangeStore:
     def _unavailable_reason(self) -> str | None:
         if self._drain is None:
             return _NOT_STARTED
-        return None if self._drain.is_open else (self._drain.failure or _OPENING)
+        if self._drain.is_open:
+            return None
+        return _OPENING if self._drain.failure is None else _UNUSABLE  # the failure names files; clients see this
 
     async def _retry_buffered(self, spool: Spool) -> None:
         # Without traffic, no append would retry.

@@ -93,6 +93,10 @@ def _conditions(wanted: LogFilter) -> list[ColumnElement[bool]]:
         conditions.append(log.tenant == wanted.tenant)
     if wanted.key_names is not None:
         conditions.append(or_(*(log.key_name.is_not_distinct_from(name) for name in wanted.key_names)))
+    if wanted.id_prefix:
+        # A range, because the index does not help LIKE, which ignores case.
+        end = wanted.id_prefix[:-1] + chr(ord(wanted.id_prefix[-1]) + 1)
+        conditions += [log.request_id >= wanted.id_prefix, log.request_id < end]
     if wanted.model is not None:
         conditions.append(log.model == wanted.model)
     if wanted.deployment is not None:

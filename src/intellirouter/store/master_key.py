@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from intellirouter.store.failures import reason_of
+
 KEY_BYTES: Final = 32
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 _CREATE_ONE: Final = "Create one with `openssl rand -base64 32`."
@@ -51,7 +53,7 @@ class KeyFile:
 
         Raises `CredentialError` for a file that other users can access, or that contains no key.
         """
-        return tuple(_read(path) for path in (self.path, self.next_path) if path.exists())
+        return tuple(_read(path) for path in (self.path, self.next_path) if os.path.lexists(path))
 
     def create(self) -> bytes:
         """Create a new key and its file. Raises `CredentialError`."""
@@ -73,7 +75,7 @@ def _read(path: Path) -> bytes:
         mode = path.stat().st_mode
         text = path.read_text("ascii", errors="replace")
     except OSError as error:
-        raise CredentialError(f"The key file {path} cannot be read: {error.strerror}.") from None
+        raise CredentialError(f"The key file {path} cannot be read: {reason_of(error)}.") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise CredentialError(f"The key file {path} is accessible to other users.", f"Run `chmod 600 {path}`.")
     return parse_key(text, f"The content of {path}")
@@ -89,5 +91,5 @@ def _write(path: Path) -> bytes:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise CredentialError(f"The key file {path} cannot be written: {error.strerror}.") from None
+        raise CredentialError(f"The key file {path} cannot be written: {reason_of(error)}.") from None
     return key

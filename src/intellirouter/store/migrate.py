@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import SQLAlchemyError
 
 from intellirouter.store.database import open_engine
 
@@ -27,4 +28,7 @@ def upgrade(url: str) -> None:
 
 
 if __name__ == "__main__":
-    upgrade(sys.argv[1])
+    try:
+        upgrade(sys.argv[1])
+    except SQLAlchemyError as error:
+        sys.exit(str(getattr(error, "orig", None) or error).splitlines()[0])  # the cause, without the statement

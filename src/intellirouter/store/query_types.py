@@ -13,6 +13,8 @@ class LogFilter(Struct, frozen=True, kw_only=True):
     tenant: str | None = None
     key_names: tuple[str | None, ...] | None = None
     """Names of keys. None among them selects the exchanges of callers without a key."""
+    id_prefix: str | None = None
+    """How the request id begins."""
     model: str | None = None
     deployment: str | None = None
     status_class: int | None = None

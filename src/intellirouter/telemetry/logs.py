@@ -1,5 +1,6 @@
 """Sets up logging to standard error: one line per entry, as text for people or as JSON for machines."""
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -26,7 +27,11 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in record.__dict__.items() if key not in _STANDARD_FIELDS})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return escape_control_characters_in_json(msgspec.json.encode(line, enc_hook=str).decode())
+        try:
+            text = msgspec.json.encode(line, enc_hook=str).decode()
+        except UnicodeEncodeError:  # a file name that is not UTF-8
+            text = json.dumps(line, default=str)
+        return escape_control_characters_in_json(text)
 
 
 class TextFormatter(logging.Formatter):

@@ -392,3 +392,91 @@ def test_refusal_is_printed(run: Any, gateway: Any, scripted: Any, is_stream: bo
         gateway.on_json("/v1/chat/completions", {"choices": [{"message": message, "finish_reason": "stop"}]})
     result = run("chat", "hello", "--stream" if is_stream else "--no-stream")
     assert result.stdout == "I cannot help.\n"
+
+
+IDS = [f"req_{number:032x}" for number in range(12)]
+
+
+def page_of(ids: list[str]) -> dict[str, Any]:
+    return {"requests": [{**row(RECORD), "request_id": each} for each in ids], "next": None}
+
+
+def test_request_is_found_by_the_beginning_of_its_id(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/requests/req_00", {"error": {"message": "No such request."}}, 404)
+    gateway.on_json("/api/v1/requests", page_of(IDS[:1]))
+    gateway.on_json(f"/api/v1/requests/{IDS[0]}", {**RECORD, "request_id": IDS[0]})
+    result = run("requests", "show", "req_00")
+    assert result.exit_code == ExitStatus.OK
+    assert result.stdout.splitlines()[0] == IDS[0]
+    assert "id_prefix=req_00" in gateway.requests[1].path
+
+
+@pytest.mark.parametrize(("found", "listed"), [(IDS[:2], IDS[:2]), (IDS[:11], [*IDS[:10], "…"])])
+def test_ambiguous_beginning_of_an_id_lists_the_requests(
+    run: Any, gateway: Any, found: list[str], listed: list[str]
+) -> None:
+    gateway.on_json("/api/v1/requests/req_00", {"error": {"message": "No such request."}}, 404)
+    gateway.on_json("/api/v1/requests", page_of(found))
+    result = run("requests", "show", "req_00")
+    assert result.exit_code == ExitStatus.FAILURE
+    assert result.stderr.splitlines()[0] == "Error: req_00 is ambiguous: the IDs of several requests begin with it."
+    assert [line.strip() for line in result.stderr.splitlines()[2:]] == listed
+
+
+def test_gateway_that_ignores_the_prefix_does_not_show_another_request(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/requests/req_ff", {"error": {"message": "No such request."}}, 404)
+    gateway.on_json("/api/v1/requests", page_of(IDS[:1]))
+    result = run("requests", "show", "req_ff")
+    assert result.exit_code == ExitStatus.REFUSED
+    assert "intellirouter requests list" in result.stderr
+
+
+def test_empty_request_id_is_refused(run: Any) -> None:
+    assert run("requests", "show", "").exit_code == ExitStatus.USAGE
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("health",), ("requests",), ("requests", "list"), ("config", "show"), ("completion",)]
+)
+def test_short_help_option_works_everywhere(run: Any, command: tuple[str, ...]) -> None:
+    result = run(*command, "-h")
+    assert result.exit_code == ExitStatus.OK
+    assert result.stdout.lstrip().startswith("Usage:")
+
+
+@pytest.mark.parametrize("key", ["secret\nx", "secret\x01", "sécret"])
+def test_key_that_cannot_be_sent_is_not_printed(run: Any, gateway: Any, key: str, monkeypatch: Any) -> None:
+    result = run("models", "--api-key", key)
+    assert result.exit_code == ExitStatus.USAGE
+    assert result.stderr.startswith("Error: The given API key contains characters that are not allowed")
+    monkeypatch.setenv("INTELLIROUTER_API_KEY", key)
+    result = run("models")
+    assert "INTELLIROUTER_API_KEY" in result.stderr
+    assert "cret" not in result.stderr
+    assert gateway.requests == []
+
+
+def test_key_is_sent_without_white_space_around_it(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/models", {"models": []})
+    assert run("models", "--api-key", " secret\r\n").exit_code == ExitStatus.OK
+    assert gateway.requests[0].headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(
+    "command", [("models",), ("chat", "Hi"), ("chat", "Hi", "--stream"), ("requests", "tail"), ("health",)]
+)
+def test_other_server_is_reported_with_a_hint(run: Any, gateway: Any, scripted: Any, command: tuple[str, ...]) -> None:
+    for path in ("/api/v1/models", CHAT, "/api/v1/requests/tail", "/api/v1/health"):
+        gateway.on(path, scripted.Reply(body=b"<!doctype html><title>Router login</title>"))
+    result = run(*command)
+    assert result.exit_code == ExitStatus.REFUSED
+    assert result.stderr.startswith("Error: The gateway returned an invalid response: ")
+    assert "Check that the address is that of an IntelliRouter gateway" in result.stderr
+    assert result.stdout == ""
+
+
+def test_web_page_as_an_error_is_reported_by_its_title(run: Any, gateway: Any, scripted: Any) -> None:
+    gateway.on("/api/v1/models", scripted.Reply(404, b"<html><head><title>Not &lt;here&gt;</title></head></html>"))
+    result = run("models")
+    assert result.stderr.splitlines()[0] == "Error: The response is a web page: Not <here>."
+    assert "Check that the address is that of an IntelliRouter gateway" in result.stderr

@@ -77,7 +77,7 @@ def test_rekey_with_keys_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("words", "typed", "status", "message"),
     [
-        (("set", "a b"), "x", ExitStatus.USAGE, "Invalid credential name 'a b'."),
+        (("set", "a b"), "x", ExitStatus.USAGE, "Invalid credential name."),
         (("set", "a"), " \n", ExitStatus.FAILURE, "The credential is empty."),
         (("remove", "a"), None, ExitStatus.FAILURE, "no stored credential named a"),
         (("rekey",), None, ExitStatus.FAILURE, "missing"),

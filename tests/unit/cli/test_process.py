@@ -39,6 +39,25 @@ def test_unreachable_gateway_is_reported_with_a_hint(unused_address: str, comman
     assert "intellirouter serve" in done.stderr
 
 
+def test_address_with_the_wrong_scheme_is_reported_with_a_hint(gateway: Any) -> None:
+    done = run("health", "--url", gateway.url.replace("http:", "https:"))
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[0].endswith(": it does not use TLS.")
+    assert "an address that starts with http" in done.stderr
+
+
+def test_ids_are_not_broken_on_a_narrow_terminal(gateway: Any) -> None:
+    request_id = f"req_{'0' * 32}"
+    row = {"request_id": request_id, "started_us": 1, "tenant": "t", "status": 200, "duration_ms": 1.0}
+    gateway.on_json("/api/v1/requests", {"requests": [row], "next": None})
+    for columns in (40, 60, 80):
+        terminal = Terminal("requests", "list", "--url", gateway.url, columns=columns)
+        shown = terminal.wait_for("wider terminal")
+        terminal.close()
+        assert request_id in shown
+        assert all(len(line) <= columns for line in shown.splitlines() if request_id in line)
+
+
 @pytest.mark.parametrize(
     "command", [("helth",), ("health", "--nope"), ("requests", "list", "--limit", "0"), ("models", "--format", "xml")]
 )
@@ -116,7 +135,7 @@ def test_interrupt_ends_tail_without_a_traceback(gateway: Any, scripted: Any) ->
 class Terminal:
     """The program on a pseudo-terminal."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, columns: int = 80) -> None:
         self._ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
             [*PROGRAM, *arguments],
@@ -124,7 +143,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            env={**os.environ, "TERM": "dumb", "NO_COLOR": "1", "PYTHON_BASIC_REPL": "1"},
+            env={**os.environ, "TERM": "dumb", "NO_COLOR": "1", "PYTHON_BASIC_REPL": "1", "COLUMNS": str(columns)},
         )
         os.close(theirs)
         os.set_blocking(self._ours, False)

@@ -31,6 +31,42 @@ def test_address_that_is_not_http_is_rejected(address: str) -> None:
         resolve_settings(address, None, 1, 0)
 
 
+@pytest.mark.parametrize("address", ["http://h:99999", "http://h:port", "http://[::1", "http://a b", "http://h?x=1"])
+def test_address_with_an_invalid_host_or_port_is_rejected(address: str) -> None:
+    with pytest.raises(ValueError, match="must be an http or https URL"):
+        resolve_settings(address, None, 1, 0)
+
+
+@pytest.mark.parametrize("address", ["http://user:pass@h", "user:pass@h:80"])
+def test_password_in_an_address_is_rejected_and_not_repeated(address: str) -> None:
+    with pytest.raises(ValueError, match="gateway address must") as raised:
+        resolve_settings(address, None, 1, 0)
+    assert "pass@" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["key\r", "key\n", " key\r\n"])
+def test_white_space_around_a_key_is_removed(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_settings(None, key, 1, 0).headers()["authorization"] == "Bearer key"
+    monkeypatch.setenv("INTELLIROUTER_API_KEY", key)
+    assert resolve_settings(None, None, 1, 0).headers()["authorization"] == "Bearer key"
+
+
+@pytest.mark.parametrize("key", ["secret\nx", "secret\x7f", "sécret", "secret\udcff"])
+def test_key_that_cannot_be_sent_is_rejected_by_the_name_of_its_source(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="given API key") as given:
+        resolve_settings(None, key, 1, 0)
+    monkeypatch.setenv("INTELLIROUTER_API_KEY", "secret\nx")
+    with pytest.raises(ValueError, match="INTELLIROUTER_API_KEY") as from_environment:
+        resolve_settings(None, None, 1, 0)
+    assert "cret" not in f"{given.value}{from_environment.value}"
+
+
+def test_blank_key_is_no_key() -> None:
+    assert resolve_settings(None, " \n", 1, 0).api_key is None
+
+
 def test_key_is_not_in_the_repr() -> None:
     assert "sk-secret" not in repr(resolve_settings(None, "sk-secret", 1, 0))
 

@@ -107,6 +107,7 @@ def test_first_usual_variable_that_is_set_is_used(compile_text):
         ("{vendor: openai-compatible}", "base_url", "The vendor `openai-compatible` requires a base URL."),
         ('{vendor: host, base_url: "http://h"}', "base_url", "runs inside the gateway"),
         ("{vendor: fake, ca_file: /no/such.pem}", "ca_file", "The file /no/such.pem does not exist."),
+        ("{vendor: fake, ca_file: ~nobody-x/c.pem}", "ca_file", "The file ~nobody-x/c.pem does not exist."),
     ],
 )
 def test_problems_of_a_provider(compile_problems, provider, path, message):

@@ -15,6 +15,7 @@ from intellirouter.core import escape_control_characters, escape_control_charact
         ("a\r\nb\tc", "a\\r\\nb\\tc"),
         ("\x9b31m\x7f\x00", "\\x9b31m\\x7f\\x00"),
         ("\u2028\u202eabc\u2066", "\\u2028\\u202eabc\\u2066"),
+        ("a\udcffb", "a\\udcffb"),
     ],
 )
 def test_control_characters_are_escaped(text: str, escaped: str) -> None:

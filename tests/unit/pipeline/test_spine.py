@@ -96,6 +96,13 @@ async def test_refused_request_is_logged_with_its_id(caplog: pytest.LogCaptureFi
     assert logged == [(DOWN.log_level, f"{exchange.request_id} upstream_unavailable: down")]
 
 
+async def test_refused_request_is_logged_with_the_hint(caplog: pytest.LogCaptureFixture) -> None:
+    exchange = await World(a=errors.UpstreamUnavailable("It is down.", hint="Start it.")).serve()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{exchange.request_id} upstream_unavailable: It is down. Start it."
+    ]
+
+
 async def test_gateway_bug_is_logged_with_its_traceback_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     world = World(a=ZeroDivisionError("sk-secret"))
     exchange = await world.serve()

@@ -216,5 +216,5 @@ def test_file_that_is_not_a_database_is_an_error(url: str) -> None:
     Path(url.removeprefix("sqlite:///")).write_bytes(b"no database at all" * 100)
     store = CredentialStore(url, KEY)
     for act in (store.names, lambda: store.get("a"), lambda: store.set("a", "1", 1), lambda: store.remove("a")):
-        with pytest.raises(CredentialError, match="database cannot be used"):
+        with pytest.raises(CredentialError, match="is not an SQLite database"):
             act()

@@ -147,7 +147,7 @@ async def test_failed_migration_is_reported_and_retried(tmp_path: Path, make_rec
     store.start()
     store.append(make_record(request_id="r1"))
     health = await reaches(store, lambda health: health.state == "degraded", 60)
-    assert "The migration failed with status 1: " in health.detail
+    assert "could not be upgraded (status 1): table exchange_log already exists." in health.detail
     other.execute("DROP TABLE exchange_log")
     other.close()
     assert await store.flush(60)
@@ -261,7 +261,7 @@ async def test_unusable_database_is_reported_and_records_stay_in_the_spool(
     store.start()
     store.append(make_record(request_id="r1"))
     health = await reaches(store, lambda health: health.state == "degraded")
-    assert ("newer than this version" if fault == "newer schema" else "file is not a database") in health.detail
+    assert ("newer than this version" if fault == "newer schema" else "is not an SQLite database") in health.detail
     assert health.backlog_records == 1
     with pytest.raises(StoreUnavailable):
         await asyncio.to_thread(store.reader.get, "r1")

@@ -83,6 +83,19 @@ def test_filters_combine(store: Store, reader: LogReader, make_record: Make) -> 
     assert listed(errors_only=True, status_class=2) == {"cut"}
 
 
+def test_requests_are_found_by_the_beginning_of_their_ids(store: Store, reader: LogReader, make_record: Make) -> None:
+    store([make_record(request_id=each) for each in ("req_1a", "req_1b", "req_2", "REQ_1", "req%1", "req_")])
+
+    def listed(prefix: str) -> set[str]:
+        return {row.request_id for row in reader.list_exchanges(LogFilter(id_prefix=prefix)).rows}
+
+    assert listed("req_1") == {"req_1a", "req_1b"}
+    assert listed("req_1a") == {"req_1a"}
+    assert listed("req%") == {"req%1"}
+    assert listed("req_3") == set()
+    assert len(listed("")) == 6
+
+
 def test_limit_is_clamped(store: Store, reader: LogReader, make_record: Make) -> None:
     store([make_record() for _ in range(3)])
     assert len(reader.list_exchanges(LogFilter(), limit=0).rows) == 1

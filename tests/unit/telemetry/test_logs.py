@@ -34,6 +34,12 @@ def json_line(message: str, *arguments: object, **extra: object) -> dict[str, ob
     return line
 
 
+def test_file_name_that_is_not_utf8_is_escaped() -> None:
+    assert json_line("The file %s is missing.", "a\udcffb")["message"] == "The file a\udcffb is missing."
+    record = ours.makeRecord("intellirouter.test", logging.WARNING, "f.py", 1, "File a\udcffb", (), None)
+    assert TextFormatter().format(record).endswith("File a\\udcffb")
+
+
 def test_json_lines_contain_time_level_logger_and_message() -> None:
     line = json_line("hello %s", "world")
     moment = datetime.fromisoformat(str(line.pop("time")))

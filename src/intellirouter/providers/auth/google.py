@@ -147,7 +147,7 @@ class GoogleTokenAuthenticator:
             is_usable = self._expires_s - now_s > _MIN_REMAINING_S
             self._failure = error
             self._not_before_s = now_s + (_EARLY_RENEWAL_RETRY_S if is_usable else _RETRY_S)
-            logger.warning("A Google access token could not be renewed. %s", error.message)
+            logger.warning("A Google access token could not be renewed. %s", error.full_message)
         else:
             now_s = self._clock.monotonic_s()
             bearer = ("authorization", f"Bearer {token.access_token}")

@@ -103,7 +103,7 @@ class ResponseTap(ABC):
         try:
             await self.save(exchange, response)
         except errors.GatewayError as error:  # the client receives its response even if it cannot be stored
-            logger.warning("%s: The response could not be stored. %s", exchange.request_id, error.message)
+            logger.warning("%s: The response could not be stored. %s", exchange.request_id, error.full_message)
 
     @abstractmethod
     async def save(self, exchange: Exchange, response: bytes) -> None:

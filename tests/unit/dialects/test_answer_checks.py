@@ -82,14 +82,14 @@ def test_an_answer_that_does_not_match_the_schema_is_rejected(text: str) -> None
 
 
 @pytest.mark.parametrize("reason", ["malformed_tool_call", "error"])
-def test_a_failure_without_content_is_rejected(reason: StopReason) -> None:
-    with pytest.raises(UpstreamMalformed, match="stopped before it had written an answer"):
-        validate_answer(answer(reason=reason), PLAIN)
-    with pytest.raises(UpstreamMalformed, match="stopped before it had written an answer"):
-        StreamGuard().watch([ChoiceFinished(stop=Stop(reason=reason))])
-    partial = answer(Text(text="Once"), reason=reason)
-    assert validate_answer(partial, PLAIN) == partial
-    StreamGuard().watch([TextDelta(text="Once"), ChoiceFinished(stop=Stop(reason=reason))])
+@pytest.mark.parametrize("text", ["", "Once"])
+def test_a_failed_answer_is_rejected_even_if_a_part_is_written(text: str, reason: StopReason) -> None:
+    parts = [Text(text=text)] if text else []
+    deltas = [TextDelta(text=text)] if text else []
+    with pytest.raises(UpstreamMalformed, match="stopped before its answer was complete"):
+        validate_answer(answer(*parts, reason=reason), PLAIN)
+    with pytest.raises(UpstreamMalformed, match="stopped before its answer was complete"):
+        StreamGuard().watch([*deltas, ChoiceFinished(stop=Stop(reason=reason))])
 
 
 def test_streamed_calls_with_the_same_id_get_new_ids() -> None:

@@ -171,3 +171,18 @@ def test_an_error_in_a_choice_is_an_error() -> None:
         route, call, deployment = route_of(client, "openai_chat", is_stream=False)
         with pytest.raises(errors.UpstreamRateLimited, match="slow down"):
             route.decode_response(json.dumps({"id": "c", "choices": [choice]}).encode(), call, deployment)
+
+
+FAILED = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"error"}]}\n\n'
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_answer_that_failed_halfway_does_not_end_like_a_good_one(client: str) -> None:
+    with pytest.raises(errors.UpstreamMalformed, match="before its answer was complete"):
+        relayed(client, "openai_chat", FAILED + DONE)
+    relay, _ = relayed(client, "openai_chat", TEXT, FAILED + DONE)
+    assert relay.error is not None
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Once"}, "finish_reason": "error"}
+    route, call, deployment = route_of(client, "openai_chat", is_stream=False)
+    with pytest.raises(errors.UpstreamMalformed, match="before its answer was complete"):
+        route.decode_response(json.dumps({"id": "c", "choices": [choice]}).encode(), call, deployment)

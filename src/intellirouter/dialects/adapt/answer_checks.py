@@ -36,7 +36,6 @@ from intellirouter.dialects.ir import (
     TextDelta,
     ToolCall,
     ToolCallStarted,
-    WholePart,
     are_no_arguments,
 )
 from intellirouter.dialects.protocols import StreamDecoder, StreamRelay
@@ -48,10 +47,10 @@ class _AnyObject(Struct):
 
 _check_object: Final = msgspec.json.Decoder(_AnyObject).decode
 _CHECKED_NEEDS: Final = frozenset({"tools", "json_schema"})
-_CUT_OFF: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled", "error"})
+_CUT_OFF: Final = frozenset({"length", "context_length", "content_filter", "refusal", "pause", "cancelled"})
 """The stop reasons of answers that are incomplete, so that their format is not checked."""
 _FAILED: Final = frozenset({"malformed_tool_call", "error"})
-"""The stop reasons of failed attempts, unless there is a part of an answer, which is passed on to the client."""
+"""The stop reasons of failed attempts. Most dialects lack them, so a part of an answer would look like a whole one."""
 _LIMIT_REACHED: Final = frozenset({"length", "context_length"})
 _MAX_QUICK_CHARS: Final = 128 * 1024
 """How much can be processed at the end of a stream in a time that is too short to matter."""
@@ -101,7 +100,7 @@ def is_unchanged(repaired: Response, response: Response, body: bytes) -> bool:
 def _choice(choice: Choice, output: OutputFormat | None, ids: set[str]) -> Choice:
     calls = [part for part in choice.parts if isinstance(part, ToolCall)]
     stop = choice.stop or Stop(reason="tool_calls" if calls else "stop")
-    if stop.reason in _FAILED and all(isinstance(part, Reasoning) for part in choice.parts):
+    if stop.reason in _FAILED:
         raise _failed_answer(stop)
     text = "".join(part.text for part in choice.parts if isinstance(part, Text))
     if stop.reason in _CUT_OFF:
@@ -130,7 +129,7 @@ def _check_ending(choice: Choice, stop: Stop) -> None:
 
 def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:
     reason = (stop.message or stop.raw)[:300]
-    problem = "The model stopped before it had written an answer"
+    problem = "The model stopped before its answer was complete"
     return errors.UpstreamMalformed(errors.as_sentence(f"{problem}: {reason}" if reason else problem))
 
 
@@ -246,7 +245,6 @@ class StreamGuard(RepetitionGuard):
         "_arguments",
         "_called",
         "_chars",
-        "_has_output",
         "_ids",
         "_output",
         "_outputs",
@@ -256,7 +254,6 @@ class StreamGuard(RepetitionGuard):
 
     def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS, output: OutputFormat | None = None) -> None:
         super().__init__(limits)
-        self._has_output = False
         self._ids: set[str] = set()
         self._arguments: dict[int, dict[int, list[str]]] = {}
         """The arguments of functions, by choice and part."""
@@ -282,7 +279,6 @@ class StreamGuard(RepetitionGuard):
             self._count(event)
             match event:
                 case ToolCallStarted():
-                    self._has_output = True
                     self._called.add(event.choice)
                     if event.kind == "function":
                         self._arguments.setdefault(event.choice, {})[event.part] = []
@@ -294,10 +290,7 @@ class StreamGuard(RepetitionGuard):
                     self._add_chars(len(event.text))
                     self._tail(~event.choice).add(event.text)
                 case RefusalDelta():
-                    self._has_output = True
                     self._add_chars(len(event.text))
-                case WholePart():
-                    self._has_output = True
                 case ChoiceFinished():
                     self._finish(event)
                 case StreamEnded():  # There is text left if the upstream has left out a finish reason.
@@ -331,7 +324,6 @@ class StreamGuard(RepetitionGuard):
             raise too_many_chars(self._limits)
 
     def _watch_text(self, event: TextDelta) -> None:
-        self._has_output = True
         if event.logprobs is not None:
             self.held_chars += len(event.logprobs) * _LOGPROB_CHARS
         if self._output is not None:
@@ -344,7 +336,7 @@ class StreamGuard(RepetitionGuard):
             self._add_chars(tail.check())
 
     def _finish(self, event: ChoiceFinished) -> None:
-        if event.stop.reason in _FAILED and not self._has_output:
+        if event.stop.reason in _FAILED:
             raise _failed_answer(event.stop)
         self._check_end(event)
         self._check_format(event)

@@ -191,3 +191,8 @@ def error_without_answer(body: bytes) -> errors.UpstreamError | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return decode_error_in_200(body) if is_error_document(document) else None
+
+
+def failed_finish() -> errors.UpstreamMalformed:
+    """Return the error for an answer that ends with the finish reason `error`, which OpenAI does not have."""
+    return errors.UpstreamMalformed("The model stopped before its answer was complete: error.")

@@ -147,7 +147,10 @@ def test_unknown_request_header_with_our_prefix_is_refused(link: RawConnection) 
 @pytest.mark.parametrize(
     ("path", "known"),
     [
-        ("/api/v1/requests", "Supported parameters are: `limit`, `before`, `model`, `deployment`, `errors`."),
+        (
+            "/api/v1/requests",
+            "Supported parameters are: `limit`, `before`, `id_prefix`, `model`, `deployment`, `errors`.",
+        ),
         ("/api/v1/models", "This path has none."),
         ("/api/v1/requests/tail", "This path has none."),
     ],

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final
@@ -90,7 +90,7 @@ def _check_query(request: Request) -> None:
     route: Any = request.scope.get("route")
     if not request.url.query or route is None or route.path.endswith("/health"):  # probes add parameters of their own
         return
-    known = [*(each.alias for each in route.dependant.query_params), *_ALSO_READ.get(route.path, ())]
+    known = [*_query_parameters(route), *_ALSO_READ.get(route.path, ())]
     unknown = next((name for name in request.query_params if name not in known), None)
     if unknown is not None:
         names = ", ".join(f"`{name}`" for name in known)
@@ -100,6 +100,16 @@ def _check_query(request: Request) -> None:
             code="unknown_parameter",
             hint=f"Supported parameters are: {names}." if names else "This path has none.",
         )
+
+
+def _query_parameters(route: Any) -> Iterator[str]:
+    """Yield the names of the query parameters of a route. A model of several parameters is one for FastAPI."""
+    for each in route.dependant.query_params:
+        annotation = each.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from (field.alias or name for name, field in annotation.model_fields.items())
+        else:
+            yield each.alias
 
 
 def _identity(request: Request) -> Identity:

@@ -23,5 +23,11 @@ def count_tokens(text: str) -> int:
 
 
 def lorem(tokens: int) -> str:
-    """Return filler text of exactly `tokens` tokens; it is always the same."""
-    return " ".join(islice(cycle(_WORDS), tokens))
+    """Return filler text of exactly `tokens` tokens; it is always the same.
+
+    Each round of words begins with its number, because text that only repeats itself is a fault of a model.
+    """
+    words = list(islice(cycle(_WORDS), tokens))
+    for number, start in enumerate(range(len(_WORDS), tokens, len(_WORDS)), 2):
+        words[start] = str(number)
+    return " ".join(words)

@@ -30,6 +30,7 @@ PERMANENT = (
     errors.UpstreamQuotaExhausted,
     errors.UpstreamModelMissing,
     errors.UpstreamAnswerTooLarge,
+    errors.ProxyRefused,
 )
 TRANSIENT = (
     errors.UpstreamRateLimited,
@@ -38,6 +39,7 @@ TRANSIENT = (
     errors.UpstreamDisconnected,
     errors.UpstreamTimeout,
     errors.UpstreamMalformed,
+    errors.ProxyFailed,
 )
 
 

@@ -36,7 +36,6 @@ from intellirouter.core.json_outline import (
     SMALL_BYTES,
     count_containers,
     count_long_numbers,
-    examine,
     is_large,
     outline_of,
 )
@@ -143,7 +142,6 @@ __all__ = [
     "escape_control_characters_in_json",
     "estimate_input_tokens",
     "estimate_tokens",
-    "examine",
     "format_authority",
     "format_count",
     "format_usd",

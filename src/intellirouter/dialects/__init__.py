@@ -40,7 +40,7 @@ from intellirouter.dialects.registry import (
 from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.answer_estimate import estimate_answer_tokens
 from intellirouter.dialects.wire.duplicates import check_unique
-from intellirouter.dialects.wire.json_depth import check_depth, check_outline
+from intellirouter.dialects.wire.json_depth import check_depth
 from intellirouter.dialects.wire.json_limits import check_json
 from intellirouter.dialects.wire.request_validation import decode_body
 from intellirouter.dialects.wire.sse import SseEvent, SseParser
@@ -71,7 +71,6 @@ __all__ = [
     "build_dialects",
     "check_depth",
     "check_json",
-    "check_outline",
     "check_unique",
     "collect",
     "decode_body",

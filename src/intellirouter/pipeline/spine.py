@@ -29,10 +29,10 @@ from intellirouter.core import (
     SocketUpstream,
     Upstream,
     errors,
-    examine,
+    is_large,
     new_id,
 )
-from intellirouter.dialects import Endpoint, check_depth, check_json, check_outline
+from intellirouter.dialects import Endpoint, check_depth, check_json
 from intellirouter.governance import cost_of
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
@@ -174,17 +174,13 @@ class Spine:
 
         With the default limits, only its depth can exceed one.
         """
-        is_small = len(body) <= SMALL_BYTES
-        outline = b"" if is_small else examine(body)
-        if outline is None:
+        if len(body) > SMALL_BYTES and is_large(body):
             return True
         if endpoint.is_json:
             if self._limits_are_low:
                 check_json(body, self._limits)
-            elif is_small:
-                check_depth(body, self._limits.json_depth)
             else:
-                check_outline(outline, self._limits.json_depth)
+                check_depth(body, self._limits.json_depth)
         return False
 
     async def _decode_large(self, endpoint: Endpoint, body: bytes, context: RequestContext) -> Call:

@@ -46,9 +46,9 @@ ANTHROPIC_REQUEST = b'{"model":"m","max_tokens":5,"top_k":3,"messages":[{"role":
 
 
 async def test_losses_of_request_and_answer_are_recorded() -> None:
-    world = World(a=Response(ANSWER.replace(b'"stop"', b'"error"')))
+    world = World(a=Response(ANSWER.replace(b'"stop"', b'"abort"')))
     await world.serve(ANTHROPIC_REQUEST, endpoint="anthropic_messages")
-    assert world.record.dropped == ("top_k;how=dropped", 'stop_reason;how=converted;as="error"')
+    assert world.record.dropped == ("top_k;how=dropped", 'stop_reason;how=converted;as="cancelled"')
     assert world.reply.content_type == b"application/json"
     assert b'"type":"message"' in world.reply.body, "the answer is in the client's dialect"
     assert b'"model":"up"' in world.reply.body, "the upstream's answer names no model, so it is the deployment's"

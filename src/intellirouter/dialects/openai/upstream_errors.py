@@ -21,6 +21,8 @@ from intellirouter.dialects.error_causes import (
 _MAX_MESSAGE_CHARS: Final = 2000
 ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 """The codes of errors that mean that the account has no credit left."""
+FAILED_FINISHES: Final = frozenset({"error", "insufficient_system_resource"})
+"""Finish reasons of answers that were not finished (OpenRouter, DeepSeek). OpenAI has none."""
 _STATUS_OUT: Final = {503: 503, 529: 503}
 _MESSAGES: Final = ("message", "detail", "msg", "error_message", "error_msg", "status_msg")
 
@@ -193,6 +195,6 @@ def error_without_answer(body: bytes) -> errors.UpstreamError | None:
     return decode_error_in_200(body) if is_error_document(document) else None
 
 
-def failed_finish() -> errors.UpstreamMalformed:
-    """Return the error for an answer that ends with the finish reason `error`, which OpenAI does not have."""
-    return errors.UpstreamMalformed("The model stopped before its answer was complete: error.")
+def failed_finish(reason: str) -> errors.UpstreamMalformed:
+    """Return the error for an answer that ends with one of `FAILED_FINISHES`."""
+    return errors.UpstreamMalformed(f"The model stopped before its answer was complete: {reason}.")

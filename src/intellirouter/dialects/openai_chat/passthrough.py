@@ -226,8 +226,8 @@ class OpenAIChatPassthrough(Route):
         choice = response.choices[0]
         if choice.error:
             raise upstream_errors.decode_error_in_200(msgspec.json.encode({"error": choice.error}))
-        if choice.finish_reason == "error":
-            raise upstream_errors.failed_finish()
+        if choice.finish_reason in upstream_errors.FAILED_FINISHES:
+            raise upstream_errors.failed_finish(choice.finish_reason)
         if choice.finish_reason == "length":
             check_whole(body)
         return Answer(decode_usage(response.usage), choice.finish_reason)

@@ -14,7 +14,12 @@ from msgspec import Meta, Struct
 from intellirouter.core import Usage, errors
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.openai.client_errors import encode_error_event
-from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream, error_without_answer, failed_finish
+from intellirouter.dialects.openai.upstream_errors import (
+    FAILED_FINISHES,
+    decode_error_in_stream,
+    error_without_answer,
+    failed_finish,
+)
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.relayed_text import RelayedText
 from intellirouter.dialects.wire.search import contains
@@ -230,8 +235,8 @@ class ChatStreamRelay:
             if choice.error:
                 error = decode_error_in_stream(msgspec.json.encode({"error": choice.error}))
                 return self._end_with_error(error, event + encode_error_event(error))
-            if choice.finish_reason == "error":
-                failure = failed_finish()
+            if choice.finish_reason in FAILED_FINISHES:
+                failure = failed_finish(choice.finish_reason)
                 return self._end_with_error(failure, event + encode_error_event(failure))
             self._read_choice(choice, event)
         return self._without_null_usage(event)

@@ -13,13 +13,10 @@ def check_depth(body: bytes, max_depth: int) -> None:
     A body with few brackets cannot be nested deeply, so only bodies with many brackets are scanned.
     """
     if count_containers(body, max_depth) > max_depth:
-        check_outline(outline_of(body), max_depth)
+        _check_outline(outline_of(body), max_depth)
 
 
-def check_outline(outline: bytes, max_depth: int) -> None:
-    """Do the same for the brackets and commas outside of strings."""
-    if len(outline) <= max_depth:
-        return
+def _check_outline(outline: bytes, max_depth: int) -> None:
     depth = 0
     for bracket in outline.replace(b",", b""):
         if bracket in _OPENING:

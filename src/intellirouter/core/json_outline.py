@@ -14,6 +14,8 @@ FEW_CONTAINERS: Final = 1500
 """Objects and arrays of a larger body that is decoded on the event loop. 32 KiB can hold about as many messages."""
 FEW_VALUES: Final = 14_000
 """Values of such a body. They take much less time than objects."""
+_VERY_FEW_VALUES: Final = 1300
+"""Values that may all be numbers that take long to decode: up to 30 µs each."""
 _SHORT_BYTES: Final = 4096
 _MAX_ESCAPES: Final = 8000
 _MAX_QUOTES: Final = 8000
@@ -36,12 +38,15 @@ def is_large(body: bytes) -> bool:
         return False
     if size > MEDIUM_BYTES:
         return True
+    has_few_containers = count_containers(body, FEW_CONTAINERS) <= FEW_CONTAINERS
+    commas = count(body, b",", FEW_VALUES)
+    if has_few_containers and commas <= _VERY_FEW_VALUES:
+        return False
     if b"\\" not in body:
         parts = body.split(b'"', _MAX_QUOTES + 1)
         return len(parts) > _MAX_QUOTES + 1 or _is_large_outside_strings(b"".join(parts[::2]))
     # Removing escape sequences takes ten times as long as all else, so it is avoided if there is little to decode.
-    has_few = count_containers(body, FEW_CONTAINERS) <= FEW_CONTAINERS and count(body, b",", FEW_VALUES) <= FEW_VALUES
-    if has_few and not _may_have_long_numbers(body):
+    if has_few_containers and commas <= FEW_VALUES and not _may_have_long_numbers(body):
         return False
     if count(body, b"\\", _MAX_ESCAPES) > _MAX_ESCAPES or count(body, b'"', _MAX_QUOTES) > _MAX_QUOTES:
         return True

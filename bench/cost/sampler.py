@@ -1,7 +1,7 @@
 """Runs `intellirouter` with a sampler: `python -m bench.cost.sampler DIRECTORY serve --config FILE`.
 
-SIGUSR1 starts the sampler. SIGUSR2 stops it and writes DIRECTORY/<n>.json: the stacks of the main thread and how often
-each of them was seen.
+`START_SIGNAL` starts the sampler. `STOP_SIGNAL` stops it and writes DIRECTORY/<n>.json: the stacks of the main thread
+and how often each of them was seen.
 
 The timer counts user time only; time in the kernel is measured from outside. Python calls the signal handler between
 two bytecodes, so time in C code counts for the frame that called it. A frame that has only just been entered has not
@@ -20,6 +20,9 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Final
 
+START_SIGNAL: Final = signal.SIGRTMIN + 1
+STOP_SIGNAL: Final = signal.SIGRTMIN + 2
+"""The gateway ignores SIGUSR1 and SIGUSR2."""
 _COARSE_CLOCK: Final = 6
 """CLOCK_MONOTONIC_COARSE of Linux. Its resolution is a tick of the kernel."""
 _INTERVAL_S: Final = time.clock_getres(_COARSE_CLOCK)
@@ -58,8 +61,8 @@ class Sampler:
         self._thread_s = self._process_s = 0.0
 
     def install(self) -> None:
-        signal.signal(signal.SIGUSR1, self._start)
-        signal.signal(signal.SIGUSR2, self._stop)
+        signal.signal(START_SIGNAL, self._start)
+        signal.signal(STOP_SIGNAL, self._stop)
         signal.signal(signal.SIGVTALRM, self._sample)
 
     def _start(self, _number: int, _frame: FrameType | None) -> None:

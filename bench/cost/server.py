@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.cost.callgrind import count_by_library
+from bench.cost.sampler import START_SIGNAL, STOP_SIGNAL
 from bench.cost.steps import CpuTime, Samples
 from bench.load import Address, wait_until_ready
 from bench.pairs import ANTHROPIC, DIALECTS, PAIRS, SMALL, Pair
@@ -71,11 +71,11 @@ class Gateway:
     def sampled(self, found: list[Samples]) -> Iterator[None]:
         """Sample the process in this context, and append the samples to `found`."""
         number = 1 + len(list(self.work_dir.glob("[0-9]*.json")))
-        os.kill(self.pid, signal.SIGUSR1)
+        os.kill(self.pid, START_SIGNAL)
         try:
             yield
         finally:
-            os.kill(self.pid, signal.SIGUSR2)
+            os.kill(self.pid, STOP_SIGNAL)
         found.append(read_samples(_wait_for(self.work_dir / f"{number}.json").read_text(encoding="utf-8")))
 
 

@@ -125,6 +125,12 @@ def test_unknown_model_is_not_found(link: RawConnection) -> None:
                 "/v1%2Fchat%2Fcompletions",
             )
         ),
+        (
+            "/chat/completions",
+            b"{}",
+            "Invalid URL (POST /chat/completions). Did you mean /v1/chat/completions? If it comes from a client's base "
+            "URL, end that in /v1.",
+        ),
         *(
             (path, b"{}", f"Invalid URL (POST {path}). Paths are matched exactly. Did you mean /api/v1/explain?")
             for path in ("/api/v1/explain/", "/api//v1/explain", "//api/v1/explain", "/v1/../api/v1/explain")

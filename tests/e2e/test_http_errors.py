@@ -128,7 +128,7 @@ def test_unknown_model_is_not_found(link: RawConnection) -> None:
         (
             "/chat/completions",
             b"{}",
-            "Invalid URL (POST /chat/completions). Did you mean /v1/chat/completions? If it comes from a client's base URL",
+            "Invalid URL (POST /chat/completions). Did you mean /v1/chat/completions? A base URL must end in /v1.",
         ),
         *(
             (path, b"{}", f"Invalid URL (POST {path}). Paths are matched exactly. Did you mean /api/v1/explain?")

@@ -147,7 +147,7 @@ class Gateway:
         if canonical != path and (self._allowed(canonical) or is_control(canonical, self._current.value.dialects)):
             return f"Paths are matched exactly. Did you mean {canonical[:200]}?"
         if self._allowed(versioned := f"/v1{canonical}"):  # The base URL of OpenAI's clients ends in /v1.
-            return f"Did you mean {versioned[:200]}? If it comes from a client's base URL, end that in /v1."
+            return f"Did you mean {versioned[:200]}? A base URL must end in /v1."
         return errors.API_DOCS_HINT
 
 

@@ -91,6 +91,16 @@ def test_the_token_of_a_call_is_restored() -> None:
     assert second([call("a", value="s"), call("b")], call("a"), call("b")) == [call("a", value="s"), call("b")]
 
 
+@pytest.mark.parametrize("is_one_message", [False, True])
+def test_a_history_that_repeats_a_call_does_not_grow_without_limit(is_one_message: bool) -> None:
+    memory = Memory()
+    remember(memory, [signed("x" * 2**20, "1"), call("a", value="s")], chat(), HOME, has_ids=True)
+    conversation = chat(*[call("a")] * (50 if is_one_message else 1))
+    conversation.messages *= 1 if is_one_message else 50
+    parts = [part for message in with_remembered(conversation, memory, HOME).messages for part in message.parts]
+    assert sum(len(part.text) for part in parts if isinstance(part, Reasoning)) <= 16 * 2**20
+
+
 def test_reasoning_at_the_start_comes_before_text_and_calls_in_its_order() -> None:
     redacted = Reasoning(token=token("r"), is_redacted=True)
     answer: list[Part] = [signed("x", "1"), redacted, Text(text="t"), call("a"), call("b")]

@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, Call, Usage, errors, new_id
 from intellirouter.dialects.adapt.answer_limits import AnswerCounter, too_many_chars
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_repetition
+from intellirouter.dialects.adapt.schema_cost import is_expensive
 from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
 from intellirouter.dialects.ir import (
     CONTENT_EVENTS,
@@ -169,7 +170,7 @@ def check_output(text: str, output: OutputFormat | None) -> None:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise errors.UpstreamMalformed("The model's answer is not valid JSON, which the client asked for.") from None
-    if output.schema is None:
+    if output.schema is None or is_expensive(output.schema):
         return
     jsonschema_rs = importlib.import_module("jsonschema_rs")  # 3 MB, which only structured output needs
     try:

@@ -41,6 +41,8 @@ from intellirouter.dialects.ir import (
 
 _INVALID_ID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]")
 """Anthropic's clients get underscores instead."""
+_MAX_RESTORED_CHARS: Final = 16 * 1024 * 1024
+"""For one request. A history that repeats a call would otherwise become as large as its client likes."""
 _POSITION_ID: Final = re.compile(r"call_\d+(_\d+|_function)?")
 """The ids that decoders give to calls without one, by position."""
 _IGNORED_EVENTS: Final = frozenset({StreamStarted, PartEnded, UsageUpdate, StreamEnded})
@@ -141,6 +143,7 @@ def with_remembered(conversation: Conversation, memory: ReasoningMemory, issuer:
     messages = conversation.messages
     places = _Places(messages)
     changed: dict[int, Message] = {}
+    left_chars = _MAX_RESTORED_CHARS
     for index, message in enumerate(messages):
         if message.role != "assistant":
             continue
@@ -152,11 +155,22 @@ def with_remembered(conversation: Conversation, memory: ReasoningMemory, issuer:
                 parts = _completed(parts, entries, issuer)
         if issuer.signs_texts:
             parts = _with_signed_text(parts, memory, index, places, issuer)
-        if parts is not message.parts:
+        if parts is not message.parts and (added := _chars(parts) - _chars(message.parts)) <= left_chars:
+            left_chars -= added
             changed[index] = structs.replace(message, parts=parts)
     if not changed:
         return conversation
     return structs.replace(conversation, messages=[changed.get(index, each) for index, each in enumerate(messages)])
+
+
+def _chars(parts: Sequence[Part]) -> int:
+    """Return the size of the reasoning and of all tokens."""
+    size = 0
+    for part in parts:
+        if isinstance(part, Reasoning | Text | ToolCall):
+            size += 0 if part.token is None else len(part.token.value)
+            size += len(part.text) if isinstance(part, Reasoning) else 0
+    return size
 
 
 def _is_complete(parts: Sequence[Part], calls: Sequence[ToolCall], issuer: Issuer) -> bool:

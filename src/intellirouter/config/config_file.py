@@ -12,6 +12,7 @@ from msgspec import Struct
 from intellirouter.config.problems import ConfigError, ConfigProblem
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.yaml_problems import describe_yaml_error
+from intellirouter.core import read_bounded
 
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_NODES: Final = 200_000
@@ -42,8 +43,7 @@ def read_config_file(path: FilePath) -> ConfigFile:
     Raises `ConfigError` when the file cannot be read or its syntax is broken.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
+        raw = read_bounded(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         hint = "Run `intellirouter init` to create one from what this machine offers."
         raise _failure(path, "The file does not exist.", hint) from None

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.config.value_types import DIGEST_PREFIX
-from intellirouter.core import VendorRow
+from intellirouter.core import VendorRow, read_bounded
 
 MAX_SECRET_BYTES: Final = 64 * 1024
 _NOTHING_ELSE: Final = "It must contain only the secret."
@@ -118,8 +118,7 @@ def _one_line(text: str) -> str:
 def _read(target: str) -> str:
     path = FilePath(os.path.expanduser(target))  # noqa: PTH111 - pathlib raises for an unknown user
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_SECRET_BYTES + 1)
+        raw = read_bounded(path, MAX_SECRET_BYTES)
         text = raw.decode()
     except OSError as error:
         message = f"The file {target} cannot be read: {error.strerror or error}."

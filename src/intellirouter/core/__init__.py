@@ -5,6 +5,7 @@ Door: the names below, and `errors` for the error tree.
 
 from intellirouter.core import errors
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
+from intellirouter.core.bounded_files import read_bounded
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
 from intellirouter.core.certificates import (
     CertificateFileError,
@@ -159,6 +160,7 @@ __all__ = [
     "private_key_as_pem",
     "proxy_at",
     "pusd_per_token",
+    "read_bounded",
     "read_retry_after_s",
     "reason_of",
     "timeout_error",

@@ -20,6 +20,7 @@ from intellirouter.core import (
     errors,
     is_encrypted_key,
     private_key_as_pem,
+    read_bounded,
 )
 
 _MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -167,8 +168,7 @@ def _unusable(certificate: ClientCertificate, error: Exception, *, is_encrypted:
 
 def _read(setting: str, path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
+        content = read_bounded(Path(path), _MAX_FILE_BYTES)
     except OSError as error:
         raise _cannot_load(setting, path, _reason(error)) from None
     if len(content) > _MAX_FILE_BYTES:

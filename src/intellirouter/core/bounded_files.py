@@ -1,4 +1,4 @@
-"""Reads files that somebody else names: bounded in size, and in time if they are pipes."""
+"""Reads files that an operator or a client names: bounded in size, and in time if they are pipes."""
 
 import os
 import select

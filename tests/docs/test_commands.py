@@ -64,6 +64,12 @@ def environment(gateway: GatewayProcess, home: Path) -> dict[str, str]:
     return {"PATH": programs, "HOME": str(home), "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **SECRETS, **urls}
 
 
+def run(command: list[str], gateway: GatewayProcess, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with the gateway's address."""
+    env = environment(gateway, directory)
+    return subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
 def answered_request(gateway: GatewayProcess) -> str:
     """Return the id of a request that the gateway has recorded."""
     answer = httpx.post(f"{gateway.base_url}/chat/completions", json=chat_request(model="auto"), timeout=20)
@@ -141,29 +147,14 @@ def first_line(process: "subprocess.Popen[str]", gateway: GatewayProcess) -> str
 
 def test_first_request_of_the_readme_is_answered(gateway: GatewayProcess, directory: Path) -> None:
     (command,) = [each for each in commands("README.md") if each.startswith("curl ")]
-    done = subprocess.run(
-        ["bash", "-ec", adapted(command, gateway)],
-        cwd=directory,
-        env=environment(gateway, directory),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = run(["bash", "-ec", adapted(command, gateway)], gateway, directory)
+    assert done.returncode == 0, done.stderr
     assert "Name three primary colors." in json.loads(done.stdout)["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize("code", blocks("README.md", "python"))
 def test_python_example_of_the_readme_runs(code: str, gateway: GatewayProcess, directory: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", adapted(code, gateway)],
-        cwd=directory,
-        env=environment(gateway, directory),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run([sys.executable, "-c", adapted(code, gateway)], gateway, directory)
     assert done.returncode == 0, done.stderr
     assert "Name three primary colors." in done.stdout
 

@@ -355,7 +355,7 @@ class WorkerActor:
         self._wake_waiters()
         try:
             self._context.on_event(self.view)
-        except Exception:  # whoever observes a worker must not end it
+        except Exception:  # a failing observer must not end the worker
             logger.exception("The state of the local model %s could not be reported.", self._name)
 
     def _is_obsolete(self) -> bool:

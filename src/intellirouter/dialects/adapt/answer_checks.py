@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct, structs
 
-from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, Call, Usage, errors, new_id
+from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, Call, errors, new_id
 from intellirouter.dialects.adapt.answer_limits import AnswerCounter, too_many_chars
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_repetition
 from intellirouter.dialects.adapt.schema_cost import is_expensive
+from intellirouter.dialects.adapt.wrapped_relay import WrappedRelay
 from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
 from intellirouter.dialects.ir import (
     CONTENT_EVENTS,
@@ -359,14 +360,14 @@ def guard_for(call: Call, decode: Callable[[Call], Conversation], limits: Answer
     return StreamGuard(limits, expected_output(call, decode)) if relies_on_format(call) else None
 
 
-class GuardedRelay:
+class GuardedRelay(WrappedRelay):
     """A relay whose stream is also decoded and checked. Its bytes are relayed unchanged.
 
     Only the finish waits until the answer has been checked: what follows the last content is released at the end.
     """
 
     def __init__(self, relay: StreamRelay, decoder: StreamDecoder, guard: StreamGuard) -> None:
-        self._relay = relay
+        super().__init__(relay)
         self._decoder = decoder
         self._guard = guard
         self._error: errors.UpstreamMalformed | None = None
@@ -374,24 +375,8 @@ class GuardedRelay:
         self._finish = b""
 
     @property
-    def has_content(self) -> bool:
-        return self._relay.has_content
-
-    @property
     def is_finished(self) -> bool:
         return self._error is not None or self._relay.is_finished
-
-    @property
-    def usage(self) -> Usage | None:
-        return self._relay.usage
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self._relay.finish_reason
-
-    @property
-    def content_events(self) -> int:
-        return self._relay.content_events
 
     @property
     def error(self) -> errors.UpstreamError | None:
@@ -442,6 +427,3 @@ class GuardedRelay:
                 return self._finish + out
         assert self._error is not None  # noqa: S101 - the only remaining case
         return self._relay.fail(self._error)
-
-    def fail(self, error: errors.GatewayError) -> bytes:
-        return self._relay.fail(error)

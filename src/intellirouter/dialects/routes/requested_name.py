@@ -5,7 +5,8 @@ from typing import Final
 
 from msgspec import structs
 
-from intellirouter.core import Call, Clock, Deployment, UpstreamRequest, Usage, errors
+from intellirouter.core import Call, Clock, Deployment, UpstreamRequest, errors
+from intellirouter.dialects.adapt.wrapped_relay import WrappedRelay
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire.json_edit import json_string
 from intellirouter.dialects.wire.model_member import ModelMember, replace_in_document, replace_in_stream
@@ -53,45 +54,13 @@ class RequestedNamePassthrough(Route):
         return self._route.decode_error(status, headers, body, deployment=deployment, clock=clock)
 
 
-class RequestedNameRelay:
-    """Implements `protocols.StreamRelay`: relays another relay's blocks of complete events with the name changed."""
+class RequestedNameRelay(WrappedRelay):
+    """Relays another relay's blocks of complete events with the name of the model changed."""
 
     def __init__(self, relay: StreamRelay, path: tuple[str, ...], value: bytes) -> None:
-        self._relay = relay
+        super().__init__(relay)
         self._path = path
         self._value = value
-
-    @property
-    def has_content(self) -> bool:
-        return self._relay.has_content
-
-    @property
-    def is_finished(self) -> bool:
-        return self._relay.is_finished
-
-    @property
-    def usage(self) -> Usage | None:
-        return self._relay.usage
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self._relay.finish_reason
-
-    @property
-    def content_events(self) -> int:
-        return self._relay.content_events
-
-    @property
-    def buffered_bytes(self) -> int:
-        return self._relay.buffered_bytes
-
-    @property
-    def is_heavy(self) -> bool:
-        return self._relay.is_heavy
-
-    @property
-    def error(self) -> errors.UpstreamError | None:
-        return self._relay.error
 
     def feed(self, data: bytes) -> bytes:
         out = self._relay.feed(data)
@@ -99,6 +68,3 @@ class RequestedNameRelay:
 
     def end(self) -> bytes:
         return replace_in_stream(self._relay.end(), self._path, self._value)
-
-    def fail(self, error: errors.GatewayError) -> bytes:
-        return self._relay.fail(error)

@@ -86,11 +86,10 @@ class ChatTranslation(Route):
                 )
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
-        types = conversation.part_types()
-        if self._is_between_dialects(conversation) and not types.isdisjoint(_FITTED_TYPES):
+        if self._is_between_dialects(conversation) and not conversation.part_types().isdisjoint(_FITTED_TYPES):
             conversation = with_calls_for_results(conversation, losses)
             conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
-        if (fit := self._fit(conversation, types)) is not None:
+        if (fit := self._fit(conversation)) is not None:
             conversation = fit.for_upstream(conversation, losses)
         if (tool := self._forced_tool(conversation)) is not None:
             conversation = with_output_schema(conversation, tool, losses)
@@ -110,8 +109,9 @@ class ChatTranslation(Route):
     def _forced_tool(self, conversation: Conversation) -> FunctionTool | None:
         return None if self._traits.can_force_tools else forced_tool(conversation)
 
-    def _fit(self, conversation: Conversation, types: set[type]) -> ToolFit | None:
-        if not (conversation.tools or conversation.tool_choice) and types.isdisjoint(_TOOL_TYPES):
+    def _fit(self, conversation: Conversation) -> ToolFit | None:
+        has_tools = conversation.tools or conversation.tool_choice
+        if not has_tools and conversation.part_types().isdisjoint(_TOOL_TYPES):
             return None
         return tool_fit(conversation, self._traits.tool_names, self._traits.tool_properties)
 
@@ -129,7 +129,7 @@ class ChatTranslation(Route):
         check_limits(response, deployment.limits)
         if (tool := self._forced_tool(conversation)) is not None:
             response = with_tool_call(response, tool)
-        if (fit := self._fit(conversation, conversation.part_types())) is not None:
+        if (fit := self._fit(conversation)) is not None:
             response = fit.for_client(response)
         response = validate_answer(response, conversation)
         if (memory := call.memory) is not None:
@@ -155,7 +155,7 @@ class ChatTranslation(Route):
     def _relay_of(
         self, decoder: StreamDecoder, call: Call, conversation: Conversation, deployment: Deployment
     ) -> StreamRelay:
-        if (fit := self._fit(conversation, conversation.part_types())) is not None:
+        if (fit := self._fit(conversation)) is not None:
             decoder = fit.stream(decoder, deployment.limits)
         watcher = self._watcher(call, conversation, deployment)
         return translated_stream(decoder, self._client, call, deployment, conversation.output, watcher)

@@ -94,18 +94,28 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
         return stream.first
     response, relay, out = stream.response, stream.relay, stream.first
     write = delivery.write if delivery.taps else delivery.reply.write
-    while True:
+    while not relay.is_finished:
         if out:
             await write(out)
-        if relay.is_finished or not (chunk := await response.next_chunk()):
-            last = await _end(relay, stream.off_loop)
-            return last if relay.error is None else _without_secrets(last, stream)
+        if not (chunk := await response.next_chunk()):
+            return await _last_bytes(stream)
         stream.received_bytes += len(chunk)
         if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
             out = relay.feed(chunk)
         else:
             out = b""
             await _feed_slices(chunk, relay, stream.off_loop, write)
+    try:
+        last = await _last_bytes(stream)
+    except errors.GatewayError:
+        await write(out)  # what came before the error
+        raise
+    return out + last  # one packet for what has arrived in one
+
+
+async def _last_bytes(stream: OpenStream) -> bytes:
+    last = await _end(stream.relay, stream.off_loop)
+    return last if stream.relay.error is None else _without_secrets(last, stream)
 
 
 def _without_secrets(data: bytes, stream: OpenStream) -> bytes:

@@ -28,9 +28,8 @@ from intellirouter.dialects.wire.sse import (
     LARGE_EVENT_BYTES,
     EventSplitter,
     check_utf8,
-    event_data,
     has_foreign_lines,
-    iterate_events,
+    iterate_data,
 )
 
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
@@ -39,8 +38,8 @@ _END: Final = b"data: [DONE]\n\n"
 _CALLS: Final = re.compile(rb'"tool_calls"[ ]*:[ ]*\[[ ]*\{')
 _NULL_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
 _COMMENT_STARTS: Final = (b":", b"\n")
-_LAST_EVENTS: Final = 4
-"""The finish reason, the usage, `[DONE]`; and one more, because some vendors send the usage with each of them."""
+_LAST_EVENTS: Final = 3
+"""The finish reason, the usage, `[DONE]`."""
 _MAX_HELD_BYTES: Final = 256 * 1024
 
 
@@ -160,10 +159,10 @@ class ChatStreamRelay:
     def _inspect(self, block: bytes) -> bytes:
         out: list[bytes] = []
         at = 0
-        for event in iterate_events(block):
+        for event, data in iterate_data(block):
             had_content = self.has_content
             at += len(event)
-            relayed = self._read_event(event)
+            relayed = _checked(event) if data is None else self._read_event(event, data)
             if self.is_finished:
                 break
             if relayed:
@@ -186,15 +185,8 @@ class ChatStreamRelay:
                 f"The upstream's stream has no content in its first {_MAX_HELD_BYTES} bytes."
             )
 
-    def _read_event(self, event: bytes) -> bytes:
+    def _read_event(self, event: bytes, data: bytes) -> bytes:
         """Read one event, and return what the client gets for it."""
-        if event.startswith(_COMMENT_STARTS) and event.find(b"\n") >= len(event) - 2:
-            return event  # a comment of one line, or a blank line
-        data = event_data(event)
-        if data is None:
-            if has_foreign_lines(event):
-                raise _not_an_event_stream(event)
-            return event  # A comment or keep-alive.
         if data.strip() == _DONE:
             return self._read_done(event)
         try:
@@ -220,41 +212,35 @@ class ChatStreamRelay:
         return b""
 
     def _read_chunk(self, event: bytes, data: bytes, chunk: _Chunk) -> bytes:
-        usage = decode_usage(chunk.usage)
-        if usage is not None:
+        if chunk.usage is not NOT_REPORTED and (usage := decode_usage(chunk.usage)) is not None:
             self.usage = usage
+            if not chunk.choices:
+                return event if self._keeps_usage else b""
         if not chunk.choices:
-            if usage is not None and not self._keeps_usage:
-                return b""
-            if chunk.choices is None and usage is None and (error := error_without_answer(data)) is not None:
+            if chunk.choices is None and (error := error_without_answer(data)) is not None:
                 return self._end_with_error(error, encode_error_event(error))
             return event
         if not self._first_chunk:
             self._first_chunk = data
         for choice in chunk.choices:
-            if choice.error:
-                error = decode_error_in_stream(msgspec.json.encode({"error": choice.error}))
-                return self._end_with_error(error, event + encode_error_event(error))
-            if choice.finish_reason in FAILED_FINISHES:
-                failure = failed_finish(choice.finish_reason)
-                return self._end_with_error(failure, event + encode_error_event(failure))
-            self._read_choice(choice, event)
+            if choice.delta is not None and choice.delta.tool_calls:
+                self._has_calls = True
+            if choice.finish_reason or choice.error:
+                if (error := _failure(choice)) is not None:
+                    return self._end_with_error(error, event + encode_error_event(error))
+                self._read_finish(choice.finish_reason)
+            elif choice.text or (choice.delta is not None and _has_content(choice.delta)):
+                self.has_content = True
+                self.content_events += 1
+                if self.content_events >= self._text.next_look:
+                    self._text.look(event, self.content_events)
         return self._without_null_usage(event)
 
-    def _read_choice(self, choice: _Choice, event: bytes) -> None:
-        if choice.delta is not None and choice.delta.tool_calls:
-            self._has_calls = True
-        if choice.finish_reason:
-            if choice.finish_reason == "length":
-                self._text.check_end()
-            self.finish_reason = choice.finish_reason
-            self.has_content = True
-        elif choice.text or (choice.delta is not None and _has_content(choice.delta)):
-            self.has_content = True
-            self.content_events += 1
-            if self.content_events >= self._text.next_look:
-                self._text.look(event, self.content_events)
-
+    def _read_finish(self, reason: str | None) -> None:
+        if reason == "length":
+            self._text.check_end()
+        self.finish_reason = reason
+        self.has_content = True
     def _end_with_error(self, error: errors.UpstreamError, event: bytes) -> bytes:
         """Raise the error if there is no content yet; otherwise end the stream with its event."""
         if not self.has_content:
@@ -295,7 +281,7 @@ def _finish_event(first_chunk: bytes, reason: str) -> bytes:
 
 
 def _last_events(block: bytes) -> int:
-    """Return the offset of the events at the end of a stream that are never plain, and one before them."""
+    """Return the offset of the events at the end of a stream that are never plain."""
     at = len(block) - 2
     for _ in range(_LAST_EVENTS):
         at = block.rfind(b"\n\n", 0, at)
@@ -318,6 +304,21 @@ def _plain_events(block: bytes) -> int | None:
         return None  # The events are read one by one: a finish reason, a comment, the terminator, or a malformed event.
     # If the number is right, there are no other lines with anything but spaces, which clients ignore.
     return len(lines) if len(chunks) == len(lines) else None
+
+
+def _checked(event: bytes) -> bytes:
+    """Return an event without data, such as a comment. Raises `UpstreamMalformed` for one of another format."""
+    is_one_line = event.startswith(_COMMENT_STARTS) and event.find(b"\n") >= len(event) - 2
+    if not is_one_line and has_foreign_lines(event):
+        raise _not_an_event_stream(event)
+    return event
+
+
+def _failure(choice: _Choice) -> errors.UpstreamError | None:
+    """Return the error of a choice that has failed."""
+    if choice.error:
+        return decode_error_in_stream(msgspec.json.encode({"error": choice.error}))
+    return failed_finish(choice.finish_reason) if choice.finish_reason in FAILED_FINISHES else None
 
 
 def _not_an_event_stream(text: bytes) -> errors.UpstreamError:

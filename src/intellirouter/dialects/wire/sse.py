@@ -120,6 +120,21 @@ def iterate_events(block: bytes) -> Iterator[bytes]:
         yield block[start:]
 
 
+def iterate_data(block: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+    """Yield each event of a block with its `event_data`."""
+    start = 0
+    if CR not in block:
+        while (end := block.find(b"\n\n", start)) >= 0:
+            event = block[start : end + 2]
+            if event.startswith(b"data:") and block.find(b"\n", start) == end:  # the usual case
+                yield event, event[5:].strip(b" \n")
+            else:
+                yield event, event_data(event)
+            start = end + 2
+    for event in split_events(block[start:]):
+        yield event, event_data(event)
+
+
 def event_data(event: bytes) -> bytes | None:
     """Return the data of one raw event (data lines joined with LF); None if it has no data line."""
     # The usual cases: one data line, alone or after the event's type.

@@ -411,7 +411,7 @@ class GuardedRelay(WrappedRelay):
             events = read(*data)
             self._guard.watch(events)
             if self._relay.finish_reason is not None:
-                self._has_new_content = any(isinstance(event, CONTENT_EVENTS) for event in events)
+                self._has_new_content = any(event.__class__ in CONTENT_EVENTS for event in events)
         except errors.UpstreamMalformed as error:
             if not had_content:
                 raise

@@ -1,17 +1,25 @@
 """The limits on the structure of answers, checked wherever the gateway decodes one."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, errors
 from intellirouter.dialects.ir import (
+    ChoiceFinished,
     CitationDelta,
     Event,
     Response,
+    StreamEnded,
+    StreamStarted,
     Text,
     TextDelta,
     ToolCall,
     ToolCallStarted,
+    UsageUpdate,
 )
+
+
+_WITHOUT_PART: Final[frozenset[type]] = frozenset({ChoiceFinished, StreamEnded, StreamStarted, UsageUpdate})
 
 
 def check_limits(response: Response, limits: AnswerLimits) -> None:
@@ -50,6 +58,8 @@ class AnswerCounter:
                 self._count(event)
 
     def _count(self, event: Event) -> None:
+        if event.__class__ in _WITHOUT_PART:
+            return
         if getattr(event, "part", 0) > self._max_part:
             raise _too_many_parts(self._limits)
         if isinstance(event, ToolCallStarted):

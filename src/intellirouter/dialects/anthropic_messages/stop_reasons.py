@@ -96,7 +96,7 @@ class UsageCounts(Struct):
     def _read(self, raw: dict[str, Any], name: str) -> int:
         """Return a count; 0 if it is missing or not a number. One that is not possible is limited and noted."""
         value = raw.get(name)
-        if value is None or isinstance(value, bool) or not isinstance(value, _NUMBERS):
+        if value.__class__ is not int and (isinstance(value, bool) or not isinstance(value, _NUMBERS)):
             return 0
         if 0 <= value <= _MAX_TOKENS:
             return int(value)

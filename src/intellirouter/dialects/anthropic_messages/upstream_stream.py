@@ -4,6 +4,7 @@ Blocks may start with text or input and may lack a start or stop event. Blocks o
 emitted when they end.
 """
 
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
@@ -79,6 +80,8 @@ class _PlainEvent(Struct, gc=False):
 
 _PLAIN_START: Final = b"event: content_block_delta\ndata:"
 _decode_plain: Final = msgspec.json.Decoder(_PlainEvent).decode_lines
+_text_of: Final = attrgetter("delta.text")
+_index_of: Final = attrgetter("index")
 _decoder: Final = msgspec.json.Decoder(_WireEvent)
 _NO_DELTA: Final = _Delta()
 
@@ -152,7 +155,7 @@ class MessageStreamDecoder:
     def _joined(self, plain: list[_PlainEvent]) -> TextDelta:
         index = plain[0].index
         block = self._blocks.get(index) or self._open_block(index)
-        return TextDelta(text="".join([event.delta.text for event in plain]), part=block.part, pieces=len(plain))
+        return TextDelta(text="".join(map(_text_of, plain)), part=block.part, pieces=len(plain))
 
     def end(self) -> list[Event]:
         events = self._read_events(self._reader.end())
@@ -178,13 +181,13 @@ class MessageStreamDecoder:
                 raise decode_error_document(document, data) from None
             message = f"The upstream sent an invalid event: {describe_json_error(error)}."
             raise errors.UpstreamMalformed(message) from None
-        if event.type == "error" or (event.type is None and event.error):
-            raise decode_error_document({"error": event.error or {}}, data)
-        if event.type is None and is_error_document(document := parse_json(data)):
-            raise decode_error_document(document, data)
-        handler = self._handlers.get(event.type or "")
-        if handler is not None:  # pings and unknown events are ignored
+        if event.type is not None and (handler := self._handlers.get(event.type)) is not None:
             handler(self, event)
+        elif event.type == "error" or (event.type is None and event.error):
+            raise decode_error_document({"error": event.error or {}}, data)
+        elif event.type is None and is_error_document(document := parse_json(data)):
+            raise decode_error_document(document, data)
+        # Pings and unknown events are ignored.
 
     def _on_message_start(self, event: _WireEvent) -> None:
         message = event.message or {}
@@ -350,7 +353,7 @@ def _plain_events(block: bytes) -> list[_PlainEvent]:
         events = _decode_plain(b"\n".join(lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
-    is_one_text = len(events) == len(lines) and len({event.index for event in events}) == 1
+    is_one_text = len(events) == len(lines) and len(set(map(_index_of, events))) == 1
     return events if is_one_text else []
 
 

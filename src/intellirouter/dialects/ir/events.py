@@ -133,5 +133,7 @@ Event = (
     | UsageUpdate
     | StreamEnded
 )
-CONTENT_EVENTS = (TextDelta, RefusalDelta, ReasoningDelta, ReasoningToken, ToolCallStarted, ArgumentsDelta, WholePart)
-"""Events with content. After the first of them has reached the client, the request cannot fall back."""
+CONTENT_EVENTS: frozenset[type] = frozenset({
+    TextDelta, RefusalDelta, ReasoningDelta, ReasoningToken, ToolCallStarted, ArgumentsDelta, WholePart
+})  # fmt: skip
+"""Classes of events with content. After the first of them has reached the client, the request cannot fall back."""

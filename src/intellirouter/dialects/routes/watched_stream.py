@@ -40,9 +40,12 @@ class WatchedStream:
 
     def _watch(self, events: Iterable[Event]) -> None:
         for event in events:
-            if isinstance(event, CONTENT_EVENTS):
+            if event.__class__ is TextDelta:
                 self.has_content = True
-                self.content_events += event.pieces if event.__class__ is TextDelta else 1
+                self.content_events += event.pieces
+            elif event.__class__ in CONTENT_EVENTS:
+                self.has_content = True
+                self.content_events += 1
             elif isinstance(event, ChoiceFinished):
                 self.has_content = True
                 self.finish_reason = event.stop.reason

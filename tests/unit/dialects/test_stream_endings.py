@@ -222,6 +222,18 @@ def test_repetition_is_found_in_each_choice_of_a_stream() -> None:
     assert isinstance(error, errors.UpstreamMalformed)
 
 
+@pytest.mark.parametrize("kind", [TextDelta, ReasoningDelta])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_repetition_is_found_in_blocks_of_many_events(client: str, kind: Any) -> None:
+    if kind is ReasoningDelta and client == "openai_responses":
+        pytest.skip("the text of reasoning is not sent in this dialect")
+    pieces = stream_of(client, TextDelta(text="Well, "), *[kind(text=LOOP)] * 2_500)
+    blocks = [b"".join(pieces[at : at + 50]) for at in range(0, len(pieces), 50)]
+    error, out = relayed(client, client, "plain", blocks)
+    assert isinstance(error, errors.UpstreamMalformed)
+    assert len(out) < len(b"".join(pieces))
+
+
 def test_white_space_and_escaped_characters_are_read_as_text() -> None:
     blank = texts("A table:", *["\n\t  "] * 6_000)
     assert relayed("openai_chat", "openai_chat", "plain", stream_of("openai_chat", *blank))[0] is None

@@ -24,7 +24,7 @@ from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
-from intellirouter.dialects.openai_chat.relayed_text import RelayedText, check_whole
+from intellirouter.dialects.openai_chat.relayed_text import check_whole
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
@@ -233,9 +233,7 @@ class OpenAIChatPassthrough(Route):
         return Answer(decode_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
-        n = self.options_of(call).n
-        text = RelayedText(has_choices=True) if n is not None and n > 1 else None
-        return ChatStreamRelay(keeps_usage=call.wants_usage, text=text)
+        return ChatStreamRelay(keeps_usage=call.wants_usage)
 
     decode_error = staticmethod(upstream_errors.decode_error)
 

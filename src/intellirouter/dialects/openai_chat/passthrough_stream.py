@@ -24,10 +24,10 @@ from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
 from intellirouter.dialects.openai_chat.relayed_text import RelayedText
 from intellirouter.dialects.wire.search import contains
 from intellirouter.dialects.wire.sse import (
-    CR,
     LARGE_EVENT_BYTES,
     EventSplitter,
     check_utf8,
+    data_lines,
     has_foreign_lines,
     iterate_data,
 )
@@ -144,17 +144,28 @@ class ChatStreamRelay:
     def _relay(self, block: bytes) -> bytes:
         """Relay events after the first content. The events before the first one to read are relayed as a block."""
         cut = _last_events(block) if block.endswith(_END) else len(block)
-        if (count := _plain_events(block[:cut])) is None:
+        if not self._is_plain(block[:cut]):
             found = _MATTERS.search(block)
             cut = 0 if found is None else block.rfind(b"\n\n", 0, found.start()) + 2
-            if (count := _plain_events(block[:cut])) is None:
+            if not self._is_plain(block[:cut]):
                 return self._inspect(block)
-        self.content_events += count
-        if self.content_events >= self._text.next_look:
-            self._text.look(block[:cut], self.content_events)
         self._last_block = block
         plain = self._without_null_usage(block[:cut])
         return plain if cut == len(block) else plain + self._inspect(block[cut:])
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Return whether all events of a block are plain. If so, they are counted, and their text is checked."""
+        text = self._text
+        if text.is_read and (count := text.take_plain(block)) is not None:
+            self.content_events += count
+            return True
+        count = _plain_events(block)
+        if count is None:
+            return False
+        self.content_events += count
+        if self.content_events >= text.next_look:
+            text.look(block, self.content_events)
+        return True
 
     def _inspect(self, block: bytes) -> bytes:
         out: list[bytes] = []
@@ -241,6 +252,7 @@ class ChatStreamRelay:
             self._text.check_end()
         self.finish_reason = reason
         self.has_content = True
+
     def _end_with_error(self, error: errors.UpstreamError, event: bytes) -> bytes:
         """Raise the error if there is no content yet; otherwise end the stream with its event."""
         if not self.has_content:
@@ -295,9 +307,9 @@ def _plain_events(block: bytes) -> int | None:
 
     This takes half as long as a regular expression that searches for events that are not plain.
     """
-    if CR in block or not block.startswith(b"data:") or block[-2:] != b"\n\n":
+    lines = data_lines(block)
+    if lines is None:
         return None
-    lines = block[5:].split(b"\n\ndata:")  # two thirds of the time of `replace`
     try:
         chunks = _check_plain(b"\n".join(lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

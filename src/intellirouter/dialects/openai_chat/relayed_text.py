@@ -4,16 +4,16 @@ Only long streams are read. Until then, the length of the text is estimated from
 costs one comparison per block.
 """
 
-import re
 import sys
 from collections.abc import Iterator
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_repetition
-from intellirouter.dialects.wire.sse import event_data, iterate_events
+from intellirouter.dialects.wire.sse import data_lines, event_data, iterate_events
 
 FIRST_LOOK_EVENTS: Final = 16
 _MAX_STEP_EVENTS: Final = 512
@@ -37,6 +37,26 @@ class _Chunk(Struct):
     choices: list[_Choice] | None = None
 
 
+class _PlainDelta(Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class _PlainChoice(Struct, gc=False):
+    delta: _PlainDelta
+    index: Literal[0] = 0
+    finish_reason: None = None
+
+
+class _PlainChunk(Struct, gc=False):
+    """The usual event. Decoding any other event as this type fails."""
+
+    choices: tuple[_PlainChoice]
+    usage: None = None
+    error: None = None
+
+
 class _WholeChoice(Struct):
     finish_reason: Any = None
     message: _Delta | None = None
@@ -47,38 +67,59 @@ class _Whole(Struct):
     choices: list[_WholeChoice]
 
 
-_CONTENT: Final = re.compile(rb'"(?:content|text)"[ ]*:[ ]*"((?:[^"\\]|\\.)*+)"')
-_REASONING: Final = re.compile(rb'"reasoning(?:_content)?"[ ]*:[ ]*"((?:[^"\\]|\\.)*+)"')
-"""They cannot match inside a JSON string, where quotes are escaped."""
-_decode_string: Final = msgspec.json.Decoder(str).decode
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk).decode
 _decode_whole: Final = msgspec.json.Decoder(_Whole).decode
 _decode_chunks: Final = msgspec.json.Decoder(_Chunk).decode_lines
+_decode_plain: Final = msgspec.json.Decoder(_PlainChunk).decode_lines
+_choices_of: Final = attrgetter("choices")
 
 
 class RelayedText:
-    """Watches the text of one stream. `next_look` is the number of events at which `look` must be called.
+    """Watches the text of one stream. `next_look` is the number of events at which `look` must be called."""
 
-    The text of a stream with one choice is searched for in the bytes, that of several choices is decoded.
-    """
+    __slots__ = ("_chars", "_events", "_tails", "is_read", "next_look")
 
-    __slots__ = ("_chars", "_events", "_read", "_tails", "next_look")
-
-    def __init__(self, *, has_choices: bool = False, next_look: int = FIRST_LOOK_EVENTS) -> None:
+    def __init__(self, *, next_look: int = FIRST_LOOK_EVENTS) -> None:
         self.next_look = next_look
-        self._read = _texts if has_choices else _text_in
+        self.is_read = False
+        """The text is read. Until then, its size is estimated."""
         self._events = 0
         self._chars = 0
         """An estimate."""
-        self._tails: dict[int, TextTail] | None = None
-        """By choice, once the text is read. The reasoning of choice n is ~n."""
+        self._tails: dict[int, TextTail] = {}
+        """By choice. The reasoning of choice n is ~n."""
+
+    def take_plain(self, block: bytes) -> int | None:
+        """Read the text of a block and return the number of its events, if all of them are plain.
+
+        Otherwise return None. Raises `UpstreamMalformed`. It takes half as long as two decodings, one for each task.
+        """
+        lines = data_lines(block)
+        if lines is None:
+            return None
+        try:
+            chunks = _decode_plain(b"\n".join(lines))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(chunks) != len(lines):
+            return None
+        deltas = [choice.delta for (choice,) in map(_choices_of, chunks)]
+        texts = [delta.content for delta in deltas if delta.content]
+        self._add(0, "".join(texts))
+        if len(texts) < len(deltas):
+            self._add(~0, "".join([delta.reasoning_content or delta.reasoning or "" for delta in deltas]))
+        return len(lines)
 
     def look(self, block: bytes, events: int) -> None:
         """Read the text of a block of events, after which there have been this many. Raises `UpstreamMalformed`."""
-        if self._tails is None:
+        if not self.is_read:
             self._estimate(block.partition(b"\n\n")[0] + b"\n\n", events)
             return
-        for key, text in self._read(block):
+        for key, text in _texts(block):
+            self._add(key, text)
+
+    def _add(self, key: int, text: str) -> None:
+        if text:
             tail = self._tails.get(key)
             if tail is None:
                 tail = self._tails[key] = TextTail()
@@ -86,16 +127,16 @@ class RelayedText:
 
     def check_end(self) -> None:
         """Check the end of an answer that has reached a limit. Raises `UpstreamMalformed`."""
-        for tail in (self._tails or {}).values():
+        for tail in self._tails.values():
             tail.check_end()
 
     def _estimate(self, event: bytes, events: int) -> None:
-        chars = sum(len(text) for _, text in self._read(event))
+        chars = sum(len(text) for _, text in _texts(event))
         self._chars += chars * (events - self._events)
         self._events = events
         left = _UNREAD_CHARS - self._chars
         if left <= 0:
-            self._tails, self.next_look = {}, 0
+            self.is_read, self.next_look = True, 0
         else:
             self.next_look = events + max(1, min(_MAX_STEP_EVENTS, left // (2 * max(chars, 1))))
 
@@ -133,21 +174,6 @@ def _each(block: bytes) -> list[_Chunk]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
     return chunks
-
-
-def _text_in(block: bytes) -> Iterator[tuple[int, str]]:
-    """Yield the text and the reasoning of the only choice."""
-    if found := _CONTENT.findall(block):
-        yield 0, _unescaped(b"".join(found))
-    if found := _REASONING.findall(block):
-        yield ~0, _unescaped(b"".join(found))
-
-
-def _unescaped(text: bytes) -> str:
-    try:
-        return _decode_string(b'"' + text + b'"')
-    except (msgspec.DecodeError, UnicodeDecodeError):  # half of a surrogate pair, whose other half follows
-        return text.decode("utf-8", "replace")
 
 
 def _texts(block: bytes) -> Iterator[tuple[int, str]]:

@@ -135,6 +135,16 @@ def iterate_data(block: bytes) -> Iterator[tuple[bytes, bytes | None]]:
         yield event, event_data(event)
 
 
+def data_lines(block: bytes) -> list[bytes] | None:
+    """Return the data of each event of a block, if every event is one data line that begins alike; otherwise None.
+
+    Lines with something else may be part of the data. Then a JSON decoder finds another number of lines.
+    """
+    if CR in block or not block.startswith(b"data:") or block[-2:] != b"\n\n":
+        return None
+    return block[5:].split(b"\n\ndata:")  # two thirds of the time of `replace`
+
+
 def event_data(event: bytes) -> bytes | None:
     """Return the data of one raw event (data lines joined with LF); None if it has no data line."""
     # The usual cases: one data line, alone or after the event's type.

@@ -18,7 +18,6 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
 )
 
-
 _WITHOUT_PART: Final[frozenset[type]] = frozenset({ChoiceFinished, StreamEnded, StreamStarted, UsageUpdate})
 
 

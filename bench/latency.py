@@ -3,50 +3,73 @@
 import dataclasses
 import statistics
 import subprocess
+from collections.abc import Callable
 from http.client import HTTPException
 
-from bench.load import Address, FirstByteProbe, H2Load, Timings
+from bench.load import Address, FirstByteProbe, H2Load, Timings, run_wrk
 from bench.pairs import Size
 from bench.processes import pinned
-from bench.run import Case, Run, Running, quantile
+from bench.run import Run, Running, quantile
 from bench.targets import OURSELVES, YARDSTICK
 
-_DEFAULT_RATE_PER_S = 5000.0
-"""The rate of IntelliRouter that is assumed if it is not among the targets."""
+_CAPACITY_S = 1.0
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def measure_half_load(run: Run, running: list[Running], size: Size) -> None:
-    """Measure latency at a fixed rate: half of IntelliRouter's, or half of the target's if that is lower.
+    """Measure latency at a fixed rate: half of IntelliRouter's capacity, or half of the target's if that is lower.
 
-    Then measure the targets that are at least as fast as SMG once more, all at half of SMG's rate.
+    Then measure the targets that are at least as fast as SMG once more, all at half of SMG's capacity. Capacities are
+    measured at the beginning of each round: the speed of a virtual machine can change by half within minutes, and at a
+    rate above its capacity a program shows only the length of its queue.
     """
     if not running:
         return
-    case = Case("request", running[0].pair, size, max(run.plan.connections))
-    rates = {each.name: run.figure(case.name, each.name, "per_s") for each in running}
-    own = rates.get(OURSELVES) or _DEFAULT_RATE_PER_S
-    halves = {name: min(own, rate or own) / 2 for name, rate in rates.items()}
-    _measure_at(run, running, f"half load {size.name}", halves)
-    if (slowest := halves.get(YARDSTICK)) is not None:
-        fast = [each for each in running if halves[each.name] >= slowest]
-        _measure_at(run, fast, f"equal load {size.name}", dict.fromkeys(halves, slowest))
+    _measure_at(run, running, f"half load {size.name}", _own_halves)
+    if any(each.name == YARDSTICK for each in running):
+        _measure_at(run, running, f"equal load {size.name}", _equal_halves)
 
 
-def _measure_at(run: Run, running: list[Running], measurement: str, rates_per_s: dict[str, float]) -> None:
+def _own_halves(capacities: dict[str, float]) -> dict[str, float]:
+    own = capacities.get(OURSELVES, max(capacities.values()))
+    return {name: min(own, capacity) / 2 for name, capacity in capacities.items()}
+
+
+def _equal_halves(capacities: dict[str, float]) -> dict[str, float]:
+    slowest = capacities[YARDSTICK]
+    return {name: slowest / 2 for name, capacity in capacities.items() if capacity >= slowest}
+
+
+def _measure_at(
+    run: Run, running: list[Running], measurement: str, choose: Callable[[dict[str, float]], dict[str, float]]
+) -> None:
     """Every measurement through a program is between two directly to the upstream, whose mean is subtracted."""
     rows: dict[str, list[dict[str, float]]] = {}
     for number in range(run.plan.rounds):
         print(f"requests, {measurement}: round {number + 1} of {run.plan.rounds}", flush=True)
+        rates_per_s = choose({each.name: _capacity_per_s(run, each) for each in running})
         for each in running:
-            plan = H2Load.at_rate(rates_per_s[each.name], run.plan.seconds)
+            if (rate := rates_per_s.get(each.name)) is None:
+                continue
             try:
-                rows.setdefault(each.name, []).append(_one_round(run, each, plan))
+                row = _one_round(run, each, H2Load.at_rate(rate, run.plan.seconds))
             except (RuntimeError, subprocess.SubprocessError) as error:
                 run.note(f"{each.title}, {measurement}: {error}")
-            run.record(measurement, each.name, rate_per_s=rates_per_s[each.name])
+            else:
+                rows.setdefault(each.name, []).append(row | {"rate_per_s": rate})
     for name, seen in rows.items():
         run.record(measurement, name, **summary(seen))
+
+
+def _capacity_per_s(run: Run, each: Running) -> float:
+    return run_wrk(
+        each.address,
+        is_stream=False,
+        seconds=_CAPACITY_S,
+        connections=max(run.plan.connections),
+        work_dir=run.work_dir,
+        cores=run.cores.rest,
+    ).rate_per_s
 
 
 def _one_round(run: Run, each: Running, plan: H2Load) -> dict[str, float]:

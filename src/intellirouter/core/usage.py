@@ -1,5 +1,9 @@
 """Token counts in disjoint buckets, independent of the format in which a vendor reports them."""
 
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Final
+
 from msgspec import Struct
 
 
@@ -47,8 +51,7 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def total_input_tokens(self) -> int:
-        cached = self.cache_read_tokens + self.cache_write_tokens + self.cache_write_1h_tokens
-        return self.input_tokens + cached + self.input_audio_tokens
+        return sum(INPUT_COUNTS(self))
 
     @property
     def total_cache_write_tokens(self) -> int:
@@ -56,8 +59,16 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def total_output_tokens(self) -> int:
-        return self.output_tokens + self.reasoning_tokens + self.output_audio_tokens
+        return sum(OUTPUT_COUNTS(self))
 
+
+INPUT_COUNTS: Final[Callable[[Usage], tuple[int, ...]]] = attrgetter(
+    "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens"
+)
+"""Returns the disjoint counts of a usage's input. Their sum is its total."""
+OUTPUT_COUNTS: Final[Callable[[Usage], tuple[int, ...]]] = attrgetter(
+    "output_tokens", "reasoning_tokens", "output_audio_tokens"
+)
 
 NO_USAGE = Usage()
 

@@ -5,8 +5,10 @@ empty name. Beyond `_MAX_SERIES`, new label sets are counted together, so that m
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from itertools import repeat
+from operator import attrgetter
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,11 +16,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from intellirouter.core import ExchangeRecord
+from intellirouter.core.usage import INPUT_COUNTS, OUTPUT_COUNTS
 
 _MAX_SERIES: Final = 2000
 _BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _OTHER: Final = "(other)"
 _FOLD_AFTER: Final = 64
+_status_of: Final = attrgetter("status")
+_usage_of: Final = attrgetter("usage")
+_duration_of: Final = attrgetter("duration_ms")
+_labels_of: Final = attrgetter("deployment", "outcome")
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,9 +37,11 @@ class _Histogram:
         self.counts = [0] * (len(_BOUNDS_S) + 1)
         self.sum_s = 0.0
 
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(_BOUNDS_S, seconds)] += 1
-        self.sum_s += seconds
+    def observe(self, times_ms: list[float]) -> None:
+        seconds = [time_ms / 1000 for time_ms in times_ms]
+        for at, number in Counter(map(bisect_left, repeat(_BOUNDS_S), seconds)).items():
+            self.counts[at] += number
+        self.sum_s += sum(seconds)
 
     def buckets(self) -> list[tuple[str, float]]:
         running, rows = 0, []
@@ -48,7 +57,7 @@ class _Series:
     __slots__ = ("cost_microusd", "duration", "first_token", "statuses", "tokens_in", "tokens_out", "unpriced")
 
     def __init__(self) -> None:
-        self.statuses: defaultdict[int, int] = defaultdict(int)
+        self.statuses: Counter[int] = Counter()
         self.tokens_in = 0
         self.tokens_out = 0
         self.cost_microusd = 0
@@ -56,19 +65,19 @@ class _Series:
         self.duration = _Histogram()
         self.first_token = _Histogram()
 
-    def add(self, record: ExchangeRecord) -> None:
-        self.statuses[record.status] += 1
-        usage = record.usage
-        if usage is not None:
-            self.tokens_in += usage.total_input_tokens
-            self.tokens_out += usage.total_output_tokens
-            if record.cost_microusd is None:
-                self.unpriced += 1
-            else:
-                self.cost_microusd += record.cost_microusd
-        self.duration.observe(record.duration_ms / 1000)
-        if record.first_token_ms is not None:
-            self.first_token.observe(record.first_token_ms / 1000)
+    def add(self, records: list[ExchangeRecord]) -> None:
+        self.statuses.update(map(_status_of, records))
+        used = [record for record in records if record.usage is not None]
+        usages = list(map(_usage_of, used))
+        self.tokens_in += sum(map(sum, map(INPUT_COUNTS, usages)))
+        self.tokens_out += sum(map(sum, map(OUTPUT_COUNTS, usages)))
+        costs = [record.cost_microusd for record in used if record.cost_microusd is not None]
+        self.cost_microusd += sum(costs)
+        self.unpriced += len(used) - len(costs)
+        self.duration.observe(list(map(_duration_of, records)))
+        first = [record.first_token_ms for record in records if record.first_token_ms is not None]
+        if first:
+            self.first_token.observe(first)
 
 
 class Metrics(Collector):
@@ -97,14 +106,15 @@ class Metrics(Collector):
     def _fold(self) -> None:
         """Add the pending exchanges to the counters. In batches this costs a fraction of adding each one separately."""
         pending, self._pending = self._pending, []
+        groups: defaultdict[tuple[str, str], list[ExchangeRecord]] = defaultdict(list)
         for model, record in pending:
-            key = (model, record.deployment or "")
-            (self._series.get(key) or self._new_series(key)).add(record)
-            for attempt in record.attempts:
-                pair = (attempt.deployment, attempt.outcome)
-                if pair not in self._attempts and len(self._attempts) >= _MAX_SERIES:
-                    pair = (_OTHER, _OTHER)
-                self._attempts[pair] += 1
+            groups[model, record.deployment or ""].append(record)
+        for key, records in groups.items():
+            (self._series.get(key) or self._new_series(key)).add(records)
+        attempts = Counter([_labels_of(attempt) for _, record in pending for attempt in record.attempts])
+        for pair, number in attempts.items():
+            is_known = pair in self._attempts or len(self._attempts) < _MAX_SERIES
+            self._attempts[pair if is_known else (_OTHER, _OTHER)] += number
 
     def _new_series(self, key: tuple[str, str]) -> _Series:
         if len(self._series) >= _MAX_SERIES:

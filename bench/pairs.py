@@ -1,6 +1,7 @@
 """The dialects of the load and of the upstream, the pairs of them that are measured, and the sizes of the bodies."""
 
 import json
+import random
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ class Dialect:
 
     def answer(self, size: Size = SMALL) -> str:
         """Return a complete response with usage, of about one kilobyte, or of 100 kB."""
-        text = repeated(ANSWER_TEXT, size.answer_bytes)
+        text = _prose(size.answer_bytes) if size.is_large else ANSWER_TEXT
         return json.dumps(_message(text) if self is ANTHROPIC else _completion(text))
 
     def events(self, size: Size = SMALL) -> list[str]:
@@ -106,6 +107,12 @@ PAIRS: Final = (RELAY, MESSAGES_RELAY, MESSAGES_TO_CHAT, CHAT_TO_MESSAGES)
 def repeated(text: str, length: int) -> str:
     """Return `length` characters of the repeated text."""
     return (text * (length // len(text) + 1))[:length]
+
+
+def _prose(length: int) -> str:
+    """Return so many characters of words in random order: a text that repeats itself would be a broken answer."""
+    words = random.Random(1).choices(ANSWER_TEXT.split(), k=length)
+    return " ".join(words)[:length]
 
 
 def _conversation(size: Size) -> list[dict[str, str]]:

@@ -12,9 +12,10 @@ from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import print_notice
 
 if TYPE_CHECKING:
-    from intellirouter import config
+    from intellirouter import config, roles
 else:
     config = LazyModule("intellirouter.config")
+    roles = LazyModule("intellirouter.roles")
 
 _DEFAULT = "Default: intellirouter.yaml in this directory, if it exists."
 OptionalConfigFile = Annotated[
@@ -39,19 +40,29 @@ def chosen_file(file: Path | None) -> Path | None:
 
 @contextmanager
 def report_config_errors() -> Iterator[None]:
-    """Turn a `ConfigError` into a `CommandError` that lists every problem with its setting, origin and hint."""
+    """Turn a `ConfigError` into a `CommandError` that lists every problem with its setting, origin and hint.
+
+    A command that has only read the settings lists the same problems as one that uses all of them.
+    """
     try:
         yield
+    except config.InvalidConfig as error:
+        raise config_error(roles.with_all_problems(error)) from error
     except config.ConfigError as error:
         raise config_error(error) from error
 
 
 def config_error(error: "config.ConfigError") -> CommandError:
     """Return the error that lists all problems of a configuration."""
+    message, *notes = problem_lines(error)
+    return CommandError(message, *notes, status=ExitStatus.CONFIGURATION)
+
+
+def problem_lines(error: "config.ConfigError") -> list[str]:
+    """Return how many problems a configuration has, and then the lines that describe them."""
     count = len(error.problems)
     message = "The configuration has 1 problem." if count == 1 else f"The configuration has {count} problems."
-    notes = [line for problem in error.problems for line in _problem_lines(problem)]
-    return CommandError(message, *notes, status=ExitStatus.CONFIGURATION)
+    return [message, *(line for problem in error.problems for line in _problem_lines(problem))]
 
 
 def _problem_lines(problem: "config.ConfigProblem") -> Iterator[str]:

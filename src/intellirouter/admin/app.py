@@ -162,8 +162,7 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         `anthropic_messages`. An unknown value is refused with the list of all.
         """
         generation = plane.current.value
-        endpoints = generation.dialects.endpoints
-        client_endpoint = endpoints.get(endpoint)
+        client_endpoint = (endpoints := generation.dialects.endpoints).get(endpoint)
         if client_endpoint is None or not client_endpoint.is_json:
             known = ", ".join(name for name, each in endpoints.items() if each.is_json)
             raise errors.InvalidRequest(

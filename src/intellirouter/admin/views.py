@@ -1,9 +1,9 @@
 """Converts records and catalog entries to the JSON of the control API."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.catalog import (
@@ -13,7 +13,7 @@ from intellirouter.catalog import (
     shared_capabilities,
     shared_context_tokens,
 )
-from intellirouter.core import Call, Decision, Deployment, ExchangeRecord, Loss, Price, format_usd
+from intellirouter.core import Call, Candidate, Decision, Deployment, ExchangeRecord, Loss, Price, format_usd
 from intellirouter.governance import Identity
 
 
@@ -28,24 +28,36 @@ def explain_view(
     call: Call, resolved: ResolvedModel, decision: Decision, losses: Mapping[str, tuple[Loss, ...] | str]
 ) -> dict[str, Any]:
     """Return the JSON of a dry run. `losses` has the losses, or the reason of a refusal, for each deployment."""
-    pool, rest = decision.order[: decision.pool_size], decision.order[decision.pool_size :]
+    fallbacks = {each.name for each in resolved.fallbacks}
+    shown = structs.replace(decision, candidates=tuple(_with_role(each, fallbacks) for each in decision.candidates))
     return {
         "model": resolved.model,
         "kind": resolved.kind,
-        "decision": to_builtins(decision),
+        "decision": to_builtins(shown),
         "needs": sorted(call.needs),
         "input_tokens_estimate": call.estimated_input_tokens(),
         "retries": resolved.retries,
         "retry_order": resolved.retry_order,
         "request_timeout_s": resolved.request_timeout_s,
         "plan": [
-            *(
-                {"deployment": name, "kind": "pool", "tries": 1 + resolved.retries} | _losses_view(losses[name])
-                for name in pool
-            ),
-            *({"deployment": name, "kind": "fallback", "tries": 1} | _losses_view(losses[name]) for name in rest),
+            {
+                "deployment": name,
+                "kind": "fallback" if name in fallbacks else "pool",
+                "tries": 1 + resolved.retries if number < decision.pool_size else 1,
+            }
+            | _losses_view(losses[name])
+            for number, name in enumerate(decision.order)
         ],
     }
+
+
+def _with_role(candidate: Candidate, fallbacks: Collection[str]) -> Candidate:
+    """Return the candidate with the verdict `fallback` only if it is one in the configuration.
+
+    In a decision, deployments of the pool that are cooling down have it as well.
+    """
+    is_misnamed = candidate.verdict == "fallback" and candidate.deployment not in fallbacks
+    return structs.replace(candidate, verdict="eligible") if is_misnamed else candidate
 
 
 def _losses_view(losses: tuple[Loss, ...] | str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from intellirouter.cli.config_options import (
     config_error,
     problem_lines,
     report_config_errors,
+    takes_config_file,
 )
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
@@ -40,6 +41,7 @@ def config_commands() -> typer.Typer:
     return group
 
 
+@takes_config_file
 def check(
     file: OptionalConfigFile = None,
     no_secrets: Annotated[
@@ -81,6 +83,7 @@ def check(
     print_line(f"{path} is valid: {', '.join(format_count(number, noun) for number, noun in counts)}.")
 
 
+@takes_config_file
 def show(
     file: OptionalConfigFile = None,
     origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from.")] = False,

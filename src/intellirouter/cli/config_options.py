@@ -1,9 +1,10 @@
 """The configuration file as an argument or option, and how problems in it are reported."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +29,34 @@ StoreConfigOption = Annotated[
         "--config", "-c", metavar="FILE", help=f"Configuration file that sets the database (`store`). {_DEFAULT}"
     ),
 ]
+
+
+_ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same as the argument FILE.")
+]
+
+
+def takes_config_file(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command whose first parameter is a configuration file: it can also be given with --config."""
+    file, *others = inspect.signature(function, eval_str=True).parameters.values()
+    option = inspect.Parameter("config_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ConfigOption)
+    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (file, *others)]
+    parameters = [own[0], option, *own[1:]]
+
+    def command(**values: Any) -> None:
+        named = values.pop("config_file")
+        if named is not None and values[file.name] not in {None, named}:
+            message = "The configuration file is given twice, as an argument and with --config."
+            raise typer.BadParameter(message, param_hint="--config")
+        values[file.name] = values[file.name] if named is None else named
+        function(**values)
+
+    command.__name__ = function.__name__
+    command.__doc__ = function.__doc__
+    command.__module__ = function.__module__
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads the parameters here
+    return command
 
 
 def chosen_file(file: Path | None) -> Path | None:

@@ -123,7 +123,7 @@ def test_degraded_gateway_shows_the_reasons_and_one_line_per_worker(run: Any, ga
         "Reason: worker bad: failed. The file is damaged.",
         "Reason: worker off: fetching. No network.",
     ]
-    rows = [line.split("  ") for line in run("health", "--verbose").stdout.splitlines()[4:]]
+    rows = [line.split("  ") for line in run("health", "--verbose").stdout.splitlines()[5:]]
     assert [[cell.strip() for cell in row if cell.strip()] for row in rows] == [
         ["store", "ok", "–", "backlog records 0"],
         ["worker smol", "ready", "–", "pid 7, restarts 1"],

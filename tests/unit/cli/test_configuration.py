@@ -142,6 +142,19 @@ def test_show_works_for_a_configuration_with_problems(tmp_path: Path) -> None:
     assert shown.stderr == run("config", "check", path).stderr.removeprefix("Error: ")
 
 
+@pytest.mark.parametrize("command", [("config", "check"), ("config", "show"), ("serve",), ("discover",)])
+def test_the_file_is_an_argument_or_an_option(tmp_path: Path, command: tuple[str, ...]) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(BAD)
+    by_argument, by_option = run(*command, path), run(*command, "--config", path)
+    assert by_argument.exit_code == by_option.exit_code == ExitStatus.CONFIGURATION
+    assert by_argument.stderr == by_option.stderr == run("config", "check", path).stderr
+    assert run(*command, path, "-c", path).stderr == by_argument.stderr
+    twice = run(*command, path, "-c", tmp_path / "other.yaml")
+    assert twice.exit_code == ExitStatus.USAGE
+    assert "The configuration file is given twice" in twice.stderr
+
+
 INVALID_AND_INCONSISTENT = """\
 server: {prot: 9001}
 providers:

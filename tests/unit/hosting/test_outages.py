@@ -31,7 +31,7 @@ async def test_requests_fail_at_once_with_the_reason(stub_host: Any, network: di
         with pytest.raises(ArtifactUnavailable) as caught:
             await stub.host.wait_ready("stub", 10)
         expected = (
-            "The weights of the local model stub cannot be fetched. pip could not download x==1. No route to host."
+            "The weights of the local model stub cannot be fetched: pip could not download x==1. No route to host."
         )
         assert caught.value.message == expected
         assert caught.value.hint.startswith("Check the network")

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from intellirouter.admin.description import json_body, json_response, operation_id
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
-from intellirouter.admin.views import explain_view, models_view, record_view
+from intellirouter.admin.views import explain_view, models_view, record_view, with_problems
 from intellirouter.core import ExchangeRecord, RequestContext, errors
 from intellirouter.dialects import encode_error
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
@@ -162,8 +162,7 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         `anthropic_messages`. An unknown value is refused with the list of all.
         """
         generation = plane.current.value
-        endpoints = generation.dialects.endpoints
-        client_endpoint = endpoints.get(endpoint)
+        client_endpoint = (endpoints := generation.dialects.endpoints).get(endpoint)
         if client_endpoint is None or not client_endpoint.is_json:
             known = ", ".join(name for name, each in endpoints.items() if each.is_json)
             raise errors.InvalidRequest(
@@ -183,7 +182,8 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
             name: await spine.off_loop.run(len(body), partial(client_endpoint.losses, decided.call, members[name]))
             for name in decided.decision.order
         }
-        return JsonResponse(explain_view(decided.call, decided.resolved, decided.decision, losses))
+        view = explain_view(decided.call, decided.resolved, decided.decision, losses)
+        return JsonResponse(with_problems(view, plane))
 
 
 def _is_admin(request: Request) -> bool:
@@ -226,9 +226,13 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
 
 
 def _is_down(worker: Mapping[str, Any]) -> bool:
-    """Return whether a local model has failed, or crashes again and again."""
+    """Return whether a local model has failed, crashes again and again, or has no weights."""
     state = worker["state"]
-    return state in {"failed", "missing_engine"} or (state != "ready" and worker.get("crashes", 0) >= _CRASH_LOOP)
+    return (
+        bool(worker.get("problem"))
+        or state in {"failed", "missing_engine"}
+        or (state != "ready" and worker.get("crashes", 0) >= _CRASH_LOOP)
+    )
 
 
 def _warnings(generation: Generation) -> list[str]:

@@ -1,9 +1,9 @@
 """Converts records and catalog entries to the JSON of the control API."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.catalog import (
@@ -13,7 +13,7 @@ from intellirouter.catalog import (
     shared_capabilities,
     shared_context_tokens,
 )
-from intellirouter.core import Call, Decision, Deployment, ExchangeRecord, Loss, Price, format_usd
+from intellirouter.core import Call, Candidate, Decision, Deployment, ExchangeRecord, Loss, Price, format_usd
 from intellirouter.governance import Identity
 
 
@@ -28,24 +28,36 @@ def explain_view(
     call: Call, resolved: ResolvedModel, decision: Decision, losses: Mapping[str, tuple[Loss, ...] | str]
 ) -> dict[str, Any]:
     """Return the JSON of a dry run. `losses` has the losses, or the reason of a refusal, for each deployment."""
-    pool, rest = decision.order[: decision.pool_size], decision.order[decision.pool_size :]
+    fallbacks = {each.name for each in resolved.fallbacks}
+    shown = structs.replace(decision, candidates=tuple(_with_role(each, fallbacks) for each in decision.candidates))
     return {
         "model": resolved.model,
         "kind": resolved.kind,
-        "decision": to_builtins(decision),
+        "decision": to_builtins(shown),
         "needs": sorted(call.needs),
         "input_tokens_estimate": call.estimated_input_tokens(),
         "retries": resolved.retries,
         "retry_order": resolved.retry_order,
         "request_timeout_s": resolved.request_timeout_s,
         "plan": [
-            *(
-                {"deployment": name, "kind": "pool", "tries": 1 + resolved.retries} | _losses_view(losses[name])
-                for name in pool
-            ),
-            *({"deployment": name, "kind": "fallback", "tries": 1} | _losses_view(losses[name]) for name in rest),
+            {
+                "deployment": name,
+                "kind": "fallback" if name in fallbacks else "pool",
+                "tries": 1 + resolved.retries if number < decision.pool_size else 1,
+            }
+            | _losses_view(losses[name])
+            for number, name in enumerate(decision.order)
         ],
     }
+
+
+def _with_role(candidate: Candidate, fallbacks: Collection[str]) -> Candidate:
+    """Return the candidate with the verdict `fallback` only if it is one in the configuration.
+
+    In a decision, deployments of the pool that are cooling down have it as well.
+    """
+    is_misnamed = candidate.verdict == "fallback" and candidate.deployment not in fallbacks
+    return structs.replace(candidate, verdict="eligible") if is_misnamed else candidate
 
 
 def _losses_view(losses: tuple[Loss, ...] | str) -> dict[str, Any]:
@@ -55,11 +67,29 @@ def _losses_view(losses: tuple[Loss, ...] | str) -> dict[str, Any]:
     return {"dropped": to_builtins(losses)} if losses else {}
 
 
+def with_problems(explained: dict[str, Any], plane: ControlPlane) -> dict[str, Any]:
+    """Add to the JSON of a dry run why local models are unavailable, to their steps and to their candidates."""
+    problems = problems_by_deployment(plane)
+    for step in explained["plan"]:
+        if (problem := problems.get(step["deployment"])) is not None:
+            step["unavailable"] = problem
+    for candidate in explained["decision"]["candidates"]:
+        if (problem := problems.get(candidate["deployment"])) is not None:
+            candidate["reason"] = f"{candidate['reason']}; unavailable: {problem}".removeprefix("; ")
+    return explained
+
+
+def problems_by_deployment(plane: ControlPlane) -> dict[str, str]:
+    """Return why local models cannot serve now, by the name of their deployment."""
+    return {worker["name"]: worker["problem"] for worker in plane.host() if worker.get("problem")}
+
+
 def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
     """Return the JSON of every model, deployment and wildcard that the caller may use."""
     catalog = plane.current.value.catalog
+    problems = problems_by_deployment(plane)
     rows = [
-        _model_row(name, resolved, plane)
+        _model_row(name, resolved, plane, problems)
         for name, resolved in catalog.resolved_models.items()
         if identity.may_use(name)
     ]
@@ -74,11 +104,13 @@ def models_view(plane: ControlPlane, identity: Identity) -> dict[str, Any]:
     return {"models": rows, "total": len(rows), "active": sum(row["status"] != "failing" for row in rows)}
 
 
-def _model_row(name: str, resolved: ResolvedModel, plane: ControlPlane) -> dict[str, Any]:
+def _model_row(name: str, resolved: ResolvedModel, plane: ControlPlane, problems: Mapping[str, str]) -> dict[str, Any]:
     members = (*resolved.pool, *resolved.fallbacks)
     now_s = plane.clock.monotonic_s()
     health = [plane.board.of(each.name) for each in members]
-    is_failing = all(each.is_failing(now_s) for each in health) if health else False
+    is_failing = bool(members) and all(
+        each.name in problems or one.is_failing(now_s) for each, one in zip(members, health, strict=True)
+    )
     capabilities = shared_capabilities(resolved.pool)
     return {
         "name": name,
@@ -88,19 +120,19 @@ def _model_row(name: str, resolved: ResolvedModel, plane: ControlPlane) -> dict[
         "status": "failing" if is_failing else "available",
         "capabilities": None if capabilities is None else sorted(capabilities),
         "context_tokens": shared_context_tokens(resolved.pool),
-        "members": {each.name: _member_view(each) for each in members},
+        "members": {each.name: _member_view(each, problems.get(each.name)) for each in members},
         "price": _price_view(members[0].price),
         "metrics": {each.name: _health_view(one) for each, one in zip(members, health, strict=True)},
     }
 
 
-def _member_view(deployment: Deployment) -> dict[str, Any]:
+def _member_view(deployment: Deployment, problem: str | None) -> dict[str, Any]:
     able = deployment.capabilities
     return {
         "context_tokens": deployment.context_tokens,
         "capabilities": None if able is None else sorted(able),
         "price": _price_view(deployment.price),
-    }
+    } | ({} if problem is None else {"unavailable": problem})
 
 
 def _listed_row(facts: ModelFacts) -> dict[str, Any]:

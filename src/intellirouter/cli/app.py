@@ -6,12 +6,11 @@ import sys
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from intellirouter import __version__
 from intellirouter.cli.catalog import catalog_commands
 from intellirouter.cli.chat import chat
-from intellirouter.cli.command_group import CommandGroup
+from intellirouter.cli.command_group import CommandGroup, Group
 from intellirouter.cli.completion import COMPLETE_VARIABLE, completion, prepare_completion
 from intellirouter.cli.config import config_commands
 from intellirouter.cli.credentials import credentials_commands
@@ -37,7 +36,7 @@ _HELP_DEFAULTS: Final = {
 """Without this explicit default, typer imports pydantic (0.2 s) to interpret a help option that was not given."""
 
 
-class _RootGroup(TyperGroup):
+class _RootGroup(Group):
     """Reports the errors of all commands: a `CommandError` ends the process with its message and exit status."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

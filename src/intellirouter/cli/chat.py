@@ -7,7 +7,13 @@ import typer
 
 from intellirouter.cli.conversation import Conversation
 from intellirouter.cli.errors import CommandError, ExitStatus
-from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
+from intellirouter.cli.gateway_command import (
+    DEFAULT_MODEL,
+    GatewayOptions,
+    ModelOption,
+    gateway_command,
+    noting_default_model,
+)
 from intellirouter.cli.output import is_terminal, print_data, printable
 from intellirouter.cli.standard_streams import read_input
 
@@ -22,7 +28,7 @@ def chat(
         str | None,
         typer.Argument(metavar="PROMPT", help="Prompt to send. Without it, or with -, reads standard input."),
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="Model to use.")] = "auto",
+    model: ModelOption = None,
     stream: Annotated[
         bool | None,
         typer.Option("--stream/--no-stream", help="Print the answer as it is generated. Default: on a terminal only."),
@@ -37,14 +43,16 @@ def chat(
     """
     is_streaming = is_terminal() if stream is None else stream
     with options.connect(timeout_s=600) as gateway:
-        conversation = Conversation(gateway, model, system, is_streaming=is_streaming)
+        conversation = Conversation(gateway, model or DEFAULT_MODEL, system, is_streaming=is_streaming)
         if prompt is None and sys.stdin.isatty():
             if options.output != "table":
                 message = "A conversation cannot be printed as JSON or YAML."
                 raise CommandError(message, "Pass a prompt.", status=ExitStatus.USAGE)
             conversation.run()
-        else:
-            _ask_once(options, conversation, _read_prompt(prompt))
+            return
+        text = _read_prompt(prompt)
+        with noting_default_model(model):
+            _ask_once(options, conversation, text)
 
 
 def _read_prompt(prompt: str | None) -> str:

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from intellirouter.cli.command_group import CommandGroup
-from intellirouter.cli.config_options import OptionalConfigFile, chosen_file, config_error, report_config_errors
+from intellirouter.cli.config_options import (
+    OptionalConfigFile,
+    chosen_file,
+    config_error,
+    problem_lines,
+    report_config_errors,
+    takes_config_file,
+)
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import (
@@ -34,6 +41,7 @@ def config_commands() -> typer.Typer:
     return group
 
 
+@takes_config_file
 def check(
     file: OptionalConfigFile = None,
     no_secrets: Annotated[
@@ -75,6 +83,7 @@ def check(
     print_line(f"{path} is valid: {', '.join(format_count(number, noun) for number, noun in counts)}.")
 
 
+@takes_config_file
 def show(
     file: OptionalConfigFile = None,
     origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from.")] = False,
@@ -83,7 +92,7 @@ def show(
     """Show every setting with its effective value.
 
     Merges the file, environment variables and defaults as `serve` does. A note says why a setting is not in force.
-    Secrets are shown as references, never as values.
+    Secrets are shown as references, never as values. Problems are listed as by `check`.
     """
     path = chosen_file(file)
     with report_config_errors():
@@ -103,11 +112,15 @@ def show(
 
 
 def _warnings(path: Path | None) -> tuple[str, ...]:
-    """Return the warnings of `check`. If there are problems, they are only mentioned, as all settings can be shown."""
+    """Return the warnings of `check`, and print its problems: all settings can be shown in spite of them."""
+    try:
+        return roles.check(path).warnings
+    except config.ConfigError as error:
+        message, *notes = problem_lines(error)
+        print_notice("\n  ".join([message, *notes]))
     try:
         return roles.check(path, resolves_secrets=False).warnings
     except config.ConfigError:
-        print_notice("The configuration has problems. To list them, run: intellirouter config check")
         return ()
 
 

@@ -1,9 +1,10 @@
 """The configuration file as an argument or option, and how problems in it are reported."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +13,10 @@ from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import print_notice
 
 if TYPE_CHECKING:
-    from intellirouter import config
+    from intellirouter import config, roles
 else:
     config = LazyModule("intellirouter.config")
+    roles = LazyModule("intellirouter.roles")
 
 _DEFAULT = "Default: intellirouter.yaml in this directory, if it exists."
 OptionalConfigFile = Annotated[
@@ -29,6 +31,34 @@ StoreConfigOption = Annotated[
 ]
 
 
+_ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same as the argument FILE.")
+]
+
+
+def takes_config_file(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command whose first parameter is a configuration file: it can also be given with --config."""
+    file, *others = inspect.signature(function, eval_str=True).parameters.values()
+    option = inspect.Parameter("config_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ConfigOption)
+    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (file, *others)]
+    parameters = [own[0], option, *own[1:]]
+
+    def command(**values: Any) -> None:
+        named = values.pop("config_file")
+        if named is not None and values[file.name] not in {None, named}:
+            message = "The configuration file is given twice, as an argument and with --config."
+            raise typer.BadParameter(message, param_hint="--config")
+        values[file.name] = values[file.name] if named is None else named
+        function(**values)
+
+    command.__name__ = function.__name__
+    command.__doc__ = function.__doc__
+    command.__module__ = function.__module__
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads the parameters here
+    return command
+
+
 def chosen_file(file: Path | None) -> Path | None:
     """Return the given file, or else the default one, which is then named on standard error."""
     chosen = config.file_or_default(file)
@@ -39,19 +69,29 @@ def chosen_file(file: Path | None) -> Path | None:
 
 @contextmanager
 def report_config_errors() -> Iterator[None]:
-    """Turn a `ConfigError` into a `CommandError` that lists every problem with its setting, origin and hint."""
+    """Turn a `ConfigError` into a `CommandError` that lists every problem with its setting, origin and hint.
+
+    A command that has only read the settings lists the same problems as one that uses all of them.
+    """
     try:
         yield
+    except config.InvalidConfig as error:
+        raise config_error(roles.with_all_problems(error)) from error
     except config.ConfigError as error:
         raise config_error(error) from error
 
 
 def config_error(error: "config.ConfigError") -> CommandError:
     """Return the error that lists all problems of a configuration."""
+    message, *notes = problem_lines(error)
+    return CommandError(message, *notes, status=ExitStatus.CONFIGURATION)
+
+
+def problem_lines(error: "config.ConfigError") -> list[str]:
+    """Return how many problems a configuration has, and then the lines that describe them."""
     count = len(error.problems)
     message = "The configuration has 1 problem." if count == 1 else f"The configuration has {count} problems."
-    notes = [line for problem in error.problems for line in _problem_lines(problem)]
-    return CommandError(message, *notes, status=ExitStatus.CONFIGURATION)
+    return [message, *(line for problem in error.problems for line in _problem_lines(problem))]
 
 
 def _problem_lines(problem: "config.ConfigProblem") -> Iterator[str]:

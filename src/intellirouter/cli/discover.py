@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from intellirouter.cli.config_options import OptionalConfigFile, chosen_file, report_config_errors
+from intellirouter.cli.config_options import OptionalConfigFile, chosen_file, report_config_errors, takes_config_file
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputOption, make_table, print_data
@@ -14,6 +14,7 @@ else:
     roles = LazyModule("intellirouter.roles")
 
 
+@takes_config_file
 def discover(file: OptionalConfigFile = None, output: OutputOption = "table") -> None:
     """List the models that each provider offers. No running gateway is needed.
 

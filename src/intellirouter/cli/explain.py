@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from intellirouter.cli.command_group import CommandGroup
-from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
+from intellirouter.cli.gateway_command import (
+    DEFAULT_MODEL,
+    GatewayOptions,
+    ModelOption,
+    gateway_command,
+    noting_default_model,
+)
 from intellirouter.cli.output import format_count, format_value, make_table, print_data
 
 if TYPE_CHECKING:
@@ -23,15 +29,15 @@ def route_commands() -> typer.Typer:
 def explain(
     options: GatewayOptions,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Prompt of the request to explain.")],
-    model: Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="Model to request.")] = "auto",
+    model: ModelOption = None,
 ) -> None:
     """Show which deployments would serve a request, and why.
 
     Lists every candidate with its rank, score and reason. No model is called.
     """
-    with options.connect() as gateway:
-        explanation = gateway.explain(prompt, model)
-    print_data(explanation.raw, options.output, lambda: _blocks(explanation))
+    with options.connect() as gateway, noting_default_model(model):
+        explanation = gateway.explain(prompt, model or DEFAULT_MODEL)
+        print_data(explanation.raw, options.output, lambda: _blocks(explanation))
 
 
 def _blocks(explanation: "client.Explanation") -> Iterator[Any]:
@@ -62,12 +68,16 @@ def _after_failures(explanation: "client.Explanation") -> str:
     retries, pool_size = explanation.retries, explanation.decision.pool_size
     if retries is None:
         return ""
-    fallbacks = len(explanation.decision.order) - pool_size
+    later = explanation.decision.order[pool_size:]
+    verdicts = {each.deployment: each.verdict for each in explanation.decision.candidates}
+    failing = sum(verdicts.get(name) == "eligible" for name in later)
     steps = []
     if retries and pool_size:
         steps.append(f"{retries} {'retry' if retries == 1 else 'retries'} with back-off")
     if pool_size > 1:
         steps.insert(1 if explanation.retry_order == "same_first" else 0, "the next deployment at once")
-    if fallbacks:
-        steps.append(format_count(fallbacks, "fallback"))
+    if len(later) > failing:
+        steps.append(format_count(len(later) - failing, "fallback"))
+    if failing:
+        steps.append(f"{format_count(failing, 'deployment')} that {'is' if failing == 1 else 'are'} cooling down")
     return f"After a failure: {', then '.join(steps) or 'no further attempt'}"

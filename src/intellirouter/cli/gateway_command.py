@@ -10,7 +10,7 @@ import typer
 
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
-from intellirouter.cli.output import OutputFormat, OutputOption
+from intellirouter.cli.output import OutputFormat, OutputOption, print_notice
 from intellirouter.cli.standard_streams import decode_argument
 
 if TYPE_CHECKING:
@@ -34,6 +34,26 @@ CaFileOption = Annotated[
     str | None,
     typer.Option("--ca-file", metavar="FILE", help="File of additional certificate authorities for an https address."),
 ]
+
+
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="MODEL", help="Model to request. Default: auto.")
+]
+DEFAULT_MODEL: Final = "auto"
+
+
+@contextmanager
+def noting_default_model(given: str | None) -> Iterator[None]:
+    """Print on standard error which model was requested if none was given, unless the request fails otherwise."""
+    note = f"Used the default model {DEFAULT_MODEL}. To use another one, set --model."
+    try:
+        yield
+    except client.NotFoundError:
+        if given is None:
+            print_notice(note)
+        raise
+    if given is None:
+        print_notice(note)
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,10 @@ def _parts(services: Mapping[str, Any]) -> Iterator[_Part]:
             if not isinstance(each, Mapping):
                 yield _Part(name, format_value(each), "", {})
                 continue
-            facts = {key: fact for key, fact in each.items() if key not in {"name", "state", "detail"}}
+            facts = {key: fact for key, fact in each.items() if key not in {"name", "state", "detail", "problem"}}
             full_name = f"{name.removesuffix('s')} {each['name']}" if "name" in each else name
-            yield _Part(full_name, format_value(each.get("state")), str(each.get("detail") or ""), facts)
+            detail = each.get("problem") or each.get("detail") or ""
+            yield _Part(full_name, format_value(each.get("state")), str(detail), facts)
 
 
 def _reasons(report: "client.Health") -> Iterator[str]:

@@ -58,9 +58,18 @@ def _blocks(found: list["client.ModelInfo"], has_metrics: bool) -> Iterator[Any]
         wrapped=("DEPLOYMENTS",),
         optional=("STRATEGY", "KIND", "OUT $/1M", "IN $/1M", "CONTEXT", "DEPLOYMENTS", "STATUS"),
     )
+    yield from _unavailable(found)
     if has_metrics:
         yield ""
         yield _metrics_table(found)
+
+
+def _unavailable(found: list["client.ModelInfo"]) -> Iterator[str]:
+    """Yield why local models are unavailable, each once."""
+    members = {name: member for model in found for name, member in (model.raw.get("members") or {}).items()}
+    for name, member in members.items():
+        if reason := member.get("unavailable"):
+            yield f"{name} is unavailable: {reason}"
 
 
 def _price(model: "client.ModelInfo", bucket: str) -> str | None:

@@ -2,12 +2,11 @@
 
 import gc
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from intellirouter.cli.config_options import report_config_errors
+from intellirouter.cli.config_options import OptionalConfigFile, report_config_errors, takes_config_file
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.standard_streams import ignore_output_errors
 
@@ -18,13 +17,9 @@ else:
     roles = LazyModule("intellirouter.roles")
 
 
+@takes_config_file
 def serve(
-    config_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--config", "-c", metavar="FILE", help="Configuration file. Default: intellirouter.yaml, if it exists."
-        ),
-    ] = None,
+    file: OptionalConfigFile = None,
     is_discovery: Annotated[
         bool, typer.Option("--discover", help="Ignore intellirouter.yaml, and serve what this machine offers.")
     ] = False,
@@ -46,9 +41,9 @@ def serve(
 ) -> None:
     """Run the gateway until it receives SIGINT (Ctrl-C) or SIGTERM.
 
-    The configuration file is the one given with --config, or else intellirouter.yaml in the working directory. Without
-    a file, the gateway serves what it finds: providers with an API key in the environment, model servers on this
-    machine, and the bundled small model. Command-line options override environment variables, which override the file.
+    The configuration file is FILE, or else intellirouter.yaml in the working directory. Without a file, the gateway
+    serves what it finds: providers with an API key in the environment, model servers on this machine, and the bundled
+    small model. Command-line options override environment variables, which override the file.
     """
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # they would end the process before it can handle them
@@ -56,9 +51,9 @@ def serve(
     gc.disable()  # the start-up creates no garbage worth collecting; the server enables it again
     options = {"server.host": host, "server.port": port, "server.role": role, "logging.level": log_level}
     overrides: dict[str, object] = {setting: value for setting, value in options.items() if value is not None}
-    if is_discovery and config_file is not None:
+    if is_discovery and file is not None:
         raise typer.BadParameter("Use either --config or --discover.", param_hint="--discover")
-    path = None if is_discovery else config.file_or_default(config_file)
+    path = None if is_discovery else config.file_or_default(file)
     with report_config_errors():
         status = roles.serve(path, overrides)
     raise typer.Exit(status)

@@ -8,7 +8,7 @@ All problems are collected and raised together as `ConfigError`. Environment var
 This room knows no vendor and no strategy: the caller passes them in.
 """
 
-from intellirouter.config.compile import compile_config
+from intellirouter.config.compile import compile_config, compile_partly
 from intellirouter.config.discovery import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
 from intellirouter.config.effective import EffectiveSetting, effective_settings
 from intellirouter.config.load import (
@@ -76,6 +76,7 @@ __all__ = [
     "StoredSecretLookup",
     "clean_secret",
     "compile_config",
+    "compile_partly",
     "config_schema",
     "discover",
     "effective_settings",

@@ -63,6 +63,9 @@ from intellirouter.core import (
     pusd_per_token,
 )
 
+_UNKNOWN_VENDOR = VendorRow(name="unknown", title="", base_url="https://unknown.invalid", needs_credential=False)
+"""Stands for a vendor that does not exist, so that the other settings of the provider are checked as well."""
+_MODEL_HINT = "Set it to the provider's name of the model."
 _STORE_HINT = "Set it to `sqlite:///relative.db` or `sqlite:////absolute.db`."
 
 
@@ -82,7 +85,25 @@ def compile_config(
     problems name the origin of a value. Files that `file:PATH` names are read.
     """
     sources = secrets or SecretSources(process_environment() if environ is None else environ)
-    return _Compiler(config, vendors, strategies, sources, origins or {}).run()
+    runtime, problems = compile_partly(config, vendors, strategies, sources, origins or {})
+    if problems:
+        raise ConfigError(problems)
+    return runtime
+
+
+def compile_partly(
+    config: Config,
+    vendors: Mapping[str, VendorRow],
+    strategies: Collection[str],
+    sources: SecretSources,
+    origins: Mapping[str, str],
+) -> tuple[Runtime, list[ConfigProblem]]:
+    """Return the Runtime and all problems. With problems, it is incomplete and only useful to look for more of them.
+
+    Settings that `config` reports as invalid cause no problems: theirs have been reported already.
+    """
+    compiler = _Compiler(config, vendors, strategies, sources, origins)
+    return compiler.run(), compiler.problems
 
 
 class _Compiler:
@@ -99,7 +120,7 @@ class _Compiler:
         self._strategies = strategies
         self._sources = sources
         self._origins = origins
-        self._problems: list[ConfigProblem] = []
+        self.problems: list[ConfigProblem] = []
         self._warnings: list[str] = []
         self._proxies = environment_proxies(sources.environ)
         self._egress = EgressCompiler(self._proxies, sources, self._report)
@@ -110,21 +131,16 @@ class _Compiler:
         for path, message, hint in unsupported_settings(config):
             self._report(path, message, hint)
         store = self._store(config.store)
-        providers = {name: spec for name in config.providers if (spec := self._provider(name)) is not None}
-        deployments = {name: made for name in config.deployments if (made := self._deployment(name, providers))}
+        providers = {name: self._provider(name) for name in config.providers}
+        deployments = {name: self._deployment(name, providers) for name in config.deployments}
         models = self._models(deployments, providers)
         keys = compile_keys(config, self._sources, self._report)
         if config.server.tls_key_file is not None and config.server.tls_cert_file is None:
             hint = "Set server.tls_cert_file as well, or remove this setting."
             self._report(("server", "tls_key_file"), "A private key needs a certificate.", hint)
-        self._problems += environment_problems(providers.values())
-        if self._problems:
-            raise ConfigError(self._problems)
-        self._warnings += auth_warnings(config)
-        self._warnings += egress_warnings(config.providers, providers, self._origin)
-        self._warnings += _unused_ports(providers, self._sources.environ)
-        is_auth_required = requires_key(config)
-        self._warnings += unused_settings(config, self._vendors, models, is_auth_required=is_auth_required)
+        self.problems += environment_problems(providers.values())
+        if not self.problems:
+            self._add_warnings(providers, models)
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
             server=_server(server),
@@ -152,8 +168,17 @@ class _Compiler:
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )
 
+    def _add_warnings(self, providers: Mapping[str, ProviderSpec], models: Mapping[str, ModelSpec]) -> None:
+        config = self._config
+        self._warnings += auth_warnings(config)
+        self._warnings += egress_warnings(config.providers, providers, self._origin)
+        self._warnings += _unused_ports(providers, self._sources.environ)
+        is_auth_required = requires_key(config)
+        self._warnings += unused_settings(config, self._vendors, models, is_auth_required=is_auth_required)
+
     def _report(self, path: Path, message: str, hint: str = "") -> None:
-        self._problems.append(ConfigProblem(format_path(path), message, hint, self._origin(path)))
+        if not self._config.is_invalid(*path):
+            self.problems.append(ConfigProblem(format_path(path), message, hint, self._origin(path)))
 
     def _origin(self, path: Path) -> str:
         """Return the origin of a setting or, if the setting is missing, of another setting in its section."""
@@ -182,13 +207,13 @@ class _Compiler:
             log_max_bytes=store.log_max_bytes,
         )
 
-    def _provider(self, name: str) -> ProviderSpec | None:
+    def _provider(self, name: str) -> ProviderSpec:
         entry, path = self._config.providers[name], ("providers", name)
         row = self._vendors.get(entry.vendor)
         if row is None:
             hint = did_you_mean(entry.vendor, self._vendors) or _all_vendors(self._vendors)
             self._report((*path, "vendor"), f"Unknown vendor {quoted(entry.vendor)}.", hint)
-            return None
+            row = _UNKNOWN_VENDOR
         base_url, uds = self._endpoint(entry, row, path)
         if entry.ca_file is not None and not FilePath(_expanded(entry.ca_file)).is_file():
             self._report((*path, "ca_file"), f"The file {entry.ca_file} does not exist.", "Check the path.")
@@ -214,8 +239,7 @@ class _Compiler:
 
     def _allows_any_model(self, entry: Provider) -> bool:
         """The magic models of vendor `fake` need no declaration, because their names say what they do."""
-        row = self._vendors.get(entry.vendor)
-        return entry.models == "*" or (row is not None and row.transport == "fake")
+        return entry.models == "*" or self._vendors.get(entry.vendor, _UNKNOWN_VENDOR).transport == "fake"
 
     def _endpoint(self, entry: Provider, row: VendorRow, path: Path) -> tuple[str | None, str | None]:
         if row.transport != "http":
@@ -244,7 +268,7 @@ class _Compiler:
         try:
             return local_base_url(row, self._sources.environ)
         except ConfigError as error:
-            self._problems += [each for each in error.problems if each not in self._problems]
+            self.problems += [each for each in error.problems if each not in self.problems]
             return row.base_url
 
     def _credentials(self, entry: Provider, row: VendorRow, path: Path) -> tuple[Secret, ...]:
@@ -260,7 +284,7 @@ class _Compiler:
             usual = usual_variable(row, self._sources.environ)
             if usual is not None:
                 references[(*path, "credential")] = f"env:{usual}"
-            elif row.needs_credential and self._sources.resolves:
+            elif row.needs_credential and self._sources.resolves and not self._config.is_invalid(*path, "credentials"):
                 self._report(
                     (*path, "credential"), f"The vendor `{row.name}` requires a credential.", _credential_hint(row)
                 )
@@ -272,16 +296,14 @@ class _Compiler:
                 self._report(where, error.message, error.hint)
         return tuple(dict.fromkeys(secrets))
 
-    def _deployment(self, name: str, providers: Mapping[str, ProviderSpec]) -> DeploymentSpec | None:
+    def _deployment(self, name: str, providers: Mapping[str, ProviderSpec]) -> DeploymentSpec:
         entry, path = self._config.deployments[name], ("deployments", name)
-        provider_entry = self._config.providers.get(entry.provider)
-        if provider_entry is None:
-            hint = suggestion(entry.provider, self._config.providers, "providers") or "Add it under `providers`."
-            self._report((*path, "provider"), f"Unknown provider {quoted(entry.provider)}.", hint)
-            return None
         provider = providers.get(entry.provider)
         if provider is None:
-            return None  # its own problem has been reported already
+            if not self._config.is_invalid("providers"):
+                hint = suggestion(entry.provider, self._config.providers, "providers") or "Add it under `providers`."
+                self._report((*path, "provider"), f"Unknown provider {quoted(entry.provider)}.", hint)
+            provider = ProviderSpec(name=entry.provider, vendor=_UNKNOWN_VENDOR.name)
         if entry.region is not None and provider.is_regional and not is_region_name(entry.region):
             hint = "Use the vendor's name of the region, such as us-east-1."
             self._report((*path, "region"), f"{quoted(entry.region)} is not the name of a region.", hint)
@@ -297,7 +319,7 @@ class _Compiler:
             capabilities=None if entry.capabilities is None else frozenset(entry.capabilities),
             price=None if entry.price is None else compile_price(entry.price),
             timeouts=inherit_timeouts(entry.timeouts, provider.timeouts),
-            retries=entry.retries if entry.retries is not None else provider_entry.retries,
+            retries=entry.retries if entry.retries is not None else provider.retries,
         )
 
     def _upstream_model(self, name: str, entry: DeploymentEntry, vendor: str) -> str:
@@ -309,6 +331,10 @@ class _Compiler:
                 self._report((*path, "artifact"), message, hint)
                 return ""
             return entry.model or artifact_model(entry.artifact)
+        if vendor == _UNKNOWN_VENDOR.name:  # either setting may be right
+            if entry.model is None and entry.artifact is None:
+                self._report((*path, "model"), "This setting is required.", _MODEL_HINT)
+            return entry.model or ""
         if entry.artifact is None and entry.artifact_sha256 is not None:
             message = "Only deployments with an `artifact` can have its SHA-256."
             self._report((*path, "artifact_sha256"), message, "Remove this setting.")
@@ -316,13 +342,19 @@ class _Compiler:
             message = "Only providers of the vendor `host` serve artifacts."
             self._report((*path, "artifact"), message, "Set `model: NAME` instead.")
         elif entry.model is None:
-            self._report((*path, "model"), "This setting is required.", "Set it to the provider's name of the model.")
+            self._report((*path, "model"), "This setting is required.", _MODEL_HINT)
         return entry.model or ""
 
     def _models(
         self, deployments: dict[str, DeploymentSpec], providers: Mapping[str, ProviderSpec]
     ) -> dict[str, ModelSpec]:
-        wildcard_providers = {name for name, entry in self._config.providers.items() if self._allows_any_model(entry)}
+        wildcard_providers = {
+            name
+            for name, entry in self._config.providers.items()
+            if self._allows_any_model(entry)
+            or entry.vendor not in self._vendors
+            or self._config.is_invalid("providers", name, "models")
+        }
         lists = DeploymentLists(self._config, wildcard_providers, self._report)
         models: dict[str, ModelSpec] = {}
         for name, entry in self._config.models.items():

@@ -35,7 +35,7 @@ class DeploymentLists:
     def _expand_one(self, entry: str, path: Path) -> list[str]:
         declared = self._config.deployments
         if entry == "*":
-            if not declared:
+            if not declared and not self._config.is_invalid("deployments"):
                 self._report(path, "`*` matches no deployment.", "Add a deployment under `deployments`.")
             return list(declared)
         if entry in declared:
@@ -56,12 +56,33 @@ class DeploymentLists:
 
     def _of_provider(self, provider: str, path: Path) -> list[str]:
         names = [name for name, item in self._config.deployments.items() if item.provider == provider]
-        if not names:
+        if not names and not self._has_unknown_providers():
             hint = f"Add a deployment, or name the models as `{provider}/MODEL`."
             self._report(path, f"No deployment uses the provider `{provider}`.", hint)
         return names
 
+    def _has_unknown_providers(self) -> bool:
+        """Return whether some deployments have a provider that does not exist: it may be meant to be another."""
+        config = self._config
+        return config.is_invalid("deployments") or any(
+            each.provider not in config.providers for each in config.deployments.values()
+        )
+
+    def _is_uncertain(self, entry: str) -> bool:
+        """Return whether an entry may be known if other problems are solved."""
+        config, provider = self._config, entry.partition("/")[0]
+        if config.is_invalid("deployments") or (config.is_invalid("providers") and "/" in entry):
+            return True
+        if provider in config.providers and self._has_unknown_providers():
+            return True
+        return any(
+            item.provider == provider and config.is_invalid("deployments", name, "model")
+            for name, item in config.deployments.items()
+        )
+
     def _report_unknown(self, entry: str, path: Path) -> None:
+        if self._is_uncertain(entry):
+            return
         if entry in self._config.models:
             hint = "This list takes deployments. Name the deployments of that model instead."
             self._report(path, f"{quoted(entry)} is a model, not a deployment.", hint)

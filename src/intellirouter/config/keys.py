@@ -23,7 +23,7 @@ def compile_keys(config: Config, sources: SecretSources, report: Report) -> tupl
     seen_names: dict[tuple[str, str], str] = {}
     for index, entry in enumerate(config.keys):
         path = ("keys", index)
-        if entry.tenant != "default" and entry.tenant not in config.tenants:
+        if entry.tenant != "default" and entry.tenant not in config.tenants and not config.is_invalid("tenants"):
             hint = suggestion(entry.tenant, config.tenants, "tenants") or "Add it under `tenants`."
             report((*path, "tenant"), f"Unknown tenant {quoted(entry.tenant)}.", hint)
         if entry.name is not None:

@@ -40,7 +40,10 @@ class LoadedConfig(Struct, frozen=True):
 
 
 class InvalidConfig(ConfigError):
-    """Problems in the form of a configuration. `valid_part` is what remains without them, if that is valid."""
+    """Problems in the form of a configuration. `valid_part` is the rest of it, to be checked for further problems.
+
+    In `valid_part`, invalid settings are replaced. None if that was not possible.
+    """
 
     def __init__(self, problems: list[ConfigProblem], valid_part: LoadedConfig | None) -> None:
         super().__init__(problems)

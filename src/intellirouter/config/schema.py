@@ -7,7 +7,7 @@ Every setting is optional unless it has no default. Settings that are valid but 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from intellirouter.config.answers_section import Answers
 from intellirouter.config.files_section import Files
@@ -425,6 +425,16 @@ class Config(Section):
     reasoning_memory: ReasoningMemory = Field(
         default_factory=ReasoningMemory, description="Reasoning that clients do not send back."
     )
+    _invalid: set[tuple[str | int, ...]] = PrivateAttr(default_factory=set)
+
+    def is_invalid(self, *path: str | int) -> bool:
+        """Return whether the setting, or a section that contains it, is invalid: it was removed or replaced."""
+        return bool(self._invalid) and any(path[:length] in self._invalid for length in range(1, len(path) + 1))
+
+
+def invalid_settings_of(config: Config) -> set[tuple[str | int, ...]]:
+    """Return the paths of the invalid settings that a configuration had, to be extended."""
+    return config._invalid  # noqa: SLF001 - an attribute without underscore would be a setting
 
 
 def config_schema() -> dict[str, Any]:

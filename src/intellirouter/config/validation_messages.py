@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
-from intellirouter.config.problems import did_you_mean, quoted, suggestion
+from intellirouter.config.problems import did_you_mean, nearest, quoted, suggestion
 from intellirouter.config.tree import Path, shape_at
 from intellirouter.config.value_types import INVALID_VALUE, NAME_PATTERN, REGION_PATTERN
 
@@ -79,11 +79,21 @@ def _invalid_name(path: Path) -> Text:
     return _PUBLIC_NAME if path[0] in {"deployments", "models"} else _PATTERNS[NAME_PATTERN]
 
 
-def _unknown_setting(path: Path, _context: Context, _given: Any) -> Text:
-    shape, name = shape_at(path[:-1]), str(path[-1])
-    known = list(shape.section.model_fields) if shape is not None and shape.section is not None else []
+def intended_setting(path: Path) -> str | None:
+    """Return the setting that is probably meant by an unknown one; None if none is similar."""
+    known, name = _settings_next_to(path), str(path[-1])
     ours = _RENAMED.get(name.lower())
-    hint = f"Did you mean `{ours}`?" if ours in known else suggestion(name, known, "settings")
+    return ours if ours in known else nearest(name, known)
+
+
+def _settings_next_to(path: Path) -> list[str]:
+    shape = shape_at(path[:-1])
+    return list(shape.section.model_fields) if shape is not None and shape.section is not None else []
+
+
+def _unknown_setting(path: Path, _context: Context, _given: Any) -> Text:
+    name, intended = str(path[-1]), intended_setting(path)
+    hint = f"Did you mean `{intended}`?" if intended else suggestion(name, _settings_next_to(path), "settings")
     return f"Unknown setting {quoted(name)}.", hint
 
 

@@ -39,6 +39,7 @@ DRAIN_POLL_S: Final = 0.1
 BASE_URL: Final = "http://local-worker/v1"
 """The host name only fills the Host header: connections go to the worker's unix socket."""
 
+_STARTING_STATES: Final = frozenset({WorkerState.FETCHING, WorkerState.LOADING})
 _REVIVED_STATES: Final = frozenset({WorkerState.FAILED, WorkerState.MISSING_ENGINE, WorkerState.BACKOFF})
 
 OnEvent = Callable[[WorkerView], None]
@@ -208,9 +209,11 @@ class WorkerActor:
             artifact = await self._fetch(model)
         except ArtifactUnavailable as outage:
             delay_s = policy.record_outage()
-            self._set(WorkerState.BACKOFF, f"{outage.message} Next attempt in {delay_s:g} s.")
+            self._note_outage(outage, delay_s)
             return delay_s
         policy.reset_outages()
+        if isinstance(self._fault, ArtifactUnavailable) and not self._is_obsolete():
+            self._fault = None
         fault = await self._run_worker(model, artifact)
         crash_delay_s = policy.record_crash(self._context.clock.monotonic_s())
         crashes = policy.crashes
@@ -223,6 +226,18 @@ class WorkerActor:
             )
         self._set(WorkerState.BACKOFF, f"{fault.message} {next_start}.", crashes=crashes)
         return crash_delay_s
+
+    def _note_outage(self, outage: ArtifactUnavailable, delay_s: float) -> None:
+        """Let requests fail with the reason until the weights have been fetched."""
+        if self._is_obsolete():
+            return
+        if self._fault is None:
+            logger.warning("The weights of the local model %s cannot be fetched. %s", self._name, outage.message)
+        self._fault = ArtifactUnavailable(
+            f"The weights of the local model {self._name} cannot be fetched: {outage.message.removesuffix('.')}.",
+            retry_after_s=delay_s,
+        )
+        self._set(WorkerState.BACKOFF, f"{outage.message} Next attempt in {delay_s:g} s.")
 
     async def _fetch(self, model: LocalModel) -> Artifact:
         self._set(WorkerState.FETCHING, f"Looking for {model.artifact}.", percent=0)
@@ -349,8 +364,15 @@ class WorkerActor:
             return
         if state not in {WorkerState.LOADING, WorkerState.READY, WorkerState.DRAINING}:
             facts["pid"] = None
+        fault = self._fault if state in _STARTING_STATES | _REVIVED_STATES else None
         self.view = msgspec.structs.replace(
-            self.view, state=state, detail=detail, percent=percent, socket_path=socket_path, **facts
+            self.view,
+            state=state,
+            detail=detail,
+            problem=None if fault is None else fault.full_message,
+            percent=percent,
+            socket_path=socket_path,
+            **facts,
         )
         self._wake_waiters()
         try:

@@ -78,6 +78,8 @@ class WorkerView(Struct, frozen=True, kw_only=True):
     state: WorkerState
     detail: str = ""
     """Text for people: progress, the reason of a restart, why the worker failed."""
+    problem: str | None = None
+    """Why requests fail at once: the weights cannot be fetched, or the worker has failed or crashes again and again."""
     socket_path: str | None = None
     """Set only while the state is `ready`. A new path after each restart."""
     pid: int | None = None

@@ -1,12 +1,14 @@
 """The composition root: builds the parts of a process from all rooms, and starts them.
 
-Door: `serve`, `check`, `discover_here`, `list_models`, `open_credentials`, `refresh_catalog`, `look_up`.
+Door: `serve`, `check`, `discover_here`, `list_models`, `open_credentials`, `refresh_catalog`, `look_up`,
+`with_all_problems`.
 """
 
+from intellirouter.roles.configuration import check, with_all_problems
 from intellirouter.roles.credentials import open_credentials
 from intellirouter.roles.listing import ProviderModels, list_models
 from intellirouter.roles.price_list import CatalogInUse, Refreshed, look_up, refresh_catalog
-from intellirouter.roles.startup import check, discover_here, serve
+from intellirouter.roles.startup import discover_here, serve
 
 __all__ = [
     "CatalogInUse",
@@ -19,4 +21,5 @@ __all__ = [
     "open_credentials",
     "refresh_catalog",
     "serve",
+    "with_all_problems",
 ]

@@ -26,7 +26,28 @@ _WILDCARD: Final = re.compile(r"[*?\[]")
 
 def advise(runtime: Runtime, catalog: Catalog) -> tuple[str, ...]:
     """Return the warnings. Looks whether the files of local models exist."""
-    return (*_base_urls(runtime), *_artifacts(runtime), *_models(runtime, catalog), *_key_scopes(runtime))
+    return (
+        *_no_models(runtime),
+        *_base_urls(runtime),
+        *_artifacts(runtime),
+        *_models(runtime, catalog),
+        *_key_scopes(runtime),
+    )
+
+
+def _no_models(runtime: Runtime) -> Iterator[str]:
+    if runtime.deployments or any(provider.allows_any_model for provider in runtime.providers.values()):
+        return
+    way = 'Add a deployment, or set `models: "*"` in a provider.'
+    if not runtime.providers:
+        way = (
+            "Add a provider and a deployment, or run `intellirouter init` to write a configuration file for what this "
+            "machine offers."
+        )
+    yield (
+        "deployments: The configuration offers no model, so every request for one is rejected with status 404. Only "
+        f"health checks, metrics, the control API, files and stored objects work. {way}"
+    )
 
 
 def _base_urls(runtime: Runtime) -> Iterator[str]:
@@ -51,15 +72,24 @@ def _artifacts(runtime: Runtime) -> Iterator[str]:
 
 def _models(runtime: Runtime, catalog: Catalog) -> Iterator[str]:
     for name, model in runtime.models.items():
-        if model.strategy == "cost":
-            by_name = catalog.resolved_models[name].by_name
-            unpriced = [each for each in model.deployments if by_name[each].price is None]
-            if unpriced:
-                shown = ", ".join(f"`{each}`" for each in unpriced)
-                yield (
-                    f"models.{name}.strategy: The price of {shown} is unknown, so `cost` puts it last. "
-                    "Set `price` in the deployment."
-                )
+        if model.strategy != "cost" or len(model.deployments) < 2:  # a single one needs no order
+            continue
+        by_name = catalog.resolved_models[name].by_name
+        unpriced = [each for each in model.deployments if by_name[each].price is None]
+        if len(unpriced) == len(model.deployments):
+            yield (
+                f"models.{name}.strategy: The prices of all its deployments are unknown, so `cost` keeps the order of "
+                "the list. Set `price` in the deployments."
+            )
+        elif unpriced:
+            yield f"models.{name}.strategy: {_without_price(unpriced)}"
+
+
+def _without_price(names: list[str]) -> str:
+    shown = ", ".join(f"`{each}`" for each in names)
+    if len(names) == 1:
+        return f"The price of {shown} is unknown, so `cost` puts it last. Set `price` in the deployment."
+    return f"The prices of {shown} are unknown, so `cost` puts them last. Set `price` in the deployments."
 
 
 def _key_scopes(runtime: Runtime) -> Iterator[str]:

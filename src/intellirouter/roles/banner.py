@@ -128,7 +128,9 @@ class HostProgress:
         if not self._is_readable:
             return
         phase = view.detail.partition(" ")[0]
-        if view.state != WorkerState.FETCHING:
+        if _is_retried(view):
+            shown = f"unavailable {view.problem}"  # once, not for each attempt
+        elif view.state != WorkerState.FETCHING:
             shown = f"{view.state} {view.detail}"
         elif phase == "Downloading" and view.percent is not None:
             shown = f"{phase} {view.percent // _PERCENT_STEP}"
@@ -142,14 +144,24 @@ class HostProgress:
     def _print(self, view: WorkerView) -> None:
         text = f"  {view.name}: {_sentences(view)}"
         if self._is_terminal:
-            text = "\r\x1b[K" + text + ("" if view.state in _LOADING_STATES else "\n")
+            text = "\r\x1b[K" + text + ("" if view.state in _LOADING_STATES and not _is_retried(view) else "\n")
         else:
             text += "\n"
         self._is_readable = write_text(self._out, text)
 
 
+def _is_retried(view: WorkerView) -> bool:
+    """Return whether the weights of a model could not be fetched, or its worker has crashed again and again.
+
+    Not while a download makes progress.
+    """
+    return view.problem is not None and view.state in {WorkerState.FETCHING, WorkerState.BACKOFF} and not view.percent
+
+
 def _sentences(view: WorkerView) -> str:
     """Return the state of a worker in words. While it is fetched or loaded, its detail says everything."""
+    if _is_retried(view):
+        return f"Unavailable. {view.problem} The gateway keeps trying."
     if view.state in _LOADING_STATES and view.detail:
         return view.detail
     state = f"{view.state.replace('_', ' ').capitalize()}."

@@ -276,7 +276,15 @@ class GatewayProcess:
     def _check_ready(self) -> tuple[bool, str]:
         health = self.store.health()
         # Anyone may ask, so the detail, which can name files, is only in the log and in the health report for admins.
+        if self._has_no_available_model():
+            return False, "models: unavailable"
         return health.state != "degraded", f"store: {health.state}"
+
+    def _has_no_available_model(self) -> bool:
+        """Return whether all deployments are local models that cannot serve, so that every request fails."""
+        catalog = self.current.value.catalog
+        down = {view.name for view in self.host.views() if view.problem is not None}
+        return bool(down) and not catalog.wildcard_providers and down.issuperset(catalog.deployments)
 
     def _render(self) -> tuple[int, bytes, bytes]:
         return 200, CONTENT_TYPE.encode(), self.metrics.render()

@@ -6,12 +6,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from intellirouter.catalog import Catalog
-from intellirouter.config import Runtime, compile_config, load_config
+from intellirouter.config import Runtime
 from intellirouter.core import Deployment, Upstream, errors
 from intellirouter.providers import VENDORS, DiscoveredModel, RotatingUpstream, UpstreamPool, discover_models
+from intellirouter.roles.configuration import check
 from intellirouter.roles.price_list import price_list
-from intellirouter.roles.startup import check, discover_here
-from intellirouter.routing import STRATEGIES
+from intellirouter.roles.startup import discover_here
 
 
 class ProviderModels(Struct, frozen=True, kw_only=True):
@@ -29,13 +29,8 @@ def list_models(path: Path | None) -> list[ProviderModels]:
 
     Blocks until every provider has responded or failed. Raises `ConfigError`.
     """
-    return asyncio.run(_list_all(_discovered_runtime() if path is None else check(path)))
-
-
-def _discovered_runtime() -> Runtime:
-    loaded = load_config(None, discovered=discover_here().config)
-    strategies = [row.name for row in STRATEGIES]
-    return compile_config(loaded.config, vendors=VENDORS, strategies=strategies, origins=loaded.origins)
+    discovered = discover_here().config if path is None else None
+    return asyncio.run(_list_all(check(path, discovered=discovered)))
 
 
 async def _list_all(runtime: Runtime) -> list[ProviderModels]:

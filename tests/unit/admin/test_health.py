@@ -18,6 +18,9 @@ from intellirouter.admin.app import _is_down
         ({"state": "failed", "crashes": 0}, True),
         ({"state": "missing_engine", "crashes": 0}, True),
         ({"state": "fetching", "crashes": 0}, False),
+        ({"state": "fetching", "crashes": 0, "problem": "The weights cannot be fetched."}, True),
+        ({"state": "backoff", "crashes": 0, "problem": "The weights cannot be fetched."}, True),
+        ({"state": "ready", "crashes": 0, "problem": None}, False),
     ],
 )
 def test_a_model_that_has_failed_or_crashes_again_and_again_is_down(worker: dict[str, Any], is_down: bool) -> None:

@@ -116,14 +116,19 @@ def test_degraded_gateway_shows_the_reasons_and_one_line_per_worker(run: Any, ga
     workers = [
         {"name": "smol", "state": "ready", "pid": 7, "restarts": 1, "stderr_tail": []},
         {"name": "bad", "state": "failed", "detail": "The file is damaged."},
+        {"name": "off", "state": "fetching", "detail": "Looking for x.", "problem": "No network."},
     ]
     gateway.on_json("/api/v1/health", {"status": "degraded", "services": {"store": store, "workers": workers}})
-    assert run("health").stdout.splitlines()[1:] == ["Reason: worker bad: failed. The file is damaged."]
-    rows = [line.split("  ") for line in run("health", "--verbose").stdout.splitlines()[4:]]
+    assert run("health").stdout.splitlines()[1:] == [
+        "Reason: worker bad: failed. The file is damaged.",
+        "Reason: worker off: fetching. No network.",
+    ]
+    rows = [line.split("  ") for line in run("health", "--verbose").stdout.splitlines()[5:]]
     assert [[cell.strip() for cell in row if cell.strip()] for row in rows] == [
         ["store", "ok", "–", "backlog records 0"],
         ["worker smol", "ready", "–", "pid 7, restarts 1"],
         ["worker bad", "failed", "The file is damaged.", "–"],
+        ["worker off", "fetching", "No network.", "–"],
     ]
 
 

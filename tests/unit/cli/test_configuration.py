@@ -139,7 +139,54 @@ def test_show_works_for_a_configuration_with_problems(tmp_path: Path) -> None:
     shown = run("config", "show", path)
     assert shown.exit_code == ExitStatus.OK
     assert "deployments.d.provider" in shown.stdout
-    assert "The configuration has problems. To list them, run: intellirouter config check" in shown.stderr
+    assert shown.stderr == run("config", "check", path).stderr.removeprefix("Error: ")
+
+
+@pytest.mark.parametrize("command", [("config", "check"), ("config", "show"), ("serve",), ("discover",)])
+def test_the_file_is_an_argument_or_an_option(tmp_path: Path, command: tuple[str, ...]) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(BAD)
+    by_argument, by_option = run(*command, path), run(*command, "--config", path)
+    assert by_argument.exit_code == by_option.exit_code == ExitStatus.CONFIGURATION
+    assert by_argument.stderr == by_option.stderr == run("config", "check", path).stderr
+    assert run(*command, path, "-c", path).stderr == by_argument.stderr
+    twice = run(*command, path, "-c", tmp_path / "other.yaml")
+    assert twice.exit_code == ExitStatus.USAGE
+    assert "The configuration file is given twice" in twice.stderr
+
+
+INVALID_AND_INCONSISTENT = """\
+server: {prot: 9001}
+providers:
+  lab: {vendor: nope, ca_file: /no/such/file}
+  cloud: {vendor: groq, credential: "env:NO_SUCH_VARIABLE"}
+deployments:
+  one: {provider: lab, weight: -1}
+models:
+  m: {deployments: [one, two], strategy: fast}
+keys: [{key: "env:NO_SUCH_KEY", tenant: nobody}]
+catalog: {file: /no/such/prices.json}
+"""
+
+
+def test_all_commands_list_the_same_problems(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(INVALID_AND_INCONSISTENT)
+    checked = run("config", "check", path)
+    expected = (
+        "server.prot", "deployments.one.weight", "providers.lab.vendor", "providers.lab.ca_file",
+        "providers.cloud.credential", "deployments.one.model", "models.m.deployments[1]", "models.m.strategy",
+        "keys[0].tenant", "keys[0].key", "catalog.file",
+    )  # fmt: skip
+    lines = [line.strip() for line in checked.stderr.splitlines() if "[file " in line]
+    assert tuple(line.partition(": ")[0] for line in lines) == expected
+    others = (
+        ("serve", "--config", path), ("config", "show", path), ("discover", path),
+        ("credentials", "list", "--config", path), ("catalog", "show", "openai", "--config", path),
+    )  # fmt: skip
+    for command in others:
+        found = run(*command)
+        assert (found.exit_code, found.stderr) == (ExitStatus.CONFIGURATION, checked.stderr)
 
 
 def test_show_without_a_file_uses_defaults_and_environment() -> None:

@@ -31,7 +31,10 @@ def warnings(tmp_path: Path, text: str, start: str = START) -> list[str]:
         ("models: {m: {deployments: [b], fallbacks: [a]}}", ""),
         ("models: {m: {deployments: [a], fallbacks: [b, a]}}", "models.m.fallbacks: `a` is a deployment of the model"),
         ("models: {m: {deployments: [b], strategy: cost}}", ""),
+        ("models: {m: {deployments: [a], strategy: cost}}", ""),
         ("models: {m: {deployments: [a, b], strategy: cost}}", "models.m.strategy: The price of `a` is unknown"),
+        ("models: {m: {deployments: [a, b, any/x], strategy: cost}}", "The prices of `a`, `any/x` are unknown, so"),
+        ("models: {m: {deployments: [a, any/x], strategy: cost}}", "`cost` keeps the order of the list."),
         ('keys: [{key: "env:K", models: [a, "any/*", "an*", "any/gpt-?", "*", "[ab]"]}]', ""),
         ('keys: [{key: "env:K", name: k, models: ["gpt-*"]}]', "The pattern `gpt-*` of the key `k` matches no model."),
         ('keys: [{key: "env:K", name: k, models: ["lab/x"]}]', "The pattern `lab/x` of the key `k` matches no model."),
@@ -50,6 +53,22 @@ def test_advice(tmp_path: Path, text: str, warning: str) -> None:
     found = warnings(tmp_path, text)
     assert [each for each in found if warning in each] == found
     assert len(found) == (1 if warning else 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("", "run `intellirouter init`"),
+        ("# nothing yet\n", "run `intellirouter init`"),
+        ("server: {port: 9000}\n", "run `intellirouter init`"),
+        ("providers: {o: {vendor: openai}}\n", 'set `models: "*"` in a provider'),
+        ("providers: {local: {vendor: host}}\n", "Add a deployment"),
+    ],
+)
+def test_configuration_without_models_is_a_warning(tmp_path: Path, text: str, way: str) -> None:
+    [warning] = warnings(tmp_path, text, start="")
+    assert warning.startswith("deployments: The configuration offers no model, so every request for one is rejected")
+    assert way in warning
 
 
 @pytest.mark.parametrize("end", ["/v1/chat/completions", "/v1/messages", "/api/chat"])

@@ -129,3 +129,21 @@ def test_progress_is_one_line_per_phase_and_tenth_of_a_download() -> None:
         "  m: Ready. Loading took 812 ms.",
         "  m: Stopped.",
     ]
+
+
+def test_weights_that_cannot_be_fetched_are_reported_once() -> None:
+    out = io.StringIO()
+    progress = HostProgress(out)
+    problem = "The weights cannot be fetched. No network."
+    for attempt in range(3):
+        progress.show(WorkerView(name="m", state=WorkerState.FETCHING, detail="Looking for x.", problem=problem))
+        detail = "Downloading x: 0 % (0 of 88 MiB)."
+        progress.show(WorkerView(name="m", state=WorkerState.FETCHING, detail=detail, percent=0, problem=problem))
+        detail = f"No network. Next attempt in {2**attempt} s."
+        progress.show(WorkerView(name="m", state=WorkerState.BACKOFF, detail=detail, problem=problem))
+    detail = "Downloading x: 50 % (44 of 88 MiB)."
+    progress.show(WorkerView(name="m", state=WorkerState.FETCHING, detail=detail, percent=50, problem=problem))
+    assert out.getvalue().splitlines() == [
+        "  m: Unavailable. The weights cannot be fetched. No network. The gateway keeps trying.",
+        "  m: Downloading x: 50 % (44 of 88 MiB).",
+    ]

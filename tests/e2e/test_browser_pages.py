@@ -94,6 +94,49 @@ def test_foreign_pages_change_and_spend_nothing(
     assert ask(gateway, "POST", path, b"{}", content_type=PATHS[path]).status not in {403, 421}
 
 
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+def test_ollamas_curl_examples_work_and_forms_of_pages_do_not(gateway: GatewayProcess, path: str) -> None:
+    form = "application/x-www-form-urlencoded"  # what curl declares for its option -d
+    body = json.dumps(
+        {"model": "fake/echo", "stream": False, "prompt": "hi", "messages": [{"role": "user", "content": "hi"}]}
+    ).encode()
+    assert ask(gateway, "POST", path, body, content_type=form, user_agent="curl/8.5.0").status == 200
+    assert ask(gateway, "POST", path, body, content_type="text/plain").status == 200
+    own = f"http://127.0.0.1:{gateway.port}"
+    for page, status in (
+        ({"origin": EVIL, "sec_fetch_site": "cross-site"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"host": "evil.example"}, 421),
+        ({"origin": own, "sec_fetch_site": "same-origin"}, 415),
+        ({"user_agent": "Mozilla/5.0 (Windows NT 10.0; rv:60.0) Gecko/20100101 Firefox/60.0"}, 415),
+    ):
+        for kind in (form, "text/plain", "multipart/form-data; boundary=b", ""):
+            assert ask(gateway, "POST", path, body, content_type=kind, **page).status == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/responses",
+        "/api/chat",
+        "/api/show",
+        "/v1/audio/transcriptions",
+        "/v1/files",
+        "/v1/batches",
+        "/v1beta/models/fake:generateContent",
+    ],
+)
+def test_compressed_request_is_refused_by_name(gateway: GatewayProcess, path: str) -> None:
+    for encoding in ("gzip", "zstd"):
+        for kind in ("application/json", "multipart/form-data; boundary=b", ""):
+            answer = ask(gateway, "POST", path, b"\x1f\x8b", content_encoding=encoding, content_type=kind)
+            assert answer.status == 415
+            assert f"The content encoding '{encoding}' is not supported." in answer.body.decode()
+
+
 def test_files_cannot_be_deleted_by_foreign_pages(gateway: GatewayProcess) -> None:
     assert ask(gateway, "DELETE", "/v1/files/file-1", origin=EVIL).status == 403
     assert ask(gateway, "DELETE", "/v1/files/file-1").status == 404

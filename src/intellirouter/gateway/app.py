@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from intellirouter.core import Current, Loss, errors, new_id
 from intellirouter.gateway import description, models
-from intellirouter.gateway.destination import destination_of, media_type_refusal
+from intellirouter.gateway.destination import destination_of, encoding_refusal, media_type_refusal
 from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control
@@ -113,7 +113,10 @@ class Gateway:
         if (error := header_refusal(head.headers)) is not None and not isinstance(error, errors.NotCached):
             raise error  # what a resource returns is stored here, so it counts as cached
         if method == "POST":
-            if path in resource.json_paths and (refusal := media_type_refusal(head.headers)) is not None:
+            refusal = encoding_refusal(head.headers)
+            if refusal is None and path in resource.json_paths:
+                refusal = media_type_refusal(head.headers)
+            if refusal is not None:
                 raise refusal
             body = await request.read_body(limits.max_body_bytes, limits.body_timeout_s)
         resource_request = ResourceRequest(

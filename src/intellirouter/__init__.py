@@ -4,8 +4,7 @@
 `intellirouter.AsyncClient`, is imported on first use. The command `intellirouter` runs the gateway.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing typing would take most of the time
 if TYPE_CHECKING:
     from intellirouter.client import AsyncClient, Client
 
@@ -13,7 +12,7 @@ __version__ = "0.1.0"
 __all__ = ["AsyncClient", "Client", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in {"Client", "AsyncClient"}:
         from intellirouter import client  # noqa: PLC0415 - keeps `import intellirouter` free of httpx
 

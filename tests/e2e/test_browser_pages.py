@@ -94,6 +94,112 @@ def test_foreign_pages_change_and_spend_nothing(
     assert ask(gateway, "POST", path, b"{}", content_type=PATHS[path]).status not in {403, 421}
 
 
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+def test_ollamas_curl_examples_work_and_forms_of_pages_do_not(gateway: GatewayProcess, path: str) -> None:
+    form = "application/x-www-form-urlencoded"  # what curl declares for its option -d
+    body = json.dumps(
+        {"model": "fake/echo", "stream": False, "prompt": "hi", "messages": [{"role": "user", "content": "hi"}]}
+    ).encode()
+    assert ask(gateway, "POST", path, body, content_type=form, user_agent="curl/8.5.0").status == 200
+    assert ask(gateway, "POST", path, body, content_type="text/plain").status == 200
+    own = f"http://127.0.0.1:{gateway.port}"
+    for page, status in (
+        ({"origin": EVIL, "sec_fetch_site": "cross-site"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"host": "evil.example"}, 421),
+        ({"origin": own, "sec_fetch_site": "same-origin"}, 415),
+        ({"user_agent": "Mozilla/5.0 (Windows NT 10.0; rv:60.0) Gecko/20100101 Firefox/60.0"}, 415),
+    ):
+        for kind in (form, "text/plain", "multipart/form-data; boundary=b", ""):
+            assert ask(gateway, "POST", path, body, content_type=kind, **page).status == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/responses",
+        "/api/chat",
+        "/api/show",
+        "/v1/audio/transcriptions",
+        "/v1/files",
+        "/v1/batches",
+        "/v1beta/models/fake:generateContent",
+    ],
+)
+def test_compressed_request_is_refused_by_name(gateway: GatewayProcess, path: str) -> None:
+    for encoding in ("gzip", "zstd"):
+        for kind in ("application/json", "multipart/form-data; boundary=b", ""):
+            answer = ask(gateway, "POST", path, b"\x1f\x8b", content_encoding=encoding, content_type=kind)
+            assert answer.status == 415
+            assert f"The content encoding '{encoding}' is not supported." in answer.body.decode()
+
+
+def refused_strangers(gateway: GatewayProcess) -> int:
+    metrics = ask(gateway, "GET", "/metrics").body.decode()
+    return int(float(metrics.partition("\nintellirouter_refused_strangers ")[2].partition("\n")[0]))
+
+
+HANDSHAKE = {
+    "upgrade": "websocket",
+    "connection": "Upgrade",
+    "sec_websocket_version": "13",
+    "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/v1/chat/completions", {}),
+        ("POST", "/api/chat", {}),
+        ("POST", "/v1/files", {}),
+        ("POST", "/api/v1/explain", {}),
+        ("DELETE", "/v1/files/file-1", {}),
+        ("GET", "/v1/ws", HANDSHAKE),
+        ("GET", "/v1/realtime?model=fake/echo", HANDSHAKE),
+    ],
+)
+@pytest.mark.parametrize(("page", "status"), [({"host": "evil.example"}, 421), ({"origin": EVIL}, 403)])
+def test_every_refused_page_is_counted(
+    gateway: GatewayProcess, method: str, path: str, headers: dict[str, str], page: dict[str, str], status: int
+) -> None:
+    before = refused_strangers(gateway)
+    assert ask(gateway, method, path, **headers, **page).status == status
+    assert refused_strangers(gateway) == before + 1
+
+
+def test_refused_pages_are_recorded_up_to_a_limit(tmp_path: Path) -> None:
+    with GatewayProcess(config(), tmp_path) as gateway:
+        for page in ({"host": "evil.example"}, {"origin": EVIL}):
+            answer = ask(gateway, "POST", "/v1/chat/completions", b"{}", content_type="application/json", **page)
+            record = gateway.record(answer.headers["x-request-id"])
+            assert (record["status"], record["tenant"]) == (answer.status, "-")
+            assert record["error_code"] == answer.json()["error"]["code"]
+        for _ in range(100):
+            ask(gateway, "POST", "/v1/chat/completions", b"{}", origin=EVIL)
+            ask(gateway, "GET", "/v1/models", host="evil.example")
+        assert refused_strangers(gateway) == 202
+        listed = gateway.get("/api/v1/requests?limit=100").json()["requests"]
+        assert len(listed) <= 20
+
+
+def test_callers_without_a_valid_key_are_counted_on_every_path(sharing: GatewayProcess) -> None:
+    wrong = {"authorization": "Bearer wrong"}
+
+    def counted() -> int:
+        metrics = sharing.get("/metrics").text
+        return int(float(metrics.partition("\nintellirouter_refused_strangers ")[2].partition("\n")[0]))
+
+    before = counted()
+    for path in ("/v1/models", "/v1/files", "/metrics", "/api/v1/requests", "/api/tags"):
+        assert ask(sharing, "GET", path, **wrong).status == 401
+    assert ask(sharing, "GET", "/v1/ws", **HANDSHAKE, **wrong).status == 401
+    assert counted() == before + 6
+
+
 def test_files_cannot_be_deleted_by_foreign_pages(gateway: GatewayProcess) -> None:
     assert ask(gateway, "DELETE", "/v1/files/file-1", origin=EVIL).status == 403
     assert ask(gateway, "DELETE", "/v1/files/file-1").status == 404

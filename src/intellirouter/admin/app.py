@@ -114,7 +114,11 @@ def _query_parameters(route: Any) -> Iterator[str]:
 
 def _identity(request: Request) -> Identity:
     plane: ControlPlane = request.app.state.plane
-    return plane.current.value.identify(_key(request))
+    try:
+        return plane.current.value.identify(_key(request))
+    except errors.GatewayError as error:
+        plane.count_refusal(request.url.path, error)
+        raise
 
 
 def _key(request: Request) -> bytes | None:

@@ -103,7 +103,7 @@ def build_app() -> typer.Typer:
     return app
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line. Ends the process with an `ExitStatus`, or with 130 after Ctrl-C."""
     set_up_streams()
     prepare_completion()

@@ -1,7 +1,6 @@
 """`intellirouter serve`: run the gateway."""
 
 import gc
-import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,8 +44,6 @@ def serve(
     serves what it finds: providers with an API key in the environment, model servers on this machine, and the bundled
     small model. Command-line options override environment variables, which override the file.
     """
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # they would end the process before it can handle them
     ignore_output_errors()
     gc.disable()  # the start-up creates no garbage worth collecting; the server enables it again
     options = {"server.host": host, "server.port": port, "server.role": role, "logging.level": log_level}

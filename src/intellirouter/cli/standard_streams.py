@@ -1,7 +1,7 @@
 """Standard input, output and error of the process: encodings that cannot fail, and closed or full outputs.
 
 `set_up_streams` replaces `sys.stdout` and `sys.stderr`. A character that the encoding of the terminal lacks is replaced
-or escaped. What cannot be written raises `OutputError`, which `app.main` reports in one line.
+or escaped. What cannot be written raises `OutputError`, which `app.run` reports in one line.
 """
 
 import codecs

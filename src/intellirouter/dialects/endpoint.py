@@ -72,6 +72,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """The request headers that the dialect reads. If there are any, `decode_request` gets them and the query."""
     is_json: bool = True
     """False: the body is a form (`multipart/form-data`)."""
+    allows_any_media_type: bool = False
+    """The body is read as JSON, whatever its content type says."""
     unique_members: tuple[str, ...] = ()
     """The members on which the gateway decides. Requests that have one of them twice are refused."""
     conversations: ConversationClient | None = None

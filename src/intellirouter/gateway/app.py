@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 
 from intellirouter.core import Current, Loss, errors, new_id
 from intellirouter.gateway import description, models
-from intellirouter.gateway.destination import destination_of, media_type_refusal
-from intellirouter.gateway.http import HttpRequest, header_lines
+from intellirouter.gateway.destination import destination_of, encoding_refusal, media_type_refusal
+from intellirouter.gateway.http import HttpRequest, RequestHead, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control
 from intellirouter.gateway.reply import ClientReply
@@ -49,6 +49,16 @@ class Gateway:
         if destination.ignored:
             return self._entry.serve(source, reply, partial(_note_ignored, destination.ignored))
         return self._entry.serve(source, reply)
+
+    def refuse(self, request: HttpRequest, error: errors.GatewayError) -> Coroutine[Any, Any, object]:
+        """Refuse a request before its caller is identified."""
+        destination = destination_of(request.head, self._current.value)
+        if destination is None:
+            self._entry.count_refusal(request.head.path, error)
+            style = errors_for(request.head, self._current.value.dialects)
+            return ClientReply(request, style).refuse(error, [(b"x-request-id", new_id("req_").encode())])
+        reply = ClientReply(request, destination.endpoint.errors)
+        return self._entry.serve(HttpSource(request, destination, error), reply)
 
     async def _serve_page(self, request: HttpRequest) -> None:
         head = request.head
@@ -95,7 +105,7 @@ class Gateway:
         if path in description.PATHS:
             return await asyncio.to_thread(description.page, path)
         generation = self._current.value
-        identity = generation.identify(request_key(head.headers, head.query))
+        identity = self._identify(head, generation)
         if path == "/metrics":
             if not identity.is_admin:
                 raise errors.Forbidden("Metrics require a key with the admin grant.")
@@ -103,6 +113,13 @@ class Gateway:
         if models.is_page(path):
             return models.page(generation.catalog, identity, path, head.headers, head.query)
         return await self._resource(request, identity)
+
+    def _identify(self, head: RequestHead, generation: Generation) -> Identity:
+        try:
+            return generation.identify(request_key(head.headers, head.query))
+        except errors.GatewayError as error:
+            self._entry.count_refusal(head.path, error)
+            raise
 
     async def _resource(self, request: HttpRequest, identity: Identity) -> Page | Download:
         head = request.head
@@ -113,7 +130,10 @@ class Gateway:
         if (error := header_refusal(head.headers)) is not None and not isinstance(error, errors.NotCached):
             raise error  # what a resource returns is stored here, so it counts as cached
         if method == "POST":
-            if path in resource.json_paths and (refusal := media_type_refusal(head.headers)) is not None:
+            refusal = encoding_refusal(head.headers)
+            if refusal is None and path in resource.json_paths:
+                refusal = media_type_refusal(head.headers)
+            if refusal is not None:
                 raise refusal
             body = await request.read_body(limits.max_body_bytes, limits.body_timeout_s)
         resource_request = ResourceRequest(

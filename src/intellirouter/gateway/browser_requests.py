@@ -5,14 +5,15 @@ from typing import Any
 
 from intellirouter.core import errors, new_id
 from intellirouter.gateway.http import HttpRequest, header_lines
-from intellirouter.gateway.paths import errors_for
-from intellirouter.gateway.reply import ClientReply
 from intellirouter.pipeline import Generation
 
 Serve = Callable[[HttpRequest], Coroutine[Any, Any, object]]
+Refuse = Callable[[HttpRequest, errors.GatewayError], Coroutine[Any, Any, object]]
 
 
-def serve_checked(request: HttpRequest, generation: Generation, serve: Serve) -> Coroutine[Any, Any, object]:
+def serve_checked(
+    request: HttpRequest, generation: Generation, serve: Serve, refuse: Refuse
+) -> Coroutine[Any, Any, object]:
     """Serve a request if the rules for web pages permit it, with CORS headers if its origin is configured."""
     access = generation.browsers
     if access is None:
@@ -25,7 +26,7 @@ def serve_checked(request: HttpRequest, generation: Generation, serve: Serve) ->
     try:
         access.check(head.method, head.headers)
     except errors.GatewayError as error:
-        return _refuse(request, generation, error)
+        return refuse(request, error)
     return serve(request)
 
 
@@ -33,11 +34,6 @@ async def _answer_preflight(request: HttpRequest, headers: list[tuple[bytes, byt
     request_id = [(b"x-request-id", new_id("req_").encode())]
     if not request.respond(204, header_lines(request_id + headers), b""):
         await request.flush()
-
-
-def _refuse(request: HttpRequest, generation: Generation, error: errors.GatewayError) -> Coroutine[Any, Any, None]:
-    style = errors_for(request.head, generation.dialects)
-    return ClientReply(request, style).refuse(error, [(b"x-request-id", new_id("req_").encode())])
 
 
 class CorsRequest:

@@ -17,6 +17,8 @@ from intellirouter.governance import request_key
 from intellirouter.pipeline import Generation
 
 _CONTENT_TYPE_HINT: Final = "Send `Content-Type: application/json`."
+_JSON_TYPES: Final = frozenset({b"application/json", b"text/json"})
+_BROWSER_HEADERS: Final = (b"origin", b"sec-fetch-site", b"sec-fetch-mode")
 
 
 def destination_of(head: RequestHead, generation: Generation) -> Destination | None:
@@ -47,29 +49,45 @@ def _find(head: RequestHead, dialects: Dialects, generation: int) -> Destination
 
 def refusal(endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> errors.ClientError | None:
     """Return the error for a request with these headers, before its body is read; None if it is accepted."""
-    return header_refusal(headers) or (media_type_refusal(headers) if endpoint.is_json else None)
+    if (error := header_refusal(headers) or encoding_refusal(headers)) is not None or not endpoint.is_json:
+        return error
+    if endpoint.allows_any_media_type and not _is_from_browser(headers):
+        return None
+    return media_type_refusal(headers)
 
 
 def media_type_refusal(headers: Mapping[bytes, bytes]) -> errors.UnsupportedMediaType | None:
-    """Return the error for a body that is not declared as JSON; None if it is.
+    """Return the error for a body that is not declared as JSON; None if it is, or if nothing is declared.
 
     Browsers send JSON to another origin only after a preflight request. So this also keeps web pages of other origins
     from using a gateway that requires no key.
     """
-    declared = headers.get(b"content-type")
-    if declared is None:
-        if b"origin" in headers:
+    kind = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+    if not kind:
+        if _is_from_browser(headers):
             return errors.UnsupportedMediaType("The request has no content type.", hint=_CONTENT_TYPE_HINT)
         return None
-    kind = declared.split(b";", 1)[0].strip().lower()
-    if kind != b"application/json" and not kind.endswith(b"+json"):
-        return errors.UnsupportedMediaType(
-            f"The content type '{kind.decode('latin-1')[:100]}' is not supported.", hint=_CONTENT_TYPE_HINT
-        )
-    encoding = headers.get(b"content-encoding", b"identity").lower()
-    if encoding != b"identity":
-        return errors.UnsupportedMediaType(
-            f"The content encoding '{encoding.decode('latin-1')[:50]}' is not supported.",
-            hint="Send the body without compression.",
-        )
-    return None
+    if kind in _JSON_TYPES or kind.endswith(b"+json"):
+        return None
+    return errors.UnsupportedMediaType(
+        f"The content type '{kind.decode('latin-1')[:100]}' is not supported.", hint=_CONTENT_TYPE_HINT
+    )
+
+
+def encoding_refusal(headers: Mapping[bytes, bytes]) -> errors.UnsupportedMediaType | None:
+    """Return the error for a compressed body; None if it is not compressed."""
+    encoding = headers.get(b"content-encoding", b"").strip().lower()
+    if encoding in {b"", b"identity"}:
+        return None
+    return errors.UnsupportedMediaType(
+        f"The content encoding '{encoding.decode('latin-1')[:50]}' is not supported.",
+        hint="Send the body without compression.",
+    )
+
+
+def _is_from_browser(headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether a web page may have caused the request. A page cannot change what is checked.
+
+    Old browsers send none of the headers with a form.
+    """
+    return any(name in headers for name in _BROWSER_HEADERS) or headers.get(b"user-agent", b"").startswith(b"Mozilla/")

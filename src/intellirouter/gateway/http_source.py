@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import RequestContext
+from intellirouter.core import RequestContext, errors
 from intellirouter.dialects import Endpoint
 from intellirouter.gateway.destination import refusal
 from intellirouter.gateway.http import Destination, HttpRequest
@@ -15,19 +15,25 @@ from intellirouter.pipeline import Generation
 class HttpSource:
     """Implements `pipeline.Source` for one HTTP request."""
 
-    __slots__ = ("_destination", "_request", "context", "endpoint", "path")
+    __slots__ = ("_destination", "_refusal", "_request", "context", "endpoint", "path")
 
     request_id: Final = None
     is_task_owner: Final = True
 
-    def __init__(self, request: HttpRequest, destination: Destination) -> None:
+    def __init__(
+        self, request: HttpRequest, destination: Destination, refusal: errors.GatewayError | None = None
+    ) -> None:
+        """`refusal`: why the request is refused before its caller is identified."""
         self.path: str = request.head.path
         self.endpoint: Endpoint = destination.endpoint
         self.context: RequestContext = destination.context
         self._request = request
         self._destination = destination
+        self._refusal = refusal
 
     def identify(self, generation: Generation) -> Identity:
+        if self._refusal is not None:
+            raise self._refusal
         return generation.identify(self._destination.key)
 
     def read(self, limits: ServerSpec) -> bytes | Awaitable[bytes]:

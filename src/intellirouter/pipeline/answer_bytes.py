@@ -5,8 +5,15 @@ from collections.abc import Iterable
 from typing import Final
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
-"""By content encoding. 47 accepts zlib's header, which `deflate` has."""
+_GZIP_BITS: Final = 31
+_ZLIB_BITS: Final = 15
+_RAW_BITS: Final = -15
+_WINDOW_BITS: Final = {"gzip": (_GZIP_BITS,), "x-gzip": (_GZIP_BITS,), "deflate": (_ZLIB_BITS, _RAW_BITS)}
+"""By content encoding. Some servers send `deflate` without zlib's header. Others need a library: `br`, `zstd`."""
+_MAX_MEMBERS: Final = 16
+"""A compressed body can be several that follow each other. What follows is copied for each of them."""
+TEXT_STARTS: Final = (b"data:", b"event:", b"{", b":")
+"""How most streams begin if they are not compressed."""
 
 
 def content_encoding(headers: Iterable[tuple[str, str]]) -> str:
@@ -17,15 +24,31 @@ def content_encoding(headers: Iterable[tuple[str, str]]) -> str:
 
 def decompress(body: bytes, encoding: str, limit_bytes: int) -> bytes | None:
     """Return the decompressed body; None if the encoding is not supported, or the body is invalid or too large."""
-    bits = _WINDOW_BITS.get(encoding)
-    if bits is None:
-        return None
-    decompressor = zlib.decompressobj(bits)
-    try:
-        out = decompressor.decompress(body, limit_bytes + 1)
-    except zlib.error:
-        return None
-    return out if len(out) <= limit_bytes and decompressor.eof else None
+    for bits in _WINDOW_BITS.get(encoding, ()):
+        try:
+            return _inflate(body, bits, limit_bytes)
+        except zlib.error:
+            continue
+    return None
+
+
+def _inflate(body: bytes, bits: int, limit_bytes: int) -> bytes | None:
+    """Return the decompressed body; None if it is incomplete, too large, or has too many members."""
+    parts: list[bytes] = []
+    left = limit_bytes
+    for _ in range(_MAX_MEMBERS):
+        decompressor = zlib.decompressobj(bits)
+        parts.append(decompressor.decompress(body, left + 1))
+        left -= len(parts[-1])
+        if left < 0 or not decompressor.eof:
+            return None
+        if not (body := decompressor.unused_data):
+            return b"".join(parts)
+    return None
+
+
+def compressed_error_note(encoding: str) -> str:
+    return f"The upstream compressed the text of the error with `{encoding[:40]}`, so it cannot be read."
 
 
 def without_byte_order_mark(body: bytes) -> bytes:

@@ -6,15 +6,17 @@ another attempt. Retries, fallbacks and credential rotations are kinds of attemp
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
 from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors, mask_error
 from intellirouter.pipeline.exchange import Decided, Exchange
+from intellirouter.pipeline.recoveries import Recoveries
 from intellirouter.resilience import (
     AttemptPlanner,
     Backoff,
@@ -24,6 +26,8 @@ from intellirouter.resilience import (
     is_rejected_by_deployment,
     with_same_limit,
 )
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -64,6 +68,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
     rng: random.Random
     credentials: CredentialRotator | None = None
     """None disables credential rotation."""
+    recoveries: Recoveries = field(default_factory=Recoveries)
 
     async def run(self, exchange: Exchange, request: Decided, open_attempt: Open[T], serve: Serve[T]) -> None:
         """Make attempts until one opens, and serve the client from it. Raises the error for the client.
@@ -120,6 +125,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
                 raise
             else:
                 exchange.deployment = context.deployment
+                if planner is not None:
+                    self._log_recovery(exchange)
                 return context, value
             planner = planner or self._planner(request)
             next_step = self._next_step(planner, context, failure, request, deadline_s)
@@ -155,6 +162,22 @@ class Attempts(Struct, frozen=True, kw_only=True):
             context.health.defer(failure.retry_after_s, now_s)
         planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
         return planner.after(name, failure, now_s, deadline_s)
+
+    def _log_recovery(self, exchange: Exchange) -> None:
+        """Log who failed, why, and who answered then. The client does not notice, so nobody else would tell."""
+        *earlier, answered = attempts = exchange.attempts
+        failed = [each for each, after in zip(earlier, attempts[1:], strict=True) if after.kind != "reconnect"]
+        if not failed:
+            return
+        unlogged = self.recoveries.unlogged(failed[0].deployment, self.clock.monotonic_s())
+        if unlogged is None:
+            return
+        level = logging.WARNING if answered.kind == "fallback" else logging.INFO
+        reasons = " ".join(map(_failure_sentence, failed[-4:]))
+        more = f" {unlogged} earlier failures of {failed[0].deployment} were not logged." if unlogged else ""
+        logger.log(
+            level, "%s: %s answered (%s). %s%s", exchange.request_id, answered.deployment, answered.kind, reasons, more
+        )
 
     def succeed(self, context: AttemptContext, *, is_session: bool = False) -> None:
         """End an attempt that served the client. The duration of a session is not a latency of the deployment."""

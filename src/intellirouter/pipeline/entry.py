@@ -7,6 +7,7 @@ of the body, a record of every refused request, and the meaning of a cancellatio
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -21,6 +22,8 @@ from intellirouter.pipeline.in_flight import InFlight
 from intellirouter.pipeline.refusals import Refusals
 from intellirouter.pipeline.sessions import Session
 from intellirouter.pipeline.spine import Spine
+
+logger = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -122,6 +125,11 @@ class Entry:
         finally:
             self._in_flight.remove(exchange)
         return exchange
+
+    def count_refusal(self, path: str, error: errors.GatewayError) -> None:
+        """Count the refusal of an unidentified caller that has no exchange, and log it if it may be recorded."""
+        if self.refusals.is_recorded(self._current.value.clock.monotonic_s()):
+            logger.info("Refused an unidentified caller of %s. %s", path[:200], error.message)
 
     def _identify(self, source: Source, generation: Generation, exchange: Exchange) -> Identity:
         try:

@@ -21,7 +21,12 @@ from intellirouter.core import (
 )
 from intellirouter.dialects import Answer, Route, estimate_answer_tokens
 from intellirouter.governance import estimated_usage, plausible_usage
-from intellirouter.pipeline.answer_bytes import content_encoding, decompress, without_byte_order_mark
+from intellirouter.pipeline.answer_bytes import (
+    compressed_error_note,
+    content_encoding,
+    decompress,
+    without_byte_order_mark,
+)
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
@@ -105,19 +110,16 @@ class Executor(Struct, frozen=True, kw_only=True):
         limit = deployment.limits.bytes
         try:
             body = without_byte_order_mark(await response.read(limit))
-            try:
-                if call.is_large or is_large(body):
-                    answer = await self._decode_large(route, body, call, deployment)
-                else:
-                    answer = route.decode_response(body, call, deployment)
-            except errors.UpstreamMalformed:
-                if not (encoding := content_encoding(response.headers)):
-                    raise
+            if not body.startswith(b"{") and (encoding := content_encoding(response.headers)):
                 # A small body can become as large as the limit.
                 plain = await self.off_loop.run(limit, partial(decompress, body, encoding, limit))
                 if plain is None:
-                    raise
-                answer, body = await self._decode_large(route, plain, call, deployment), plain
+                    raise errors.UpstreamMalformed("The upstream's answer cannot be decompressed.")
+                body = plain
+            if call.is_large or is_large(body):
+                answer = await self._decode_large(route, body, call, deployment)
+            else:
+                answer = route.decode_response(body, call, deployment)
             return WholeAnswer(answer, body, request.losses)
         finally:
             response.abort()
@@ -143,16 +145,21 @@ class Executor(Struct, frozen=True, kw_only=True):
         self, response: UpstreamResponse, route: Route, deployment: Deployment
     ) -> errors.UpstreamError:
         """Return the error that a response without a 2xx status reports."""
+        encoding, is_readable = content_encoding(response.headers), True
         try:
             text = await response.read(_MAX_ERROR_BYTES)
-            if encoding := content_encoding(response.headers):
+            if text and encoding and not text.startswith(b"{"):
                 text = decompress(text, encoding, _MAX_ERROR_BYTES) or b""
+                is_readable = bool(text)
         except errors.UpstreamError:
             text = b""  # the status is enough to choose the error
         finally:
             response.abort()
         clock = self.attempts.clock
-        return route.decode_error(response.status, response.headers, text, deployment=deployment.name, clock=clock)
+        error = route.decode_error(response.status, response.headers, text, deployment=deployment.name, clock=clock)
+        if not is_readable:
+            error.message = f"{errors.as_sentence(error.message)} {compressed_error_note(encoding)}"
+        return error
 
     async def _send_whole(self, context: AttemptContext, whole: WholeAnswer, delivery: Delivery) -> None:
         exchange, answer = context.exchange, whole.answer

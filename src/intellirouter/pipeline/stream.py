@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from intellirouter.core import Loss, OffLoop, Secret, UpstreamResponse, errors, mask_credentials_in_bytes
 from intellirouter.dialects import StreamRelay
-from intellirouter.pipeline.answer_bytes import without_byte_order_mark
+from intellirouter.pipeline.answer_bytes import TEXT_STARTS, content_encoding, without_byte_order_mark
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.large_answers import run_large
 
@@ -68,6 +68,8 @@ async def open_stream(
                 chunk = without_byte_order_mark(chunk)
                 if chunk.startswith(b"{"):
                     relay = relay_whole() or relay
+                elif not chunk.startswith(TEXT_STARTS):
+                    _check_uncompressed(response)
             received += len(chunk)
             if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
                 first = relay.feed(chunk)
@@ -116,6 +118,12 @@ async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:
 async def _last_bytes(stream: OpenStream) -> bytes:
     last = await _end(stream.relay, stream.off_loop)
     return last if stream.relay.error is None else _without_secrets(last, stream)
+
+
+def _check_uncompressed(response: UpstreamResponse) -> None:
+    """Raise `UpstreamMalformed` for a compressed stream. A relay of audio, for one, would not notice."""
+    if content_encoding(response.headers):
+        raise errors.UpstreamMalformed("The upstream's stream is compressed.")
 
 
 def _without_secrets(data: bytes, stream: OpenStream) -> bytes:

@@ -118,7 +118,7 @@ class GatewayProcess:
         """Serve the control plane below `/api/`, and the data plane at all other paths."""
         generation = self.current.value
         if generation.browsers is not None:
-            return serve_checked(request, generation, self._serve)
+            return serve_checked(request, generation, self._serve, self._gateway.refuse)
         return self._serve(request)
 
     def _serve(self, request: HttpRequest) -> Coroutine[Any, Any, object]:
@@ -262,6 +262,7 @@ class GatewayProcess:
             host=self._workers,
             credentials=self._credentials,
             model_lists=self.model_lists.views,
+            count_refusal=self._entry.count_refusal,
             started_s=time.monotonic(),
             version=intellirouter.__version__,
         )

@@ -18,6 +18,8 @@ from tests.support.pipeline import Response as UpstreamAnswer
 
 
 class Response:
+    headers: tuple[tuple[str, str], ...] = ()
+
     def __init__(self, *chunks: bytes) -> None:
         self._chunks = list(chunks)
 

@@ -5,9 +5,9 @@ import zlib
 
 import pytest
 
-from intellirouter.core import errors
+from intellirouter.core import RequestContext, errors
 from intellirouter.pipeline.answer_bytes import content_encoding, decompress, without_byte_order_mark
-from tests.support.pipeline import ANSWER, EVENTS, STREAM_BODY, Response, World
+from tests.support.pipeline import ANSWER, BODY, EVENTS, STREAM_BODY, Response, World
 
 GZIP = [("content-encoding", "gzip")]
 BOM = b"\xef\xbb\xbf"
@@ -55,15 +55,94 @@ async def test_an_unusable_answer_is_not_paid_for_again(
     assert world.outcomes == ["upstream_answer_unusable"]
 
 
-async def test_a_compressed_error_is_readable() -> None:
+TRANSCRIPT = b"1\n00:00:00,000 --> 00:00:01,000\nhello\n"
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\nsrt\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF\r\n--b--\r\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (gzip.compress(TRANSCRIPT), "gzip"),
+        (zlib.compress(TRANSCRIPT), "deflate"),
+        (zlib.compress(TRANSCRIPT)[2:-4], "deflate"),
+        (gzip.compress(TRANSCRIPT[:9]) + gzip.compress(TRANSCRIPT[9:]), "x-gzip"),
+        (TRANSCRIPT, "identity"),
+    ],
+    ids=["gzip", "zlib", "raw-deflate", "members", "plain"],
+)
+async def test_a_compressed_text_is_served_as_text(body: bytes, encoding: str) -> None:
+    world = World(a=Response(body, headers=[("content-encoding", encoding)]))
+    context = RequestContext(headers=(("content-type", "multipart/form-data; boundary=b"),))
+    await world.serve(FORM, endpoint="openai_transcriptions", context=context)
+    assert world.reply.body == TRANSCRIPT
+    assert world.outcomes == ["ok"]
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br"])
+async def test_a_text_with_an_unknown_compression_is_refused(encoding: str) -> None:
+    world = World(a=Response(b"\x28\xb5\x2f\xfd", headers=[("content-encoding", encoding)]))
+    context = RequestContext(headers=(("content-type", "multipart/form-data; boundary=b"),))
+    await world.serve(FORM, endpoint="openai_transcriptions", context=context)
+    assert isinstance(world.reply.error, errors.UpstreamAnswerUnusable)
+    assert f"`{encoding}`" in world.reply.error.message
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+async def test_compressed_audio_is_refused_before_anything_is_sent(encoding: str) -> None:
+    body = b'{"model":"m","input":"hello","voice":"alloy"}'
+    world = World(a=Response(gzip.compress(b"RIFF" * 99), headers=[("content-encoding", encoding)]), b=Response(b"x"))
+    await world.serve(body, endpoint="openai_speech")
+    assert isinstance(world.reply.error, errors.UpstreamAnswerUnusable)
+    assert world.outcomes == ["upstream_answer_unusable"]
+    assert world.reply.body == b""
+
+
+async def test_audio_without_a_compression_is_served() -> None:
+    body = b'{"model":"m","input":"hello","voice":"alloy"}'
+    world = World(a=Response(b"RIFF", b"more"))
+    await world.serve(body, endpoint="openai_speech")
+    assert world.reply.body == b"RIFFmore"
+
+
+async def test_body_that_is_not_compressed_although_its_header_says_so_is_served() -> None:
+    world = World(a=Response(ANSWER, headers=GZIP))
+    await world.serve()
+    assert world.reply.body == ANSWER
+
+
+@pytest.mark.parametrize("request_body", [BODY, STREAM_BODY], ids=["whole", "stream"])
+async def test_a_compressed_error_is_readable(request_body: bytes) -> None:
     body = gzip.compress(b'{"error":{"message":"the words"}}')
     world = World(a=Response(body, status=400, headers=GZIP))
-    await world.serve()
+    await world.serve(request_body)
     assert isinstance(world.reply.error, errors.UpstreamRejected)
     assert world.reply.error.message == "the words"
 
 
+@pytest.mark.parametrize("request_body", [BODY, STREAM_BODY], ids=["whole", "stream"])
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+async def test_an_error_that_cannot_be_decompressed_says_so(encoding: str, status: int, request_body: bytes) -> None:
+    body = b"\x28\xb5\x2f\xfd\x00\xff"
+    world = World(a=Response(body, status=status, headers=[("content-encoding", encoding)]))
+    await world.serve(request_body)
+    error = world.reply.error
+    assert error is not None
+    assert error.message.startswith("a ")
+    assert f"compressed the text of the error with `{encoding}`" in error.message
+    assert "\ufffd" not in error.message
+
+
 def test_decompression_is_bounded() -> None:
+    assert decompress(gzip.compress(b"x") * 16, "gzip", 16) == b"x" * 16
+    assert decompress(gzip.compress(b"x") * 17, "gzip", 99) is None
+    assert decompress(gzip.compress(b"x" * 600) * 2, "gzip", 1000) is None
+    assert decompress(b"", "gzip", 10) is None
+    assert decompress(b"\xff" * 9, "deflate", 10) is None
     assert decompress(gzip.compress(b"x" * 1000), "gzip", 1000) == b"x" * 1000
     assert decompress(gzip.compress(b"x" * 1001), "gzip", 1000) is None
     assert decompress(zlib.compress(b"x"), "deflate", 10) == b"x"

@@ -52,7 +52,11 @@ class Multiplexer:
         """Serve the socket. Raises `GatewayError` if it is not accepted."""
         if self._is_stopping.is_set():
             raise errors.Overloaded("The gateway is stopping.", retry_after_s=1.0)
-        identify(self._current.value, self._socket, self._key)
+        try:
+            identify(self._current.value, self._socket, self._key)
+        except errors.GatewayError as error:
+            self._entry.count_refusal(self._socket.head.path, error)
+            raise
         await self._socket.accept([], chosen_protocol(self._socket, PROTOCOL))
         try:
             await self._serve()

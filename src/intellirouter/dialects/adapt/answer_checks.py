@@ -1,8 +1,8 @@
 """Checks of a model's answer. Malformed answers are repaired if that is safe, and otherwise rejected.
 
 A rejection is `UpstreamMalformed`: the attempt has failed, and another deployment may be tried. Repairs do not change
-content: calls with the same id get unique ids, arguments such as `null` become `{}`, and a missing stop reason is
-added.
+content: calls with an id that is in use get unique ids, arguments such as `null` become `{}`, and a missing stop reason
+is added.
 """
 
 import importlib
@@ -58,6 +58,7 @@ _MAX_QUICK_CHARS: Final = 128 * 1024
 """How much can be processed at the end of a stream in a time that is too short to matter."""
 _LOGPROB_CHARS: Final = 100
 """The size of the logprobs of one token, approximately."""
+_ID_PUNCTUATION: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _ID: Final = re.compile(rb'"id"\s*+:\s*+"([^"\\]*+)"')
 
 
@@ -81,12 +82,13 @@ def expected_output(call: Call, decode: Callable[[Call], Conversation]) -> Outpu
 
 def validate_answer(response: Response, conversation: Conversation) -> Response:
     """Return the answer, repaired if necessary. Raises `UpstreamMalformed`."""
-    return checked_answer(response, conversation.output)
+    has_calls = any(isinstance(part, ToolCall) for choice in response.choices for part in choice.parts)
+    return checked_answer(response, conversation.output, conversation.tool_names() if has_calls else ())
 
 
-def checked_answer(response: Response, output: OutputFormat | None) -> Response:
-    """The same for an answer that must have this format."""
-    ids: set[str] = set()
+def checked_answer(response: Response, output: OutputFormat | None, used_ids: Iterable[str] = ()) -> Response:
+    """The same for an answer that must have this format, and whose calls must not have one of these ids."""
+    ids = {_id_key(used) for used in used_ids}
     choices = [_choice(choice, output, ids) for choice in response.choices]
     if not choices:
         raise errors.UpstreamMalformed("The upstream's response has no choices.")
@@ -141,10 +143,15 @@ def _repaired(part: Part, ids: set[str]) -> Part:
         return part
     if part.kind == "function" and are_no_arguments(part.arguments):
         part = structs.replace(part, arguments="{}")
-    if part.id in ids:
-        part = structs.replace(part, id=new_id("call_"))
-    ids.add(part.id)
+    if (key := _id_key(part.id)) in ids:
+        return structs.replace(part, id=new_id("call_"))
+    ids.add(key)
     return part
+
+
+def _id_key(call_id: str) -> str:
+    """Return what is the same for ids between which a dialect with a small alphabet cannot distinguish."""
+    return _ID_PUNCTUATION.sub("_", call_id)
 
 
 def _check_call(call: ToolCall) -> None:
@@ -247,6 +254,7 @@ class StreamGuard(RepetitionGuard):
         "_arguments",
         "_called",
         "_chars",
+        "_history",
         "_ids",
         "_output",
         "_outputs",
@@ -254,8 +262,15 @@ class StreamGuard(RepetitionGuard):
         "unusual_calls",
     )
 
-    def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS, output: OutputFormat | None = None) -> None:
+    def __init__(
+        self,
+        limits: AnswerLimits = DEFAULT_ANSWER_LIMITS,
+        output: OutputFormat | None = None,
+        history: Conversation | None = None,
+    ) -> None:
+        """`history`: the request, whose ids of tool calls are not used again."""
         super().__init__(limits)
+        self._history = history
         self._ids: set[str] = set()
         self._arguments: dict[int, dict[int, list[str]]] = {}
         """The arguments of functions, by choice and part."""
@@ -315,9 +330,12 @@ class StreamGuard(RepetitionGuard):
     def with_unique_id(self, event: Event) -> Event:
         """Return the event, with a new id if it starts a tool call whose id is already in use."""
         if isinstance(event, ToolCallStarted):
-            if event.id in self._ids:
-                event = structs.replace(event, id=new_id("call_"))
-            self._ids.add(event.id)
+            if self._history is not None:
+                self._ids.update(_id_key(used) for used in self._history.tool_names())
+                self._history = None
+            if (key := _id_key(event.id)) in self._ids:
+                return structs.replace(event, id=new_id("call_"))
+            self._ids.add(key)
         return event
 
     def _add_chars(self, count: int) -> None:

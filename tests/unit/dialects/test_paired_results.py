@@ -146,3 +146,16 @@ def test_an_interrupted_call_gets_a_result(upstream: str) -> None:
     assert sent.request is not None
     assert sent.losses["messages"] == "emulated"
     assert "The tool returned no result." in sent.request.body.decode()
+
+
+def test_a_call_at_the_start_follows_a_user_turn_for_gemini() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "r"},
+    ]
+    body = {"body": {"model": "m", "messages": messages}}
+    sent = send(call_of("openai_chat", body), "openai_chat", BY_UPSTREAM["gemini"])
+    assert sent.request is not None
+    assert [turn["role"] for turn in json.loads(sent.request.body)["contents"]] == ["user", "model", "user"]
+    assert sent.losses["messages"] == "converted"

@@ -26,6 +26,7 @@ from intellirouter.dialects.ir import (
     ChoiceFinished,
     Conversation,
     Event,
+    Foreign,
     OutputFormat,
     Part,
     Reasoning,
@@ -38,6 +39,7 @@ from intellirouter.dialects.ir import (
     TextDelta,
     ToolCall,
     ToolCallStarted,
+    WholePart,
     are_no_arguments,
 )
 from intellirouter.dialects.protocols import StreamDecoder, StreamRelay
@@ -114,8 +116,15 @@ def _choice(choice: Choice, output: OutputFormat | None, ids: set[str]) -> Choic
         _check_call(call)
     if not calls:
         check_output(text, output)
-        return choice if choice.stop is not None else structs.replace(choice, stop=stop)
+        if not any(isinstance(part, Foreign) for part in choice.parts):
+            stop = _stop_without_calls(stop)
+        return choice if choice.stop is stop else structs.replace(choice, stop=stop)
     return structs.replace(choice, parts=[_repaired(part, ids) for part in choice.parts], stop=stop)
+
+
+def _stop_without_calls(stop: Stop) -> Stop:
+    """Return the stop of an answer without tool calls. A client would wait for those that the upstream announced."""
+    return structs.replace(stop, reason="stop") if stop.reason == "tool_calls" else stop
 
 
 def check_endings(response: Response) -> None:
@@ -254,6 +263,7 @@ class StreamGuard(RepetitionGuard):
         "_arguments",
         "_called",
         "_chars",
+        "_foreign",
         "_history",
         "_ids",
         "_output",
@@ -276,6 +286,8 @@ class StreamGuard(RepetitionGuard):
         """The arguments of functions, by choice and part."""
         self._called: set[int] = set()
         """The choices that have tool calls. Their text need not have a format."""
+        self._foreign: set[int] = set()
+        """The choices with parts of the upstream's own dialect, which may be calls."""
         self._output = None if output is None or output.kind == "text" else output
         self._outputs: dict[int, list[str]] = {}
         """The text of each choice, if the client asked for a format."""
@@ -310,6 +322,8 @@ class StreamGuard(RepetitionGuard):
                     self._add_chars(len(event.text))
                 case ChoiceFinished():
                     self._finish(event)
+                case WholePart() if isinstance(event.value, Foreign):
+                    self._foreign.add(event.choice)
                 case StreamEnded():  # There is text left if the upstream has left out a finish reason.
                     for choice in tuple(self._outputs):
                         self._check_format(ChoiceFinished(stop=Stop(reason="stop"), choice=choice))
@@ -336,6 +350,13 @@ class StreamGuard(RepetitionGuard):
             if (key := _id_key(event.id)) in self._ids:
                 return structs.replace(event, id=new_id("call_"))
             self._ids.add(key)
+        return event
+
+    def with_calls_or_stop(self, event: Event) -> Event:
+        """Return the event. A choice without tool calls does not finish with them."""
+        if isinstance(event, ChoiceFinished) and event.choice not in self._called | self._foreign:
+            stop = _stop_without_calls(event.stop)
+            return event if stop is event.stop else structs.replace(event, stop=stop)
         return event
 
     def _add_chars(self, count: int) -> None:

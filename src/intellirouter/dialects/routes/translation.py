@@ -21,9 +21,11 @@ from intellirouter.dialects.adapt.remembered_reasoning import (
     with_remembered,
 )
 from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
+from intellirouter.dialects.adapt.tool_names import with_distinct_tools
 from intellirouter.dialects.adapt.typed_media import with_media_types
 from intellirouter.dialects.calls import answer_model, conversation_of
 from intellirouter.dialects.ir import (
+    ChoiceFinished,
     Conversation,
     Event,
     FunctionTool,
@@ -100,6 +102,8 @@ class ChatTranslation(Route):
     def _with_fitted_parts(
         self, conversation: Conversation, deployment: Deployment, losses: LossReport
     ) -> Conversation:
+        if conversation.tools:
+            conversation = with_distinct_tools(conversation, losses)
         types = conversation.part_types()
         if not types.isdisjoint(_TOOL_TYPES):
             conversation = with_paired_results(conversation, losses)
@@ -210,6 +214,10 @@ class TranslatedStream(WatchedStream):
         self._watcher = watcher
         self._held: list[Event] = []
         self._guard = guard
+        self._repairs: dict[type, Callable[[Event], Event]] = {
+            ToolCallStarted: guard.with_unique_id,
+            ChoiceFinished: guard.with_calls_or_stop,
+        }
         self._no_arguments = NoArguments()
 
     @property
@@ -238,8 +246,9 @@ class TranslatedStream(WatchedStream):
             self._name_model(events, self._model_of)
         if self._guard.unusual_calls:
             events = self._no_arguments.adapt(events, self._guard.unusual_calls)
+        repairs = self._repairs
         encodable = [
-            self._guard.with_unique_id(event) if event.__class__ is ToolCallStarted else event
+            repairs[event.__class__](event) if event.__class__ in repairs else event
             for event in events
             if event.__class__ is not StreamEnded
         ]

@@ -115,7 +115,7 @@ _BEDROCK: Final = (
     ),
     _family(r"gpt-oss", reasoning="effort"),
     _family(r"cohere", top_k_path=("k",), takes_penalties=True, takes_seed=True),
-    _family(r"mistral|mixtral", top_k_path=("top_k",)),
+    _family(r"mistral|mixtral", top_k_path=("top_k",), has_short_call_ids=True),
 )
 
 
@@ -175,6 +175,8 @@ _OPENAI: Final = (
 )
 _OPENAI_CHAT: Final = (
     _family("", vendors=frozenset({"deepseek", "moonshot", "zai", "zhipu", "minimax"}), wants_reasoning_back=True),
+    _family("", vendors=frozenset({"mistral"}), has_short_call_ids=True),
+    _family(r"(?:mis|mix|mag|minis|codes|devs)tral|pixtral", has_short_call_ids=True),
     *_OPENAI,
 )
 _FAMILIES: Final[dict[str, tuple[_Family, ...]]] = {

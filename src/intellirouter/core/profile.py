@@ -63,6 +63,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     """The tool calls of the current turn must carry a signature of the reasoning before them."""
     takes_media_in_results: bool = False
     """Takes media inside tool results."""
+    has_short_call_ids: bool = False
+    """Takes only ids of tool calls that consist of nine letters or digits."""
     takes_json_output_with_tools: bool = True
     """Takes a JSON output format and tools in one request."""
 

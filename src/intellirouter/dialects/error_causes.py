@@ -63,7 +63,8 @@ _CONTEXT_WORDS: Final = re.compile(
     r"|`?inputs`? tokens \+ `?max_new_tokens`? must be"
     r"|range of input length should be"
     r"|context the overflows|loaded with context length of only|reached context length of"
-    r"|input tokens exceeded"
+    r"|input tokens exceed(?:ed\b| the (?:configured )?limit)|tokens in request more than max tokens"
+    r"|exceeds? the model's maximum context|total[^.]{0,60}? exceeds? the model's limit of \d"
     r"|request body too large for [^.]{0,60}?\. max size: \d+ tokens"
 )
 _POLICY_WORDS: Final = re.compile(

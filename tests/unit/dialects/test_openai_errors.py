@@ -279,3 +279,25 @@ def test_an_error_event_is_one_event_for_which_the_sdk_raises() -> None:
     decoder = openai._streaming.SSEDecoder()
     [sent] = list(decoder.iter_bytes(iter([event])))
     assert sent.json()["error"]["code"] == "upstream_disconnected"
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (
+            '{"error":{"message":"prompt is too long: 9 tokens > 8 maximum"}}',
+            "prompt is too long: 9 tokens > 8 maximum",
+        ),
+        ("This model's maximum context length is 8 tokens.", "This model's maximum context length is 8 tokens."),
+    ],
+)
+def test_the_error_that_openrouter_wraps_is_read(raw: str, message: str) -> None:
+    body = envelope(message="Provider returned error", code=400, metadata={"raw": raw, "provider_name": "P"})
+    error = decode(400, body)
+    assert error.message == f"Provider returned error: {message}"
+    assert error.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("metadata", [None, [], {}, {"raw": None}, {"raw": ""}, {"raw": "it broke"}, {"raw": "<html>"}])
+def test_without_a_wrapped_error_the_message_stays(metadata: Any) -> None:
+    assert decode(400, envelope(metadata=metadata)).message == "it broke"

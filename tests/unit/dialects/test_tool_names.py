@@ -9,7 +9,13 @@ from msgspec import structs
 
 from intellirouter.core import Call, LossReport
 from intellirouter.dialects import DIALECTS
-from intellirouter.dialects.adapt.tool_names import fitted_name, fitted_names, output_name, with_fitted_names
+from intellirouter.dialects.adapt.tool_names import (
+    fitted_name,
+    fitted_names,
+    output_name,
+    with_distinct_tools,
+    with_fitted_names,
+)
 from intellirouter.dialects.bedrock.event_stream import encode_message
 from intellirouter.dialects.ir import (
     Choice,
@@ -327,3 +333,26 @@ def test_namespaced_tools_with_long_names_are_restored() -> None:
 )
 def test_many_names_are_checked_at_once(names: list[str], are_valid: bool) -> None:
     assert OPENAI_NAMES.are_valid(names) is are_valid
+
+
+def test_of_two_tools_with_one_name_the_first_is_sent() -> None:
+    first, other = (FunctionTool(name="f", description=text) for text in ("1", "2"))
+    copy, third = FunctionTool(name="f", description="1"), FunctionTool(name="g")
+    losses = LossReport()
+    conversation = Conversation(dialect="openai_chat", model="m", tools=[first, copy, third])
+    assert with_distinct_tools(conversation, losses).tools == [first, third]
+    assert not losses.taken()
+    conversation = Conversation(dialect="openai_chat", model="m", tools=[first, other, third])
+    assert with_distinct_tools(conversation, losses).tools == [first, third]
+    assert [(loss.field, loss.how) for loss in losses.taken()] == [("tools[]", "dropped")]
+    conversation = Conversation(dialect="openai_chat", model="m", tools=[first, third])
+    assert with_distinct_tools(conversation, losses) is conversation
+
+
+@pytest.mark.parametrize("upstream", ["anthropic_messages", "gemini", "bedrock", "openai_responses"])
+def test_no_upstream_gets_two_tools_with_one_name(upstream: str) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": [tool, tool]}
+    sent = send(call_of("openai_chat", {"body": body}), "openai_chat", BY_UPSTREAM[upstream])
+    assert sent.request is not None
+    assert sent.request.body.count(b'"name":"f"') == 1

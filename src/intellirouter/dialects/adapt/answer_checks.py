@@ -1,8 +1,8 @@
 """Checks of a model's answer. Malformed answers are repaired if that is safe, and otherwise rejected.
 
 A rejection is `UpstreamMalformed`: the attempt has failed, and another deployment may be tried. Repairs do not change
-content: calls with the same id get unique ids, arguments such as `null` become `{}`, and a missing stop reason is
-added.
+content: calls with an id that is in use get unique ids, arguments such as `null` become `{}`, and a missing stop reason
+is added.
 """
 
 import importlib
@@ -26,6 +26,7 @@ from intellirouter.dialects.ir import (
     ChoiceFinished,
     Conversation,
     Event,
+    Foreign,
     OutputFormat,
     Part,
     Reasoning,
@@ -38,6 +39,7 @@ from intellirouter.dialects.ir import (
     TextDelta,
     ToolCall,
     ToolCallStarted,
+    WholePart,
     are_no_arguments,
 )
 from intellirouter.dialects.protocols import StreamDecoder, StreamRelay
@@ -58,6 +60,7 @@ _MAX_QUICK_CHARS: Final = 128 * 1024
 """How much can be processed at the end of a stream in a time that is too short to matter."""
 _LOGPROB_CHARS: Final = 100
 """The size of the logprobs of one token, approximately."""
+_ID_PUNCTUATION: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _ID: Final = re.compile(rb'"id"\s*+:\s*+"([^"\\]*+)"')
 
 
@@ -81,12 +84,13 @@ def expected_output(call: Call, decode: Callable[[Call], Conversation]) -> Outpu
 
 def validate_answer(response: Response, conversation: Conversation) -> Response:
     """Return the answer, repaired if necessary. Raises `UpstreamMalformed`."""
-    return checked_answer(response, conversation.output)
+    has_calls = any(isinstance(part, ToolCall) for choice in response.choices for part in choice.parts)
+    return checked_answer(response, conversation.output, conversation.tool_names() if has_calls else ())
 
 
-def checked_answer(response: Response, output: OutputFormat | None) -> Response:
-    """The same for an answer that must have this format."""
-    ids: set[str] = set()
+def checked_answer(response: Response, output: OutputFormat | None, used_ids: Iterable[str] = ()) -> Response:
+    """The same for an answer that must have this format, and whose calls must not have one of these ids."""
+    ids = {_id_key(used) for used in used_ids}
     choices = [_choice(choice, output, ids) for choice in response.choices]
     if not choices:
         raise errors.UpstreamMalformed("The upstream's response has no choices.")
@@ -112,8 +116,15 @@ def _choice(choice: Choice, output: OutputFormat | None, ids: set[str]) -> Choic
         _check_call(call)
     if not calls:
         check_output(text, output)
-        return choice if choice.stop is not None else structs.replace(choice, stop=stop)
+        if not any(isinstance(part, Foreign) for part in choice.parts):
+            stop = _stop_without_calls(stop)
+        return choice if choice.stop is stop else structs.replace(choice, stop=stop)
     return structs.replace(choice, parts=[_repaired(part, ids) for part in choice.parts], stop=stop)
+
+
+def _stop_without_calls(stop: Stop) -> Stop:
+    """Return the stop of an answer without tool calls. A client would wait for those that the upstream announced."""
+    return structs.replace(stop, reason="stop") if stop.reason == "tool_calls" else stop
 
 
 def check_endings(response: Response) -> None:
@@ -141,10 +152,15 @@ def _repaired(part: Part, ids: set[str]) -> Part:
         return part
     if part.kind == "function" and are_no_arguments(part.arguments):
         part = structs.replace(part, arguments="{}")
-    if part.id in ids:
-        part = structs.replace(part, id=new_id("call_"))
-    ids.add(part.id)
+    if (key := _id_key(part.id)) in ids:
+        return structs.replace(part, id=new_id("call_"))
+    ids.add(key)
     return part
+
+
+def _id_key(call_id: str) -> str:
+    """Return what is the same for ids between which a dialect with a small alphabet cannot distinguish."""
+    return _ID_PUNCTUATION.sub("_", call_id)
 
 
 def _check_call(call: ToolCall) -> None:
@@ -247,6 +263,8 @@ class StreamGuard(RepetitionGuard):
         "_arguments",
         "_called",
         "_chars",
+        "_foreign",
+        "_history",
         "_ids",
         "_output",
         "_outputs",
@@ -254,13 +272,22 @@ class StreamGuard(RepetitionGuard):
         "unusual_calls",
     )
 
-    def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS, output: OutputFormat | None = None) -> None:
+    def __init__(
+        self,
+        limits: AnswerLimits = DEFAULT_ANSWER_LIMITS,
+        output: OutputFormat | None = None,
+        history: Conversation | None = None,
+    ) -> None:
+        """`history`: the request, whose ids of tool calls are not used again."""
         super().__init__(limits)
+        self._history = history
         self._ids: set[str] = set()
         self._arguments: dict[int, dict[int, list[str]]] = {}
         """The arguments of functions, by choice and part."""
         self._called: set[int] = set()
         """The choices that have tool calls. Their text need not have a format."""
+        self._foreign: set[int] = set()
+        """The choices with parts of the upstream's own dialect, which may be calls."""
         self._output = None if output is None or output.kind == "text" else output
         self._outputs: dict[int, list[str]] = {}
         """The text of each choice, if the client asked for a format."""
@@ -295,6 +322,8 @@ class StreamGuard(RepetitionGuard):
                     self._add_chars(len(event.text))
                 case ChoiceFinished():
                     self._finish(event)
+                case WholePart() if isinstance(event.value, Foreign):
+                    self._foreign.add(event.choice)
                 case StreamEnded():  # There is text left if the upstream has left out a finish reason.
                     for choice in tuple(self._outputs):
                         self._check_format(ChoiceFinished(stop=Stop(reason="stop"), choice=choice))
@@ -315,9 +344,19 @@ class StreamGuard(RepetitionGuard):
     def with_unique_id(self, event: Event) -> Event:
         """Return the event, with a new id if it starts a tool call whose id is already in use."""
         if isinstance(event, ToolCallStarted):
-            if event.id in self._ids:
-                event = structs.replace(event, id=new_id("call_"))
-            self._ids.add(event.id)
+            if self._history is not None:
+                self._ids.update(_id_key(used) for used in self._history.tool_names())
+                self._history = None
+            if (key := _id_key(event.id)) in self._ids:
+                return structs.replace(event, id=new_id("call_"))
+            self._ids.add(key)
+        return event
+
+    def with_calls_or_stop(self, event: Event) -> Event:
+        """Return the event. A choice without tool calls does not finish with them."""
+        if isinstance(event, ChoiceFinished) and event.choice not in self._called | self._foreign:
+            stop = _stop_without_calls(event.stop)
+            return event if stop is event.stop else structs.replace(event, stop=stop)
         return event
 
     def _add_chars(self, count: int) -> None:

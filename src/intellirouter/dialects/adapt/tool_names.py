@@ -56,6 +56,25 @@ def fitted_names(conversation: Conversation, rule: NameRule | None) -> FittedNam
     return FittedNames(by_client_name, {fitted: name for name, fitted in by_client_name.items()})
 
 
+def with_distinct_tools(conversation: Conversation, losses: LossReport) -> Conversation:
+    """Return the conversation with the first tool of each name only, because most vendors reject two of one name."""
+    tools: dict[str, Tool] = {}
+    names = [tool.name for tool in conversation.tools if not isinstance(tool, ServerTool)]
+    if len(set(names)) == len(names):
+        return conversation
+    distinct: list[Tool] = []
+    for tool in conversation.tools:
+        if isinstance(tool, ServerTool):
+            distinct.append(tool)
+            continue
+        first = tools.setdefault(tool.name, tool)
+        if first is tool:
+            distinct.append(tool)
+        elif first != tool:
+            losses.add("tools[]", "dropped", "another tool has the same name")
+    return structs.replace(conversation, tools=distinct)
+
+
 def fitted_name(name: str, rule: NameRule, taken: Collection[str], *, key: str = "") -> str:
     """Return a valid name that is similar to `name` and not taken.
 

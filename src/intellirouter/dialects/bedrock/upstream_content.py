@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport
 from intellirouter.dialects.adapt import prefill
+from intellirouter.dialects.adapt.call_ids import short_id
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
 from intellirouter.dialects.bedrock.upstream_media import MediaWriter
 from intellirouter.dialects.ir import (
@@ -26,7 +27,8 @@ from intellirouter.dialects.wire.search import is_blank
 DIALECT: Final = "bedrock"
 RAW_ARGUMENTS: Final = "_raw"
 """The member for arguments that are not a JSON object."""
-_INVALID_ID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
+_INVALID_ID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]")
+"""Converse itself also accepts a dot and a colon, but some of its models do not, such as Claude."""
 _MAX_ID_CHARS: Final = 64
 _PLACEHOLDER_TEXT: Final = "(no text)"
 """The text of a required block for which the client sent nothing."""
@@ -155,7 +157,8 @@ class ContentWriter:
     def _unique_id(self, call_id: str) -> str:
         """Return a valid id, which is the same for a call and its result and unique among calls."""
         if call_id not in self._ids:
-            unique = sanitized = _INVALID_ID_CHARS.sub("_", call_id)[: _MAX_ID_CHARS - 4] or "call"
+            sanitized = _INVALID_ID_CHARS.sub("_", call_id)[: _MAX_ID_CHARS - 4] or "call"
+            unique = sanitized = short_id(call_id) if self._profile.has_short_call_ids else sanitized
             number = self._next_numbers.get(sanitized, 2)
             while unique in self._used_ids:
                 unique, number = f"{sanitized}_{number}", number + 1

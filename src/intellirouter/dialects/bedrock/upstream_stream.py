@@ -105,8 +105,11 @@ class ConverseStreamDecoder:
         headers = message.headers
         if headers.get(":message-type", "event") != "event":
             raise decode_stream_error(headers, message.payload)
-        handler = _HANDLERS.get(str(headers.get(":event-type")))
+        kind = str(headers.get(":event-type"))
+        handler = _HANDLERS.get(kind)
         if handler is None:
+            if kind.endswith("Exception"):  # Some proxies write exceptions as events.
+                raise decode_stream_error({":exception-type": kind, **headers}, message.payload)
             return  # an unknown event
         if self._has_stopped and handler is not _HANDLERS["metadata"]:
             raise malformed("it continues after `messageStop`")

@@ -2,7 +2,7 @@
 
 Google's rules:
 
-- The roles are `user` and `model`.
+- The roles are `user` and `model`, and the first one is `user`.
 - The content after function calls contains exactly one response for each call.
 - A thought signature must be sent back in the part in which it was received. Gemini 3 rejects function calls of the
   current turn without one.
@@ -74,6 +74,9 @@ class ContentWriter:
         self._add_results(is_last=True)
         if not self._turns:
             system = self._move_system_to_user(system)
+        elif self._turns[0].role == "model" and not self._is_same_dialect:
+            self._losses.add("messages", "converted", "a placeholder user message was added at the start")
+            self._turns.insert(0, _Turn("user", [{"text": _PLACEHOLDER_TEXT}]))
         if self._profile.wants_call_signatures:
             self._sign_current_turn()
         return system, [{"role": turn.role, "parts": turn.parts} for turn in self._turns]

@@ -21,8 +21,8 @@ from intellirouter.dialects.error_causes import (
 _MAX_MESSAGE_CHARS: Final = 2000
 ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 """The codes of errors that mean that the account has no credit left."""
-FAILED_FINISHES: Final = frozenset({"error", "insufficient_system_resource"})
-"""Finish reasons of answers that were not finished (OpenRouter, DeepSeek). OpenAI has none."""
+FAILED_FINISHES: Final = frozenset({"error", "insufficient_system_resource", "network_error"})
+"""Finish reasons of answers that were not finished (OpenRouter, DeepSeek, Zhipu). OpenAI has none."""
 _STATUS_OUT: Final = {503: 503, 529: 503}
 _MESSAGES: Final = ("message", "detail", "msg", "error_message", "error_msg", "status_msg")
 
@@ -133,7 +133,7 @@ def read_document(document: Any) -> _Envelope:
     param = inner.get("param")
     code = inner.get("code") or inner.get("error_code")
     return _Envelope(
-        _message_of(inner),
+        _message_of(inner) if "metadata" not in inner else _with_wrapped_message(inner),
         str(code) if isinstance(code, str | int) and not isinstance(code, bool) else None,
         param if isinstance(param, str) else None,
         _kind_of(inner),
@@ -144,6 +144,17 @@ def read_document(document: Any) -> _Envelope:
 def _message_of(source: Mapping[str, Any]) -> str:
     message = next((source[name] for name in _MESSAGES if source.get(name)), "")
     return (message if isinstance(message, str) else str(message))[:_MAX_MESSAGE_CHARS]
+
+
+def _with_wrapped_message(inner: Mapping[str, Any]) -> str:
+    """Return the message of an error, and of the error of another vendor that OpenRouter puts into it."""
+    message = _message_of(inner)
+    metadata = inner["metadata"]
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    wrapped = _read_envelope(raw.encode("utf-8", "replace")).message if isinstance(raw, str) else ""
+    if not wrapped or wrapped in message:
+        return message
+    return (f"{message.rstrip('.')}: {wrapped}" if message else wrapped)[:_MAX_MESSAGE_CHARS]
 
 
 def _kind_of(source: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.call_ids import short_id, shortened_id
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
 from intellirouter.dialects.ir import (
     Conversation,
@@ -32,6 +33,8 @@ _AUTOMATIC_CACHE_VENDORS: Final = OPENAI_VENDORS | frozenset(
 )
 """Vendors that cache prefixes automatically, so that a breakpoint would have no effect."""
 _ERROR_PREFIX_CHARS: Final = 16
+_MAX_OPENAI_ID_CHARS: Final = 40
+"""The limit of OpenAI's chat completions for the ids of tool calls."""
 
 
 def mark_cache(
@@ -226,9 +229,10 @@ class MessageWriter:
             self._losses.add("messages[].reasoning", "dropped", "not accepted by this upstream")
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
-        encoded: dict[str, Any] = {"id": call.id, "type": "function"}
+        call_id = self._call_id(call.id)
+        encoded: dict[str, Any] = {"id": call_id, "type": "function"}
         if call.kind == "custom" and (self._is_openai or self._is_same_dialect):
-            encoded = {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+            encoded = {"id": call_id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
         elif call.kind == "custom":
             arguments = msgspec.json.encode({INPUT_ARGUMENT: call.arguments}).decode()
             encoded["function"] = {"name": call.name, "arguments": arguments}
@@ -240,6 +244,13 @@ class MessageWriter:
         if self._is_same_dialect:
             encoded |= call.extras
         return encoded
+
+    def _call_id(self, call_id: str) -> str:
+        if self._is_same_dialect:
+            return call_id
+        if self._deployment.profile.has_short_call_ids:
+            return short_id(call_id)
+        return shortened_id(call_id, _MAX_OPENAI_ID_CHARS) if self._is_openai else call_id
 
     def _signature(self, call: ToolCall) -> str | None:
         token = call.token
@@ -259,8 +270,9 @@ class MessageWriter:
     def _result(self, result: ToolResult, message: Message) -> dict[str, Any]:
         media = [part for part in result.parts if isinstance(part, Media)]
         texts = [part for part in result.parts if isinstance(part, Text)]
+        call_id = self._call_id(result.call_id)
         if media and not self._is_same_dialect:
-            self._result_media.append({"type": "text", "text": f"What the tool call {result.call_id} returned:"})
+            self._result_media.append({"type": "text", "text": f"What the tool call {call_id} returned:"})
             self._result_media += [self._media(part) for part in media]
             field = "messages[].content[].tool_result.content"
             self._losses.add(field, "converted", "media of a tool result sent as user")
@@ -275,7 +287,7 @@ class MessageWriter:
             self._losses.add("messages[].content[].is_error", "converted", "text")
             if "error" not in content[:_ERROR_PREFIX_CHARS].lower():
                 content = f"Error: {content}"
-        turn: dict[str, Any] = {"role": "tool", "tool_call_id": result.call_id, "content": content}
+        turn: dict[str, Any] = {"role": "tool", "tool_call_id": call_id, "content": content}
         if result.cache is not None:
             self._mark(turn, result.cache.ttl)
         if self._is_same_dialect:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
+from intellirouter.dialects.adapt.call_ids import shortened_id
 from intellirouter.dialects.adapt.object_schema import object_schema, with_properties
 from intellirouter.dialects.ir import (
     CacheMark,
@@ -206,7 +207,7 @@ class InputWriter:
 
     def _write_call(self, call: ToolCall) -> dict[str, Any]:
         namespace, name = self._namespaces.get(call.name, ("", call.name))
-        item: dict[str, Any] = {"type": "function_call", "call_id": _shorten_call_id(call.id), "name": name}
+        item: dict[str, Any] = {"type": "function_call", "call_id": shortened_id(call.id, _MAX_ID_CHARS), "name": name}
         if namespace:
             item["namespace"] = namespace
         if call.kind == "custom":
@@ -234,7 +235,8 @@ class InputWriter:
         if result.is_error and not content:
             content = [{"type": "input_text", "text": "The tool failed."}]
         output = _simplify(content) if content else ""
-        return {"type": kind, "call_id": _shorten_call_id(result.call_id), "output": output, **self._extras(result)}
+        call_id = shortened_id(result.call_id, _MAX_ID_CHARS)
+        return {"type": kind, "call_id": call_id, "output": output, **self._extras(result)}
 
     def _write_foreign(self, part: Foreign) -> Iterator[dict[str, Any]]:
         if self._is_same_dialect and part.dialect == DIALECT:
@@ -267,13 +269,6 @@ def _reasoning_id(token: str) -> str:
 
 def _data_url(media_type: str, data: str) -> str:
     return f"data:{media_type};base64,{data}"
-
-
-def _shorten_call_id(call_id: str) -> str:
-    """Return the id of a tool call, hashed if it is longer than 64 characters."""
-    if len(call_id) <= _MAX_ID_CHARS:
-        return call_id
-    return "call_" + hashlib.sha256(call_id.encode()).hexdigest()[:32]
 
 
 def namespaced_tools(conversation: Conversation) -> dict[str, tuple[str, str]]:

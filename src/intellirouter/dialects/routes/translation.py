@@ -12,7 +12,7 @@ from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, joi
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.adapt.no_arguments import NoArguments
-from intellirouter.dialects.adapt.orphan_results import with_calls_for_results
+from intellirouter.dialects.adapt.paired_results import with_paired_results
 from intellirouter.dialects.adapt.remembered_reasoning import (
     AnswerWatcher,
     Issuer,
@@ -21,14 +21,15 @@ from intellirouter.dialects.adapt.remembered_reasoning import (
     with_remembered,
 )
 from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
+from intellirouter.dialects.adapt.tool_names import with_distinct_tools
 from intellirouter.dialects.adapt.typed_media import with_media_types
 from intellirouter.dialects.calls import answer_model, conversation_of
 from intellirouter.dialects.ir import (
+    ChoiceFinished,
     Conversation,
     Event,
     FunctionTool,
     Media,
-    OutputFormat,
     StreamEnded,
     StreamStarted,
     ToolCall,
@@ -49,7 +50,7 @@ from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, Watched
 from intellirouter.dialects.spec import Traits
 from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, LineSplitter
 
-_FITTED_TYPES: Final = frozenset({Media, ToolResult})
+_MEDIA_TYPES: Final = frozenset({Media, ToolResult})
 _TOOL_TYPES: Final = frozenset({ToolCall, ToolResult})
 _DIALECTS_WITHOUT_IDS: Final = frozenset({"ollama", "gemini"})
 """Client dialects whose tool calls have no id, or whose clients may omit it."""
@@ -86,9 +87,8 @@ class ChatTranslation(Route):
                 )
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
-        if self._is_between_dialects(conversation) and not conversation.part_types().isdisjoint(_FITTED_TYPES):
-            conversation = with_calls_for_results(conversation, losses)
-            conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
+        if self._is_between_dialects(conversation):
+            conversation = self._with_fitted_parts(conversation, deployment, losses)
         if (fit := self._fit(conversation)) is not None:
             conversation = fit.for_upstream(conversation, losses)
         if (tool := self._forced_tool(conversation)) is not None:
@@ -98,6 +98,18 @@ class ChatTranslation(Route):
             for field in client_only_fields(conversation):
                 losses.dropped(field)
         return structs.replace(request, losses=losses.taken(), copies=copies)
+
+    def _with_fitted_parts(
+        self, conversation: Conversation, deployment: Deployment, losses: LossReport
+    ) -> Conversation:
+        if conversation.tools:
+            conversation = with_distinct_tools(conversation, losses)
+        types = conversation.part_types()
+        if not types.isdisjoint(_TOOL_TYPES):
+            conversation = with_paired_results(conversation, losses)
+        if not types.isdisjoint(_MEDIA_TYPES):
+            conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
+        return conversation
 
     def _is_between_dialects(self, conversation: Conversation) -> bool:
         return conversation.dialect != self._upstream.dialect
@@ -158,7 +170,8 @@ class ChatTranslation(Route):
         if (fit := self._fit(conversation)) is not None:
             decoder = fit.stream(decoder, deployment.limits)
         watcher = self._watcher(call, conversation, deployment)
-        return translated_stream(decoder, self._client, call, deployment, conversation.output, watcher)
+        guard = StreamGuard(deployment.limits, conversation.output, conversation)
+        return translated_stream(decoder, self._client, call, deployment, guard, watcher)
 
     def _watcher(self, call: Call, conversation: Conversation, deployment: Deployment) -> AnswerWatcher | None:
         """Return what remembers the tokens in a stream; None if there can be none."""
@@ -201,6 +214,10 @@ class TranslatedStream(WatchedStream):
         self._watcher = watcher
         self._held: list[Event] = []
         self._guard = guard
+        self._repairs: dict[type, Callable[[Event], Event]] = {
+            ToolCallStarted: guard.with_unique_id,
+            ChoiceFinished: guard.with_calls_or_stop,
+        }
         self._no_arguments = NoArguments()
 
     @property
@@ -229,8 +246,9 @@ class TranslatedStream(WatchedStream):
             self._name_model(events, self._model_of)
         if self._guard.unusual_calls:
             events = self._no_arguments.adapt(events, self._guard.unusual_calls)
+        repairs = self._repairs
         encodable = [
-            self._guard.with_unique_id(event) if event.__class__ is ToolCallStarted else event
+            repairs[event.__class__](event) if event.__class__ in repairs else event
             for event in events
             if event.__class__ is not StreamEnded
         ]
@@ -276,8 +294,8 @@ def relay_of_whole(
     """Return a passthrough's relay for a whole answer instead of a stream; None if the streams are JSON themselves."""
     if isinstance(upstream.splitter(), LineSplitter):
         return None
-    output = expected_output(call, client.decode)
-    return translated_stream(WholeAnswerDecoder(upstream, deployment), client, call, deployment, output)
+    guard = StreamGuard(deployment.limits, expected_output(call, client.decode))
+    return translated_stream(WholeAnswerDecoder(upstream, deployment), client, call, deployment, guard)
 
 
 def translated_stream(
@@ -285,7 +303,7 @@ def translated_stream(
     client: ChatClient,
     call: Call,
     deployment: Deployment,
-    output: OutputFormat | None,
+    guard: StreamGuard,
     watcher: AnswerWatcher | None = None,
 ) -> TranslatedStream:
     """Return the stream that a client of another dialect, or in another mode, reads."""
@@ -293,7 +311,6 @@ def translated_stream(
     def model_of(reported: str) -> str:
         return answer_model(reported, call, deployment)
 
-    guard = StreamGuard(deployment.limits, output)
     return TranslatedStream(decoder, client.stream(call, LossReport()), guard, model_of, watcher)
 
 

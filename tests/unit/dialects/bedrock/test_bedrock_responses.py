@@ -132,6 +132,11 @@ def test_exceptions_in_a_stream(kind, expected):
     assert type(caught.value) is expected
 
 
+def test_an_exception_that_a_proxy_writes_as_an_event():
+    with pytest.raises(errors.UpstreamRateLimited, match="out of breath"):
+        UPSTREAM.stream(DEPLOYMENT).feed(event("throttlingException", {"message": "out of breath"}))
+
+
 def test_errors_in_a_stream():
     headers = {":message-type": "error", ":error-code": "InternalFailure", ":error-message": "went wrong"}
     with pytest.raises(errors.UpstreamUnavailable, match=r"InternalFailure.*went wrong"):

@@ -29,6 +29,7 @@ from intellirouter.pipeline.fan_out import send_copies
 from intellirouter.pipeline.large_answers import run_large
 from intellirouter.pipeline.media import fetch_media
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
+from intellirouter.resilience import is_credential_at_fault
 
 _MAX_ERROR_BYTES: Final = 64 * 1024
 
@@ -152,7 +153,10 @@ class Executor(Struct, frozen=True, kw_only=True):
         finally:
             response.abort()
         clock = self.attempts.clock
-        return route.decode_error(response.status, response.headers, text, deployment=deployment.name, clock=clock)
+        error = route.decode_error(response.status, response.headers, text, deployment=deployment.name, clock=clock)
+        if not is_credential_at_fault(error):
+            response.spare_credential()
+        return error
 
     async def _send_whole(self, context: AttemptContext, whole: WholeAnswer, delivery: Delivery) -> None:
         exchange, answer = context.exchange, whole.answer

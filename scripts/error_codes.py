@@ -50,6 +50,8 @@ MEANINGS: Final = {
     "pip_missing": "The bundled model cannot be downloaded, because Python's pip is not installed.",
     "previous_response_not_found": "There is no response with this `previous_response_id`, or it has expired.",
     "request_not_found": "There is no record of this request, or this key may not read it.",
+    "request_too_large": "The request is larger than the rate limit of the provider allows in a minute, or than its "
+    "account can pay for. Send less, or a smaller `max_tokens`.",
     "response_not_found": "There is no response with this ID, or it belongs to another tenant.",
     "run_dir_unusable": "The directory of the sockets of local models cannot be used.",
     "server_error": "The batch failed in the gateway. See its log for details.",

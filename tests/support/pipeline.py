@@ -60,6 +60,7 @@ class Response:
         self.status = status
         self.headers = list(headers)
         self.outcome = "open"
+        self.spares_credential = False
         self._chunks = list(chunks)
         self._error = error
         self._gate = gate
@@ -74,6 +75,9 @@ class Response:
 
     def content_began(self) -> None:
         """Do nothing: there are no timeouts."""
+
+    def spare_credential(self) -> None:
+        self.spares_credential = True
 
     async def next_chunk(self) -> bytes:
         await asyncio.sleep(0)

@@ -40,6 +40,10 @@ class UpstreamResponse(Protocol):
         """
         ...
 
+    def spare_credential(self) -> None:
+        """Report that this error response is not about the credential. Ends the cooldown that it has started."""
+        ...
+
     def release(self) -> None:
         """Read no more. The connection is reused if the rest of the body is short. Never blocks."""
         ...
@@ -69,7 +73,8 @@ class CredentialRotator(Protocol):
         """Return whether repeating a failed request at once would use another credential that is usable.
 
         Call it after an attempt that failed with `error`. `status` is the upstream's, None if it sent no response. True
-        if the credential was at fault (401, 402, 429, or no access token) and another one is not cooling down.
+        if the credential was at fault (401, 402, 429, or no access token) and another one is not cooling down. False if
+        the error is about the request or the model.
         """
         ...
 

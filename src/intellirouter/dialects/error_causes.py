@@ -33,13 +33,21 @@ _CAUSES_BY_CODE: Final = {
     "contentfiltererror": CONTENT_POLICY,
     "contentpolicyviolation": CONTENT_POLICY,
     "contentpolicyviolationerror": CONTENT_POLICY,
+    "contentblocked": CONTENT_POLICY,
     "contentmoderation": CONTENT_POLICY,
     "cyberpolicy": CONTENT_POLICY,
     "datainspectionfailed": CONTENT_POLICY,  # DashScope
+    "guardrailintervened": CONTENT_POLICY,
     "imagecontentpolicyviolation": CONTENT_POLICY,
+    "inputimagesensitivecontentdetected": CONTENT_POLICY,  # Volcengine
+    "inputtextsensitivecontentdetected": CONTENT_POLICY,
     "misalignmentpolicyviolation": CONTENT_POLICY,
     "moderationblocked": CONTENT_POLICY,
+    "outputimagesensitivecontentdetected": CONTENT_POLICY,
+    "outputtextsensitivecontentdetected": CONTENT_POLICY,
+    "prohibitedcontent": CONTENT_POLICY,
     "responsibleaipolicyviolation": CONTENT_POLICY,  # Azure
+    "sensitivecontentdetected": CONTENT_POLICY,
     "sensitivewordsdetected": CONTENT_POLICY,
     "1261": CONTEXT_LENGTH,  # Zhipu
     "1301": CONTENT_POLICY,  # Zhipu
@@ -72,7 +80,9 @@ _POLICY_WORDS: Final = re.compile(
     r"|violat\w*[^.]{0,60}?(?:usage|content|safety|moderation|acceptable use|our) (?:polic|guideline)"
     r"|safety system|content exists risk|considered high risk|inappropriate content"
     r"|(?:prompt|input|request|content)[^.]{0,20}? (?:was |is |been )?flagged (?:for|as|by)|requires moderation on"
-    r"|unsafe or sensitive content|\u654f\u611f\u5185\u5bb9"  # "sensitive content", of Chinese vendors
+    r"|(?:unsafe|harmful|prohibited|disallowed|sensitive|sexual|explicit)[ _](?:or sensitive )?(?:content|information)"
+    r"|violat\w*[^.]{0,40}? terms of (?:use|service)|risk control|moderation (?:check|filter)"
+    r"|\u654f\u611f\u5185\u5bb9"  # "sensitive content", of Chinese vendors
     r"|blocked by (?:the |our |a )?(?:content|safety|moderation|guardrail)"
 )
 

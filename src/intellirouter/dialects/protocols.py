@@ -4,7 +4,7 @@ A route connects one client dialect with one upstream dialect. It is a pure valu
 both dialects are the same, bytes pass through; otherwise requests and answers go through the intermediate form (`ir`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -120,6 +120,14 @@ class Route(ErrorDecoder, Protocol):
         return None
 
 
+class MessageRefused(Exception):
+    """A client's message must not be sent to the upstream. The client gets `reply` instead, and the session goes on."""
+
+    def __init__(self, reply: str) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
 class SessionRelay(Protocol):
     """Relays one session's messages between a client and an upstream. Pure."""
 
@@ -129,7 +137,7 @@ class SessionRelay(Protocol):
         ...
 
     def from_client(self, message: str | bytes) -> str | bytes:
-        """Return the message to send to the upstream for a client's message."""
+        """Return the message to send to the upstream for a client's message. Raises `MessageRefused`."""
         ...
 
     def from_upstream(self, message: str | bytes) -> str | bytes:
@@ -152,7 +160,9 @@ class SessionRoute(ErrorDecoder, Protocol):
         """Return the handshake of one attempt, encoded from the call. Raises `UnsupportedFeature`."""
         ...
 
-    def session(self, call: Call, deployment: Deployment) -> SessionRelay: ...
+    def session(self, call: Call, deployment: Deployment, may_use: Callable[[str], bool]) -> SessionRelay:
+        """Return the relay of an accepted session. `may_use` returns whether the client's key may use a model."""
+        ...
 
 
 class ErrorStyle(Protocol):

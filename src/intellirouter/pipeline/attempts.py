@@ -158,7 +158,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
         if self._can_rotate(context, failure, attempts):
             return Step(name, "credential", 0.0)
         now_s = self.clock.monotonic_s()
-        if failure.retry_after_s is not None and not isinstance(failure, errors.PolicyError):
+        is_neutral = failure.blame in _NEUTRAL_BLAME or isinstance(failure, errors.PolicyError)
+        if failure.retry_after_s is not None and not is_neutral:
             context.health.defer(failure.retry_after_s, now_s)
         planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
         return planner.after(name, failure, now_s, deadline_s)

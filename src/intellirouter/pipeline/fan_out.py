@@ -29,14 +29,29 @@ async def send_copies(upstream: Upstream, deployment: Deployment, request: Upstr
         raise failed
     refusal: UpstreamResponse | None = next((each for each in responses if each.status != 200), None)
     if refusal is not None:
-        _abort([each for each in responses if each is not refusal])
-        return refusal
+        others = [each for each in responses if each is not refusal]
+        _abort(others)
+        return RefusedResponse(refusal, others)
     return MergedResponse(responses, owner)
 
 
 def _abort(responses: Sequence[UpstreamResponse]) -> None:
     for each in responses:
         each.abort()
+
+
+class RefusedResponse:
+    """Implements `core.UpstreamResponse` for the first error response. The others probably have the same cause."""
+
+    def __init__(self, first: UpstreamResponse, others: Sequence[UpstreamResponse]) -> None:
+        self.status, self.headers = first.status, first.headers
+        self.read, self.next_chunk = first.read, first.next_chunk
+        self.content_began, self.release, self.abort = first.content_began, first.release, first.abort
+        self._responses = (first, *others)
+
+    def spare_credential(self) -> None:
+        for response in self._responses:
+            response.spare_credential()
 
 
 class MergedResponse:
@@ -62,6 +77,9 @@ class MergedResponse:
     def content_began(self) -> None:
         for response in self._responses:
             response.content_began()
+
+    def spare_credential(self) -> None:
+        """Do nothing: only successful responses are merged."""
 
     async def next_chunk(self) -> bytes:
         reading = set(self._reads.values())

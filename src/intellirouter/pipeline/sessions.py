@@ -26,7 +26,7 @@ from intellirouter.core import (
     errors,
     mask_credentials,
 )
-from intellirouter.dialects import SessionRelay, SessionRoute
+from intellirouter.dialects import MessageRefused, SessionRelay, SessionRoute
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.exchange import Decided, Exchange, Responder
 
@@ -132,7 +132,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
                 response.status, response.headers, response.body, deployment=deployment.name, clock=self.attempts.clock
             )
         attempt.status = _STATUS_SWITCHING_PROTOCOLS
-        relay = route.session(call, deployment)
+        relay = route.session(call, deployment, context.exchange.identity.may_use)
         try:
             first = await self._first_message(response, route, relay, deployment)
             return _UpstreamSession(response, relay, first, deployment.credentials)
@@ -226,11 +226,15 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
             except SocketClosed as closed:
                 return _SessionEnd(way.sender, closed.code, closed.reason)
             activity.note()
-            edited = await self._edited(message, edit) if len(message) > SMALL_BYTES else edit(message)
+            to, target = receiver, way.target
             try:
-                await way.target.send(edited)
+                edited = await self._edited(message, edit) if len(message) > SMALL_BYTES else edit(message)
+            except MessageRefused as refused:
+                edited, to, target = refused.reply, way.sender, way.source
+            try:
+                await target.send(edited)
             except SocketClosed as closed:
-                return _SessionEnd(receiver, closed.code, closed.reason)
+                return _SessionEnd(to, closed.code, closed.reason)
             message = edited = ""  # a large message must not stay alive until the next one arrives
             activity.note()
 

@@ -107,11 +107,22 @@ class CredentialRotation:
         if credential.reason is not None and status < 400:
             credential.end_cooldown()
 
-    def record_refusal(self, index: int, status: int, retry_after_s: float | None, now_s: float) -> None:
-        """Record that the upstream refused the credential, and start its cooldown."""
+    def record_refusal(self, index: int, status: int, retry_after_s: float | None, now_s: float) -> Callable[[], None]:
+        """Record that the upstream refused the credential, and start its cooldown.
+
+        The returned function undoes it, unless the state of the credential has changed since.
+        """
         credential = self.credentials[index]
         credential.uses += 1
+        before = (credential.cooldown_until_s, credential.consecutive_refusals, credential.reason)
         credential.start_cooldown(status, retry_after_s, now_s)
+        after = (credential.cooldown_until_s, credential.consecutive_refusals, credential.reason)
+
+        def undo() -> None:
+            if (credential.cooldown_until_s, credential.consecutive_refusals, credential.reason) == after:
+                credential.cooldown_until_s, credential.consecutive_refusals, credential.reason = before
+
+        return undo
 
     def has_ready(self, now_s: float) -> bool:
         """Return whether at least one credential is not cooling down."""

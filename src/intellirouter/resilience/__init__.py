@@ -4,7 +4,12 @@ Door: `AttemptPlanner`, `Backoff`, `Retries`, `RetryPolicy`, `Step`, the reading
 The caller reports failures and passes the time; nothing here sleeps, sends requests or logs.
 """
 
-from intellirouter.resilience.causes import is_rejected_by_deployment, may_be_served_elsewhere, with_same_limit
+from intellirouter.resilience.causes import (
+    is_credential_at_fault,
+    is_rejected_by_deployment,
+    may_be_served_elsewhere,
+    with_same_limit,
+)
 from intellirouter.resilience.deadline import attempt_limit_s
 from intellirouter.resilience.planner import AttemptPlanner, Backoff, Retries, Step
 from intellirouter.resilience.retry import RetryPolicy
@@ -16,6 +21,7 @@ __all__ = [
     "RetryPolicy",
     "Step",
     "attempt_limit_s",
+    "is_credential_at_fault",
     "is_rejected_by_deployment",
     "may_be_served_elsewhere",
     "with_same_limit",

@@ -9,21 +9,27 @@ _CONTEXT_CODES: Final = frozenset({"context_length_exceeded"})
 _POLICY_CODES: Final = frozenset(
     {"content_filter", "content_policy_violation", "image_content_policy_violation", "moderation_blocked"}
 )
-_CODES: Final = _CONTEXT_CODES | _POLICY_CODES
+_SIZE_CODES: Final = frozenset({"request_too_large"})
+_CODES: Final = _CONTEXT_CODES | _POLICY_CODES | _SIZE_CODES
 
 
 def may_be_served_elsewhere(error: errors.GatewayError) -> bool:
     """Return whether another deployment may serve a request that failed with `error`.
 
-    A rejection is final, except for two reasons that depend on the deployment: its context window and its content
-    policy.
+    A rejection is final, except for three reasons that depend on the deployment: its context window, its content
+    policy, and a rate limit that is smaller than the request.
     """
     return error.fallback or is_rejected_by_deployment(error)
 
 
 def is_rejected_by_deployment(error: errors.GatewayError) -> bool:
-    """Return whether a deployment has rejected the request because of its own context window or content policy."""
+    """Return whether a deployment has rejected the request because of its context window, content policy or size."""
     return isinstance(error, errors.UpstreamRejected) and error.code in _CODES
+
+
+def is_credential_at_fault(error: errors.GatewayError) -> bool:
+    """Return whether an error response is about the credential or its account, not about the request or the model."""
+    return isinstance(error, errors.UpstreamAuthFailed | errors.UpstreamQuotaExhausted | errors.UpstreamRateLimited)
 
 
 def with_same_limit(error: errors.GatewayError, failed: Deployment, others: Iterable[Deployment]) -> tuple[str, ...]:

@@ -1,9 +1,13 @@
 """Which answers are repaired, rejected, or passed on unchanged."""
 
+import json
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
 from intellirouter.core.errors import UpstreamMalformed
-from intellirouter.dialects.adapt.answer_checks import StreamGuard, validate_answer
+from intellirouter.dialects.adapt.answer_checks import RepetitionGuard, StreamGuard, check_endings, validate_answer
 from intellirouter.dialects.adapt.repetition import check_repetition
 from intellirouter.dialects.ir import (
     ArgumentsDelta,
@@ -12,6 +16,8 @@ from intellirouter.dialects.ir import (
     Conversation,
     Event,
     OutputFormat,
+    Reasoning,
+    ReasoningDelta,
     Response,
     Stop,
     StopReason,
@@ -25,7 +31,7 @@ PLAIN = Conversation(dialect="openai_chat", model="m")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 
-def answer(*parts: Text | ToolCall, reason: StopReason | None = "stop") -> Response:
+def answer(*parts: Text | ToolCall | Reasoning, reason: StopReason | None = "stop") -> Response:
     return Response(choices=[Choice(parts=list(parts), stop=None if reason is None else Stop(reason=reason))])
 
 
@@ -153,6 +159,104 @@ def test_repetition_is_accepted_if_the_model_stopped_by_itself() -> None:
     assert validate_answer(answer(often), PLAIN).choices[0].parts == [often]
     with pytest.raises(UpstreamMalformed, match="repeats itself"):
         validate_answer(answer(often, reason="length"), PLAIN)
+
+
+ZEROS = [0] * 20_000
+DATA = {
+    "numbers": json.dumps(ZEROS),
+    "numbers without spaces": json.dumps(ZEROS, separators=(",", ":")),
+    "decimals": json.dumps([0.5] * 20_000),
+    "a matrix": json.dumps([[0, 0, 1.5e-3]] * 5_000),
+    "nulls": json.dumps([None] * 20_000),
+    "booleans on lines": json.dumps({"a": [False] * 20_000}, indent=1),
+    "strings": json.dumps(["yes"] * 20_000),
+    "rows": json.dumps([{"name": "none", "is_set": False}] * 2_000),
+    "lines of JSON": '{"name": "none"}\n' * 2_000,
+    "JSON in JSON": json.dumps(json.dumps([{"a": "b"}] * 4_000)),
+    "base64": json.dumps({"image": "AAAA" * 10_000}),
+    "base64 on lines": "image: |\n" + ("  " + "A" * 76 + "\n") * 500,
+    "a table": "| a | b |\n|---|---|\n" + "| yes | no |\n" * 3_000,
+    "markup": "<table>" + "<tr><td>no value</td></tr>" * 2_000 + "</table>",
+    "numbers on lines": "The values are:\n" + "0.00, 0.00\n" * 4_000,
+}
+
+
+@pytest.mark.parametrize("text", DATA.values(), ids=DATA)
+@pytest.mark.parametrize("chunk_chars", [7, 1_999, 100_000])
+def test_regular_data_is_accepted_in_answers_arguments_and_streams(text: str, chunk_chars: int) -> None:
+    assert validate_answer(answer(Text(text=text)), PLAIN)
+    arguments = json.dumps({"value": text})
+    assert validate_answer(answer(ToolCall(id="a", name="f", arguments=arguments), reason="tool_calls"), PLAIN)
+    StreamGuard().watch([*texts_of(text, chunk_chars), ChoiceFinished(stop=Stop(reason="stop"))])
+    StreamGuard().watch(calls(*pieces_of(arguments, chunk_chars)))
+
+
+@pytest.mark.parametrize("text", DATA.values(), ids=DATA)
+def test_regular_data_is_runaway_repetition_at_the_limit(text: str) -> None:
+    cut = text[: len(text) * 3 // 4]
+    with pytest.raises(UpstreamMalformed, match="repeats itself"):
+        validate_answer(answer(Text(text=cut), reason="length"), PLAIN)
+    with pytest.raises(UpstreamMalformed, match="repeats itself"):
+        StreamGuard().watch([*texts_of(cut, 50), ChoiceFinished(stop=Stop(reason="length"))])
+
+
+LANGUAGE = {
+    "words": "I am sorry, I cannot do that. ",
+    "one word": "again ",
+    "exclamation marks": "!!!!",
+    "another alphabet": "\u597d\u7684\uff0c",
+    "lines": "and then:\n\n",
+    "a quote": 'He said: "No." ',
+}
+
+
+@pytest.mark.parametrize("piece", LANGUAGE.values(), ids=LANGUAGE)
+@pytest.mark.parametrize("chunk_chars", [7, 1_999, 100_000])
+@pytest.mark.parametrize("ending", ["", "And that is all of it. " * 3])
+def test_runaway_language_is_rejected_wherever_it_is(piece: str, chunk_chars: int, ending: str) -> None:
+    """A stream is cut off, and a complete answer is rejected, whatever follows and whatever the finish reason is."""
+    text = "A good beginning. " + piece * (24_000 // len(piece)) + ending
+    arguments = json.dumps({"value": text}, ensure_ascii=False)
+    stop = ChoiceFinished(stop=Stop(reason="stop"))
+    reasoning: list[Event] = [ReasoningDelta(text=each) for each in pieces_of(text, chunk_chars)]
+    for events in (texts_of(text, chunk_chars), reasoning, calls(*pieces_of(arguments, chunk_chars))):
+        for guard in (StreamGuard(), RepetitionGuard()):
+            with pytest.raises(UpstreamMalformed, match="repeats itself"):
+                guard.watch([*events, stop])
+    for part in (Text(text=text), Reasoning(text=text), ToolCall(id="a", name="f", arguments=arguments)):
+        with pytest.raises(UpstreamMalformed, match="repeats itself"):
+            validate_answer(answer(part), PLAIN)
+        with pytest.raises(UpstreamMalformed, match="repeats itself"):
+            check_endings(answer(part))
+
+
+@pytest.mark.parametrize("chars", [15_000, 16_399, 18_401])
+def test_stream_and_complete_answer_agree_on_the_length(chars: int) -> None:
+    for offset in range(0, 2_000, 333):
+        text = "." * offset + ("again " * 4_000)[:chars] + "The end, which is not repeated at all."
+        outcomes = set()
+        checks: list[Callable[[], object]] = [
+            partial(validate_answer, answer(Text(text=text)), PLAIN),
+            partial(StreamGuard().watch, texts_of(text, 7)),
+            partial(StreamGuard().watch, texts_of(text, 5_000)),
+        ]
+        for check in checks:
+            try:
+                check()
+            except UpstreamMalformed:
+                outcomes.add("runaway")
+            else:
+                outcomes.add("accepted")
+        assert len(outcomes) == 1
+        assert chars == 16_399 or outcomes == {"runaway" if chars > 18_000 else "accepted"}
+
+
+def pieces_of(text: str, chars: int) -> list[str]:
+    return [text[at : at + chars] for at in range(0, len(text), chars)]
+
+
+def texts_of(text: str, chars: int) -> list[Event]:
+    return [TextDelta(text=each) for each in pieces_of(text, chars)]
 
 
 def calls(*pieces: str, reason: StopReason = "tool_calls") -> list[Event]:

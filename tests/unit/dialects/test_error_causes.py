@@ -75,6 +75,10 @@ REFUSED = {
     "moonshot": "The request was rejected because it was considered high risk",
     "openrouter": 'openai/gpt-4o requires moderation on OpenAI. Your input was flagged for "harassment".',
     "xai": "Content violates usage guidelines. Team: t, API key ID: k, Model: grok-4, Failed check: SAFETY_CHECK_TYPE",
+    "volcengine": "The request failed because the input text may contain sensitive information.",
+    "bytedance": "Your request was rejected by risk control.",
+    "groq": "The prompt was blocked because it violates the terms of service.",
+    "stability": "Your request was flagged by our content moderation system.",
     "zhipu": "系统检测到输入或生成内容可能包含不安全或敏感内容",
 }
 OTHER = [
@@ -88,6 +92,8 @@ OTHER = [
     "Request too large for model `m` in organization `o` on tokens per minute (TPM): Limit 6000, Requested 9000.",
     "Unknown parameter: 'context_management'.",
     "The image is too large.",
+    "The moderation service is unavailable.",
+    "Explicit caching is not supported.",
     "Invalid 'messages': array too long. Expected an array with maximum length 2048.",
 ]
 
@@ -117,6 +123,8 @@ def test_other_errors_have_no_cause(words: str) -> None:
         (1261, CONTEXT_LENGTH),
         ("content_filter", CONTENT_POLICY),
         ("data_inspection_failed", CONTENT_POLICY),
+        ("InputTextSensitiveContentDetected.Violence", None),
+        ("InputTextSensitiveContentDetected", CONTENT_POLICY),
         ("ResponsibleAIPolicyViolation", CONTENT_POLICY),
         ("1301", CONTENT_POLICY),
         ("rate_limit_exceeded", None),

@@ -24,7 +24,24 @@ ANSWERS = {
     "as a value": (b'{"object":"model","model":"old"}', b'{"object":"model","model":"new"}'),
     "null": (b'{"model":null}', b'{"model":"new"}'),
     "escapes": (rb'{"model":"o\"ld"}', b'{"model":"new"}'),
-    "a number": (b'{"model":1}', b'{"model":1}'),
+    "a number": (b'{"model":1}', b'{"model":"new"}'),
+    "a number at the end": (b'{"a":[],"model": -1.5e3 }', b'{"a":[],"model": "new" }'),
+    "a number on lines": (b'{\n  "a": [],\n  "model": 12\n}', b'{\n  "a": [],\n  "model": "new"\n}'),
+    "true": (b'{"a":{},"model":true,"b":1}', b'{"a":{},"model":"new","b":1}'),
+    "a list": (b'{"model":["old","]"],"b":1}', b'{"model":"new","b":1}'),
+    "an object": (b'{"model":{"id":"old","model":"x"},"b":1}', b'{"model":"new","b":1}'),
+    "twice": (b'{"model":"old","a":1,"model":"old"}', b'{"model":"new","a":1,"model":"new"}'),
+    "twice, apart": (
+        b'{"model":"old","a":{"model":"x"},"model":null}',
+        b'{"model":"new","a":{"model":"x"},"model":"new"}',
+    ),
+    "an escaped name": (rb'{"m\u006fdel":"old"}', rb'{"m\u006fdel":"new"}'),
+    "an escaped name as the second": (
+        rb'{"model":"old","a":"\u0061","\u006Dodel":"old"}',
+        rb'{"model":"new","a":"\u0061","\u006Dodel":"new"}',
+    ),
+    "an escaped name within": (rb'{"a":{"m\u006fdel":"x"}}', rb'{"a":{"m\u006fdel":"x"}}'),
+    "truncated": (b'{"model":12', b'{"model":"new"'),
     "on lines": (b'{\n  "id": "a",\n  "model": "old"\n}', b'{\n  "id": "a",\n  "model": "new"\n}'),
     "absent": (b'{"id":"a"}', b'{"id":"a"}'),
 }
@@ -41,6 +58,22 @@ def test_a_document_without_the_member_is_the_same_object(body: bytes) -> None:
 
 
 EVENTS = {
+    "a number": (
+        b'data: {"model":7}\n\ndata: {"a":[],"model":7}\n\n',
+        b'data: {"model":"new"}\n\ndata: {"a":[],"model":"new"}\n\n',
+    ),
+    "twice": (
+        b'data: {"model":"old","a":1,"model":"old"}\n\ndata: {"model":"old"}\n\n',
+        b'data: {"model":"new","a":1,"model":"new"}\n\ndata: {"model":"new"}\n\n',
+    ),
+    "an escaped name": (
+        b'data: {"m\\u006fdel":"old","a":1}\n\ndata: {"model":"old"}\n\n',
+        b'data: {"m\\u006fdel":"new","a":1}\n\ndata: {"model":"new"}\n\n',
+    ),
+    "lines with escaped names": (
+        b'{"mode\\u006c":"old","a":1}\n{"a":{},"model":false}\n',
+        b'{"mode\\u006c":"new","a":1}\n{"a":{},"model":"new"}\n',
+    ),
     "one": (b'data: {"id":"a","model":"old"}\n\n', b'data: {"id":"a","model":"new"}\n\n'),
     "many": (
         b'data:{"model":"old"}\n\ndata: {"model":"old"}\n\n',
@@ -94,6 +127,10 @@ def test_the_member_of_each_event_is_replaced(block: bytes, expected: bytes) -> 
             b'data: {"message":{"tools":[{"model":"tool"}],"model":"old"},"model":"top"}\n\n',
             b'data: {"message":{"tools":[{"model":"tool"}],"model":"new"},"model":"top"}\n\n',
         ),
+        (
+            b'data: {"message":{"model":"old"},"m\\u0065ssage":{"model":null,"mod\\u0065l":3}}\n\n',
+            b'data: {"message":{"model":"new"},"m\\u0065ssage":{"model":"new","mod\\u0065l":"new"}}\n\n',
+        ),
         (b'data: {"item":{"message":{"model":"x"}}}\n\n', b'data: {"item":{"message":{"model":"x"}}}\n\n'),
         (b'data: {"message":"text","x":{"model":"y"}}\n\n', b'data: {"message":"text","x":{"model":"y"}}\n\n'),
     ],
@@ -112,9 +149,9 @@ _VALUES = st.recursive(
 _OBJECTS = st.dictionaries(st.sampled_from(["a", "b", "}", 'c\\"']), _VALUES, max_size=4)
 
 
-@given(before=_OBJECTS, after=_OBJECTS, old=st.text(max_size=5) | st.none(), is_ascii=st.booleans())
+@given(before=_OBJECTS, after=_OBJECTS, old=_VALUES, is_ascii=st.booleans())
 def test_only_the_member_differs(
-    before: dict[str, object], after: dict[str, object], old: str | None, is_ascii: bool
+    before: dict[str, object], after: dict[str, object], old: object, is_ascii: bool
 ) -> None:
     document = {**before, "model": old, **{f"z{name}": value for name, value in after.items()}}
     body = json.dumps(document, ensure_ascii=is_ascii).encode()

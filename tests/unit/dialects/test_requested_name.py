@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, RequestContext
+from intellirouter.core import EMPTY_CONTEXT, Call, Deployment, RequestContext, errors
 from intellirouter.dialects import Endpoint
 from tests.support.dialects.deployments import build_deployment
 from tests.support.dialects.standard import ENDPOINTS
@@ -149,6 +149,62 @@ def test_a_stream(case: str, is_requested: bool, size: int) -> None:
     assert relay.is_finished
     assert relay.finish_reason == "stop"
     assert relay.error is None
+
+
+ODD_MODELS = [None, 7, 'snap"shot', {"id": "snapshot"}, ["snapshot"]]
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "status": "completed",
+    "model": "snapshot",
+    "output": [
+        {
+            "type": "message",
+            "id": "msg_1",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "hi", "annotations": []}],
+        }
+    ],
+    "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_MODELS, ids=str)
+def test_odd_model_of_an_upstream_is_replaced_in_nested_responses(odd: Any) -> None:
+    endpoint, upstream = ENDPOINTS["openai_responses"], deployment("openai_responses")
+    call = call_of(endpoint, {"model": "public", "input": "x", "stream": True}, is_requested=True, is_stream=True)
+    item = RESPONSE["output"][0]  # type: ignore[index]
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {**RESPONSE, "model": odd, "status": "in_progress", "output": []}},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
+        {
+            "type": "response.output_text.delta",
+            "item_id": "msg_1",
+            "output_index": 0,
+            "content_index": 0,
+            "delta": "hi",
+        },
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": {**RESPONSE, "model": odd}},
+    ]
+    wire = b""
+    for number, event in enumerate(events):
+        wire += f"event: {event['type']}\ndata: {json.dumps({**event, 'sequence_number': number})}\n\n".encode()
+    relay = endpoint.route(call, upstream).relay(call, upstream)
+    got = relay.feed(wire) + relay.end()
+    named = [json.loads(line[6:])["response"]["model"] for line in got.split(b"\n") if b'"response":' in line]
+    assert named == ["public", "public"]
+
+
+def test_error_event_of_a_broken_stream_names_the_requested_model() -> None:
+    endpoint, upstream = ENDPOINTS["openai_responses"], deployment("openai_responses")
+    call = call_of(endpoint, {"model": "public", "input": "x", "stream": True}, is_requested=True, is_stream=True)
+    relay = endpoint.route(call, upstream).relay(call, upstream)
+    created = {"type": "response.created", "sequence_number": 0, "response": {**RESPONSE, "output": []}}
+    relay.feed(f"event: response.created\ndata: {json.dumps(created)}\n\n".encode())
+    assert b"snapshot" not in relay.fail(errors.UpstreamTimeout("slow"))
 
 
 def test_the_bytes_of_audio_pass() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from intellirouter.core import LossReport, errors
 from intellirouter.dialects.ir import (
+    ArgumentsDelta,
     Choice,
     ChoiceFinished,
     Event,
@@ -18,36 +19,43 @@ from intellirouter.dialects.ir import (
     StreamStarted,
     Text,
     TextDelta,
+    ToolCallStarted,
 )
 from intellirouter.dialects.openai_completions.passthrough import CompletionsPassthrough
 from tests.support.dialects.pairs import BY_UPSTREAM, CLIENTS, call_of, plain_call
 from tests.support.dialects.standard import ENDPOINTS
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
+TOOL_SCHEMA = {"type": "object", "properties": {"value": {}}}
 LOOP = "and then again "
 MESSAGES = [{"role": "user", "content": "x"}]
 BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "openai_chat": {
+        "tools": {"tools": [{"type": "function", "function": {"name": "f", "parameters": TOOL_SCHEMA}}]},
         "schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}},
         "json": {"response_format": {"type": "json_object"}},
         "choices": {"n": 2},
         "plain": {"model": "m", "messages": MESSAGES},
     },
     "openai_responses": {
+        "tools": {"tools": [{"type": "function", "name": "f", "parameters": TOOL_SCHEMA}]},
         "schema": {"text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}},
         "json": {"text": {"format": {"type": "json_object"}}},
         "plain": {"model": "m", "input": "x"},
     },
     "anthropic_messages": {
+        "tools": {"tools": [{"name": "f", "input_schema": TOOL_SCHEMA}]},
         "schema": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
         "plain": {"model": "m", "max_tokens": 9, "messages": MESSAGES},
     },
     "gemini": {
+        "tools": {"tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": TOOL_SCHEMA}]}]},
         "schema": {"generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA}},
         "json": {"generationConfig": {"responseMimeType": "application/json"}},
         "plain": {"contents": [{"role": "user", "parts": [{"text": "x"}]}]},
     },
     "ollama": {
+        "tools": {"tools": [{"type": "function", "function": {"name": "f", "parameters": TOOL_SCHEMA}}]},
         "schema": {"format": SCHEMA},
         "json": {"format": "json"},
         "plain": {"model": "m", "messages": MESSAGES},
@@ -214,6 +222,55 @@ def test_endless_repetition_in_a_whole_answer_is_malformed(client: str, upstream
     with pytest.raises(errors.UpstreamMalformed, match="repeats itself"):
         route.decode_response(body, call, BY_UPSTREAM[upstream])
     assert route.decode_response(whole_of(upstream, "Well, " + LOOP * 400), call, BY_UPSTREAM[upstream])
+
+
+def tool_events(upstream: str, arguments: str, chunk_chars: int) -> list[Event]:
+    pieces = [arguments[at : at + chunk_chars] for at in range(0, len(arguments), chunk_chars)]
+    if upstream in {"gemini", "ollama"}:  # which send the arguments of a call as one object
+        pieces = [arguments]
+    return [
+        TextDelta(text="Well. "),
+        ToolCallStarted(id="call_1", name="f", part=1),
+        *[ArgumentsDelta(text=each, part=1) for each in pieces],
+    ]
+
+
+@pytest.mark.parametrize("form", ["plain", "tools"])
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_runaway_repetition_in_tool_arguments_ends_the_stream(client: str, upstream: str, form: str) -> None:
+    if form == "plain" and client == upstream == "openai_chat":
+        pytest.skip("a call of a tool that the client does not have is relayed as it is")
+    events = tool_events(upstream, json.dumps({"value": LOOP * 2_000}), 20)
+    error, _ = relayed(client, upstream, form, stream_of(upstream, *events, reason="tool_calls"))
+    assert isinstance(error, errors.UpstreamMalformed)
+    assert "repeats itself" in error.message
+
+
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_regular_data_passes_streamed_and_whole(client: str, upstream: str) -> None:
+    for value in ([0] * 20_000, "AAAA" * 10_000, [{"name": "none"}] * 2_000):
+        text = json.dumps({"value": value})
+        error, out = relayed(
+            client,
+            upstream,
+            "plain",
+            stream_of(upstream, *texts(*[text[at : at + 50] for at in range(0, len(text), 50)])),
+        )
+        assert error is None
+        assert SUCCESSES[client] in out.replace(b'": ', b'":')
+        events = tool_events(upstream, text, 50)
+        assert relayed(client, upstream, "tools", stream_of(upstream, *events, reason="tool_calls"))[0] is None
+        call = call_for(client, "plain", is_stream=False)
+        route = endpoint_of(client).route(call, BY_UPSTREAM[upstream])
+        assert route.decode_response(whole_of(upstream, text), call, BY_UPSTREAM[upstream])
+
+
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_runaway_language_is_rejected_in_a_whole_answer_as_in_a_stream(client: str, upstream: str) -> None:
+    call = call_for(client, "plain", is_stream=False)
+    route = endpoint_of(client).route(call, BY_UPSTREAM[upstream])
+    with pytest.raises(errors.UpstreamMalformed, match="repeats itself"):
+        route.decode_response(whole_of(upstream, "Well, " + LOOP * 2_500), call, BY_UPSTREAM[upstream])
 
 
 def test_repetition_is_found_in_each_choice_of_a_stream() -> None:

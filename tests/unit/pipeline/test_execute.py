@@ -85,6 +85,48 @@ async def test_error_status_is_read_and_the_response_aborted() -> None:
     assert world.board.of("a").failures == 0, "the client's error never counts against the deployment"
 
 
+CAUSED_BY_THE_REQUEST = {
+    "policy": (403, "Content violates usage guidelines."),
+    "file": (403, "You do not have permission to access the File abc or it may not exist."),
+    "too-large": (429, "Request too large for m on tokens per min (TPM): Limit 30000, Requested 45012."),
+    "item": (404, "Item with id 'rs_1' not found."),
+    "afford": (402, "Requires more credits, or fewer max_tokens. You requested 65536, but can only afford 4000."),
+    "invalid": (422, "wrong"),
+    "large": (413, "too large"),
+}
+
+
+@pytest.mark.parametrize("case", CAUSED_BY_THE_REQUEST)
+async def test_error_caused_by_the_request_counts_against_nobody(case: str) -> None:
+    status, message = CAUSED_BY_THE_REQUEST[case]
+    body = json.dumps({"error": {"message": message}}).encode()
+    responses = [Response(body, status=status, headers=[("retry-after", "60")]) for _ in range(3)]
+    world = World(resolved("a", retries=2), a=responses)
+    for _ in responses:
+        await world.serve()
+    health = world.board.of("a")
+    assert (health.failures, health.in_flight) == (0, 0)
+    assert not health.is_cooling_down(world.clock.monotonic_s())
+    assert all(each.spares_credential for each in responses)
+    assert all(len(record.attempts) == 1 for record in world.journal.records), "it is not retried"
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 429])
+async def test_error_about_the_credential_leaves_its_cooldown(status: int) -> None:
+    response = Response(b'{"error":{"message":"no"}}', status=status)
+    world = World(a=response)
+    await world.serve()
+    assert not response.spares_credential
+    assert world.board.of("a").failures == 1
+
+
+async def test_request_that_is_larger_than_a_rate_limit_is_served_by_another_deployment() -> None:
+    body = json.dumps({"error": {"message": CAUSED_BY_THE_REQUEST["too-large"][1]}}).encode()
+    world = World(resolved("a b", retries=2), a=Response(body, status=429), b=Response(ANSWER))
+    await world.serve()
+    assert (world.upstream.order, world.record.status) == ("a b", 200)
+
+
 async def test_error_with_a_truncated_body_is_classified_by_status() -> None:
     response = Response(status=503, error=BROKEN)
     world = World(a=response)

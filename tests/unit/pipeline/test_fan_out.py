@@ -75,6 +75,14 @@ def streamed_texts(world: World) -> dict[int, str]:
     return found
 
 
+async def test_refusal_of_the_request_spares_the_credentials_of_all_copies() -> None:
+    refused = [Response(b'{"error":{"message":"blocked by our content policy"}}', status=403) for _ in range(3)]
+    one = world(*refused)
+    await one.serve(body(3))
+    assert one.record.status == 400
+    assert all(each.spares_credential for each in refused)
+
+
 class Copy(Response):
     """Records the limits of reads and the begin of the content. Nothing arrives before `arrival` is set."""
 

@@ -229,6 +229,30 @@ async def test_each_request_uses_one_credential_and_a_refusal_starts_its_cooldow
     assert vendor.asked == ["two", "one", "one", "one"]
 
 
+@pytest.mark.parametrize("status", [402, 403, 429])
+async def test_response_that_is_not_about_the_credential_ends_its_cooldown(pool: UpstreamPool, status: int) -> None:
+    vendor = Vendor(two=_no(status, "retry-after: 60"))
+    async with serving(vendor.script) as server:
+        to = server.deployment(credentials=("one", "two"))
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
+        await response.read(1000)
+        response.spare_credential()
+        response.spare_credential()
+        [_, two] = pool.credential_states([to])
+        assert (two.state, two.reason, two.consecutive_refusals, two.uses) == ("ready", None, 0, 1)
+
+
+@pytest.mark.parametrize("error", [errors.UpstreamRejected("too large"), errors.UpstreamModelMissing("none")])
+async def test_error_of_the_request_or_the_model_does_not_rotate(
+    pool: UpstreamPool, error: errors.UpstreamError
+) -> None:
+    async with serving(Vendor(two=_no(429)).script) as server:
+        to = server.deployment(credentials=("one", "two"))
+        assert await _status(pool, to) == 429
+        assert not pool.can_rotate(to, error, 429)
+        assert pool.can_rotate(to, errors.UpstreamRateLimited("slow"), 429)
+
+
 async def test_attempt_loop_tries_each_usable_credential_once(pool: UpstreamPool) -> None:
     vendor = Vendor(two=_no(429), three=_no(401), one=_no(402))
     async with serving(vendor.script) as server:
@@ -313,6 +337,23 @@ def test_cooldown_durations(status: int, retry_after_s: float | None, cooldowns:
     for cooldown_s in cooldowns:
         rotation.record_refusal(0, status, retry_after_s, 1000.0)
         assert rotation.credentials[0].cooldown_until_s == 1000.0 + cooldown_s
+
+
+def test_undone_refusal_leaves_what_others_have_reported_since() -> None:
+    rotation = _rotation(1)
+    [credential] = rotation.credentials
+    rotation.record_refusal(0, 429, 20.0, 0.0)
+    undo = rotation.record_refusal(0, 403, None, 1.0)
+    undo()
+    assert (credential.cooldown_until_s, credential.consecutive_refusals, credential.reason) == (
+        20.0,
+        1,
+        "rate limited",
+    )
+    undo = rotation.record_refusal(0, 403, None, 2.0)
+    rotation.record_refusal(0, 401, None, 3.0)
+    undo()
+    assert (credential.cooldown_until_s, credential.reason) == (603.0, "unauthorized")
 
 
 def test_rotation_is_ready_while_one_credential_is() -> None:

@@ -3,7 +3,12 @@
 import pytest
 
 from intellirouter.core import errors
-from intellirouter.resilience import is_rejected_by_deployment, may_be_served_elsewhere, with_same_limit
+from intellirouter.resilience import (
+    is_credential_at_fault,
+    is_rejected_by_deployment,
+    may_be_served_elsewhere,
+    with_same_limit,
+)
 from tests.support.routing.routes import deployment
 
 OVERFLOW = errors.UpstreamRejected("too long", code="context_length_exceeded")
@@ -11,7 +16,7 @@ UNSAFE = errors.UpstreamRejected("unsafe", code="content_filter")
 
 
 def test_only_limits_of_the_deployment_lead_to_another_one() -> None:
-    for error in (OVERFLOW, UNSAFE):
+    for error in (OVERFLOW, UNSAFE, errors.UpstreamRejected("too large", code="request_too_large")):
         assert may_be_served_elsewhere(error)
         assert is_rejected_by_deployment(error)
     for error in (errors.UpstreamRejected("wrong"), errors.UpstreamRejected("wrong", code="invalid_value")):
@@ -19,6 +24,13 @@ def test_only_limits_of_the_deployment_lead_to_another_one() -> None:
     assert not may_be_served_elsewhere(errors.InvalidRequest("wrong", code="context_length_exceeded"))
     assert may_be_served_elsewhere(errors.UpstreamAuthFailed("no"))
     assert not is_rejected_by_deployment(errors.UpstreamAuthFailed("no", code="content_filter"))
+
+
+def test_only_errors_about_credential_and_account_are_the_credentials_fault() -> None:
+    for kind in (errors.UpstreamAuthFailed, errors.UpstreamQuotaExhausted, errors.UpstreamRateLimited):
+        assert is_credential_at_fault(kind("no"))
+    for kind in (errors.UpstreamRejected, errors.UpstreamModelMissing, errors.UnsupportedFeature):
+        assert not is_credential_at_fault(kind("no"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from intellirouter.core import DEFAULT_ANSWER_LIMITS, AnswerLimits, Call, errors, new_id
 from intellirouter.dialects.adapt.answer_limits import AnswerCounter, too_many_chars
-from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_repetition
+from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_text
 from intellirouter.dialects.adapt.schema_cost import is_expensive
 from intellirouter.dialects.adapt.wrapped_relay import WrappedRelay
 from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
@@ -109,8 +109,8 @@ def _choice(choice: Choice, output: OutputFormat | None, ids: set[str]) -> Choic
     if stop.reason in _FAILED:
         raise _failed_answer(stop)
     text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+    _check_repetition(choice, stop)
     if stop.reason in _CUT_OFF:
-        _check_ending(choice, stop)
         return structs.replace(choice, stop=stop)
     for call in calls:
         _check_call(call)
@@ -130,14 +130,15 @@ def _stop_without_calls(stop: Stop) -> Stop:
 def check_endings(response: Response) -> None:
     """Raise `UpstreamMalformed` if a choice repeats itself without end."""
     for choice in response.choices:
-        if choice.stop is not None:
-            _check_ending(choice, choice.stop)
+        _check_repetition(choice, choice.stop)
 
 
-def _check_ending(choice: Choice, stop: Stop) -> None:
-    if stop.reason in _LIMIT_REACHED:  # If the model stopped by itself, the client may have asked for repetition.
-        check_repetition("".join(part.text for part in choice.parts if isinstance(part, Text)))
-        check_repetition("".join(part.text for part in choice.parts if isinstance(part, Reasoning)))
+def _check_repetition(choice: Choice, stop: Stop | None) -> None:
+    is_at_limit = stop is not None and stop.reason in _LIMIT_REACHED
+    texts = ["".join([part.text for part in choice.parts if isinstance(part, kind)]) for kind in (Text, Reasoning)]
+    for text in (*texts, *[part.arguments for part in choice.parts if isinstance(part, ToolCall)]):
+        if len(text) >= MIN_REPETITION_CHARS:
+            check_text(text, is_at_limit=is_at_limit)
 
 
 def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:
@@ -203,6 +204,7 @@ def check_output(text: str, output: OutputFormat | None) -> None:
 
 
 _NO_CALLS: Final[dict[int, list[str]]] = {}
+_NO_TAILS: Final[dict[int, TextTail]] = {}
 
 
 class RepetitionGuard(AnswerCounter):
@@ -211,12 +213,14 @@ class RepetitionGuard(AnswerCounter):
     The answer is not one that the client relies on to have a format.
     """
 
-    __slots__ = ("_tails",)
+    __slots__ = ("_argument_tails", "_tails")
 
     def __init__(self, limits: AnswerLimits = DEFAULT_ANSWER_LIMITS) -> None:
         super().__init__(limits)
         self._tails: dict[int, TextTail] = {}
         """By choice. The reasoning of choice n is ~n."""
+        self._argument_tails: dict[int, dict[int, TextTail]] = {}
+        """The arguments of tool calls, by choice and part."""
 
     def watch(self, events: Iterable[Event]) -> None:
         """Raise `UpstreamMalformed` for endless repetition, and for an answer that exceeds a limit."""
@@ -232,6 +236,8 @@ class RepetitionGuard(AnswerCounter):
             self._count(event)
             if isinstance(event, ReasoningDelta):
                 self._tail(~event.choice).add(event.text)
+            elif isinstance(event, ArgumentsDelta):
+                self._watch_arguments(event)
             elif isinstance(event, ChoiceFinished):
                 self._check_end(event)
 
@@ -246,11 +252,19 @@ class RepetitionGuard(AnswerCounter):
             tail = self._tails[key] = TextTail()
         return tail
 
+    def _watch_arguments(self, event: ArgumentsDelta) -> None:
+        tails = self._argument_tails.setdefault(event.choice, {})
+        tail = tails.get(event.part)
+        if tail is None:
+            tail = tails[event.part] = TextTail()
+        tail.add(event.text)
+
     def _check_end(self, event: ChoiceFinished) -> None:
+        arguments = self._argument_tails.pop(event.choice, _NO_TAILS)
         if event.stop.reason in _LIMIT_REACHED:
-            for key in (event.choice, ~event.choice):
-                if key in self._tails:
-                    self._tails[key].check_end()
+            tails = [self._tails[key] for key in (event.choice, ~event.choice) if key in self._tails]
+            for tail in (*tails, *arguments.values()):
+                tail.check_end()
 
 
 class StreamGuard(RepetitionGuard):
@@ -315,6 +329,7 @@ class StreamGuard(RepetitionGuard):
                     self.held_chars += len(event.text)
                     self._add_chars(len(event.text))
                     self._add_arguments(event)
+                    self._watch_arguments(event)
                 case ReasoningDelta():
                     self._add_chars(len(event.text))
                     self._tail(~event.choice).add(event.text)

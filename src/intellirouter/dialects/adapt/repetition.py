@@ -1,5 +1,15 @@
-"""Endless repetition: a model that has lost its way writes the same text again and again until a limit ends it."""
+"""Runaway repetition: a model that has lost its way writes the same text again and again until a limit ends it.
 
+One rule holds for complete answers and for streams, and for every text of an answer: the text itself, the reasoning,
+and the arguments of each tool call. A text is runaway if one piece of at most 400 characters is repeated, without
+anything else, over
+
+- its last 2,000 characters, if the answer has reached its limit of tokens;
+- 16,000 characters, if the piece is language. Data may be this regular (the zeros of a matrix, the rows of a table, the
+  base64 of an empty image), so it is only judged if the answer has reached its limit.
+"""
+
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,21 +21,73 @@ _MIN_PERIOD: Final = 4
 _MAX_PERIOD: Final = 400
 _MIN_REPETITIONS: Final = 40
 _PROBE_CHARS: Final = 64
-_MIN_STREAM_REPETITION_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
-"""The same for a stream that has not ended. The client may have asked for some repetition, so it is more."""
-_TAIL_CHARS: Final = _MIN_STREAM_REPETITION_CHARS + _MAX_PERIOD
+MIN_RUN_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
+"""The same for an answer that has not reached a limit. The client may have asked for some repetition, so it is more."""
+_TAIL_CHARS: Final = MIN_RUN_CHARS + _MAX_PERIOD
+
+_SAMPLE_CHARS: Final = 200
+_STRUCTURE: Final = re.compile(r'[}\]]\s*,\s*[{\[]|\\?"\s*[,:]|\|[^|]*\||</|/>')
+"""Objects and lists, strings in JSON, rows of tables, markup."""
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/=_-]{40}")
+_LANGUAGE: Final = re.compile(r"[^\x20-\x7e\t\r\n]|[!?@&]")
+_WORD: Final = re.compile(r"[A-Za-z]+")
+_LITERALS: Final = frozenset({"null", "true", "false", "none", "nan", "inf", "infinity", "na", "n", "r", "t", "e", "x"})
+"""The words of data: values, escape sequences, exponents."""
 
 
-def check_repetition(text: str, *, min_chars: int = MIN_REPETITION_CHARS) -> None:
-    """Raise `UpstreamMalformed` if the answer ends with at least `min_chars` characters of one repeated text."""
+def check_text(text: str, *, is_at_limit: bool) -> None:
+    """Check a complete text. Raises `UpstreamMalformed`. `is_at_limit`: the answer has reached its limit of tokens."""
+    if is_at_limit:
+        check_repetition(text)
+    _check_runs(text, len(text))
+
+
+def check_repetition(text: str) -> None:
+    """Raise `UpstreamMalformed` if the text of an answer that has reached a limit ends with repetitions."""
+    if _repeated_piece(text, MIN_REPETITION_CHARS) is not None:
+        raise _runaway()
+
+
+def _check_runs(text: str, new_chars: int) -> int:
+    """Raise `UpstreamMalformed` if a piece of language has been repeated for long, in the last `new_chars` or before.
+
+    Looks back every 2,000 characters, in a stream at the same positions as in a complete text. Returns how many
+    characters follow the last of them.
+    """
+    start = len(text) - new_chars
+    for end in range(start + MIN_REPETITION_CHARS, len(text) + 1, MIN_REPETITION_CHARS):
+        piece = _repeated_piece(text[max(0, end - _TAIL_CHARS) : end], MIN_RUN_CHARS)
+        if piece is not None and not _is_data(piece):
+            raise _runaway()
+    return new_chars % MIN_REPETITION_CHARS
+
+
+def _runaway() -> errors.UpstreamMalformed:
+    return errors.UpstreamMalformed("The model repeats itself without end.")
+
+
+def _repeated_piece(text: str, min_chars: int) -> str | None:
+    """Return the piece of which at least the last `min_chars` characters consist; None if there is none."""
     if len(text) < min_chars:
-        return
+        return None
     for period in _candidate_periods(text):
         window = max(min_chars, period * _MIN_REPETITIONS)
         if len(text) < window + period:
-            return
-        if text[-window:] == text[-window - period : -period] and not text[-period:].isspace():
-            raise errors.UpstreamMalformed("The model repeats itself without end.")
+            return None
+        piece = text[-period:]
+        if text[-window:] == text[-window - period : -period] and not piece.isspace():
+            return piece
+    return None
+
+
+def _is_data(piece: str) -> bool:
+    """Return whether a repeated piece is data rather than language. It may begin in the middle of a value."""
+    sample = piece * (_SAMPLE_CHARS // len(piece) + 3)
+    if _STRUCTURE.search(sample) or _BASE64.search(sample):
+        return True
+    if _LANGUAGE.search(piece):
+        return False
+    return all(word.lower() in _LITERALS for word in _WORD.findall(sample)[1:-1])
 
 
 def _candidate_periods(text: str) -> Iterator[int]:
@@ -61,15 +123,12 @@ class TextTail:
 
     def check(self) -> int:
         """Check the end of a text that continues. Raises `UpstreamMalformed`. Returns the size of what is new."""
-        checked, self.unchecked_chars = self.unchecked_chars, 0
-        check_repetition(self._joined(), min_chars=_MIN_STREAM_REPETITION_CHARS)
+        text = "".join(self.pieces)
+        left = _check_runs(text, self.unchecked_chars)
+        checked, self.unchecked_chars = self.unchecked_chars - left, left
+        self.pieces = [text[-_TAIL_CHARS - left :]]
         return checked
 
     def check_end(self) -> None:
         """Check the end of the text of an answer that has reached a limit. Raises `UpstreamMalformed`."""
-        check_repetition(self._joined())
-
-    def _joined(self) -> str:
-        tail = "".join(self.pieces)[-_TAIL_CHARS:]
-        self.pieces = [tail]
-        return tail
+        check_repetition("".join(self.pieces)[-_TAIL_CHARS:])

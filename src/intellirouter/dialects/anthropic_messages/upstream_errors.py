@@ -12,6 +12,7 @@ from intellirouter.core import Clock, errors
 from intellirouter.dialects.anthropic_messages.client_errors import OVERLOADED, TYPES, parse_json
 from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
+from intellirouter.dialects.request_causes import error_of_request
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _MESSAGES: Final = ("message", "error_message", "detail", "msg")
@@ -80,6 +81,8 @@ def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
     error: errors.UpstreamError
     if applies_to_status(cause, status) and not details.is_out_of_credit:
         error = _rejected(details, cause)
+    elif (of_request := _error_of_request(details)) is not None:
+        error = of_request
     elif details.is_out_of_credit:
         error = errors.UpstreamQuotaExhausted(
             details.sentence("has no credit or quota left"), status=429 if status == 429 else 502
@@ -105,6 +108,10 @@ def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
             retry_after_s=details.retry_after_s,
         )
     return error
+
+
+def _error_of_request(details: _ErrorDetails) -> errors.UpstreamError | None:
+    return error_of_request(details.status, details.message, details.code, details.source, details.body)
 
 
 def _rejected(details: _ErrorDetails, cause: str | None) -> errors.UpstreamError:

@@ -9,8 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Clock, errors
-from intellirouter.dialects.error_causes import CONTEXT_LENGTH, rejection_cause
+from intellirouter.dialects.error_causes import CONTENT_POLICY, CONTEXT_LENGTH, rejection_cause
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
+from intellirouter.dialects.request_causes import error_of_request
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _EXCEPTION_BY_STATUS: Final = {
@@ -108,6 +109,8 @@ def _sentence(problem: str, message: str) -> str:
 
 
 def _build_error(status: int, kind: str, message: str, source: str) -> errors.UpstreamError:
+    if (of_request := _error_of_request(status, message, source)) is not None:
+        return of_request
     if kind in _AUTH_EXCEPTIONS or status == 401:  # the gateway's credential, whatever the exception is called
         return errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
     if kind in _RATE_LIMIT_EXCEPTIONS:
@@ -121,6 +124,14 @@ def _build_error(status: int, kind: str, message: str, source: str) -> errors.Up
     if 300 <= status < 400:
         return errors.UpstreamMalformed(f"{source} returned a redirect (HTTP {status}). Check its base_url.")
     return errors.UpstreamUnavailable(_sentence(f"{source} failed ({kind or f'HTTP {status}'})", message))
+
+
+def _error_of_request(status: int, message: str, source: str) -> errors.UpstreamError | None:
+    """Return the error if the request is at fault, although the status blames something else."""
+    if status != 403:  # with 403 Bedrock also refuses models, which the account has to request
+        return error_of_request(status, message, None, source, b"")
+    is_refused = rejection_cause(message) == CONTENT_POLICY
+    return errors.UpstreamRejected(message, code=CONTENT_POLICY, status=400) if is_refused else None
 
 
 def _rejected(status: int, message: str, name: str, source: str) -> errors.UpstreamError:

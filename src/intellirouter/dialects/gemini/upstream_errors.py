@@ -15,6 +15,7 @@ from intellirouter.core import Clock, errors
 from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
 from intellirouter.dialects.gemini.wire import first_of, objects_in, optional_text
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
+from intellirouter.dialects.request_causes import error_of_request
 
 _MAX_MESSAGE_CHARS: Final = 2000
 _CREDENTIAL_REASONS: Final = frozenset(
@@ -136,8 +137,8 @@ def decode_error_object(error: Any, source: str, body: bytes) -> errors.Upstream
 
 def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:
     sentence = details.sentence
-    if applies_to_status(details.cause, status) and details.reason not in _CREDENTIAL_REASONS:
-        return _rejected(400, details, source, body)
+    if (of_request := _error_of_request(status, details, source, body)) is not None:
+        return of_request
     if status in {401, 403} or details.reason in _CREDENTIAL_REASONS:
         return errors.UpstreamAuthFailed(sentence(f"{source} rejected the credential"))
     if _is_account_error(status, details):
@@ -153,6 +154,15 @@ def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) 
     if 400 <= status < 500 and status not in {408, 499}:
         return _rejected(status, details, source, body)
     return _server_error(status, details, source)
+
+
+def _error_of_request(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError | None:
+    """Return the error if the request is at fault, whatever the status is."""
+    if details.reason in _CREDENTIAL_REASONS:
+        return None
+    if applies_to_status(details.cause, status):
+        return _rejected(400, details, source, body)
+    return error_of_request(status, details.message, details.name, source, body)
 
 
 def _rejected(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:

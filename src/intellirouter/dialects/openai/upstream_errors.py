@@ -17,6 +17,7 @@ from intellirouter.dialects.error_causes import (
     rejection_cause,
     status_in_document,
 )
+from intellirouter.dialects.request_causes import error_of_request
 
 _MAX_MESSAGE_CHARS: Final = 2000
 ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -61,6 +62,8 @@ def build_error(status: int, envelope: _Envelope, source: str, body: bytes) -> e
     error: errors.UpstreamError
     if applies_to_status(cause, status):
         error = _rejected(message or f"{source} rejected the request.", cause, envelope.param, 400, body)
+    elif (of_request := error_of_request(status, message, envelope.code, source, body)) is not None:
+        error = of_request
     elif status in {401, 403}:
         error = errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
     elif status == 402 or code in ACCOUNT_CODES:

@@ -19,6 +19,7 @@ from intellirouter.core import (
     errors,
 )
 from intellirouter.core.json_errors import describe_json_error
+from intellirouter.dialects.adapt.repetition import MIN_RUN_CHARS
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
@@ -228,7 +229,8 @@ class OpenAIChatPassthrough(Route):
             raise upstream_errors.decode_error_in_200(msgspec.json.encode({"error": choice.error}))
         if choice.finish_reason in upstream_errors.FAILED_FINISHES:
             raise upstream_errors.failed_finish(choice.finish_reason)
-        if choice.finish_reason == "length":
+        is_long = len(body) >= MIN_RUN_CHARS
+        if is_long or any(each.finish_reason == "length" for each in response.choices):
             check_whole(body)
         return Answer(decode_usage(response.usage), choice.finish_reason)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_repetition
+from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_text
 from intellirouter.dialects.wire.sse import data_lines, event_data, iterate_events
 
 FIRST_LOOK_EVENTS: Final = 16
@@ -142,7 +142,7 @@ class RelayedText:
 
 
 def check_whole(body: bytes) -> None:
-    """Check the choices of a complete answer that have reached a limit. Raises `UpstreamMalformed`."""
+    """Check the choices of a complete answer for runaway repetition. Raises `UpstreamMalformed`."""
     if len(body) < MIN_REPETITION_CHARS:
         return
     try:
@@ -150,12 +150,11 @@ def check_whole(body: bytes) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return  # A member that is relayed has an unknown form.
     for choice in choices:
-        if choice.finish_reason != "length":
-            continue
+        is_at_limit = choice.finish_reason == "length"
         message = choice.message or _Delta()
         for text in (message.content, message.reasoning_content, message.reasoning, choice.text):
-            if text:
-                check_repetition(text)
+            if text and len(text) >= MIN_REPETITION_CHARS:
+                check_text(text, is_at_limit=is_at_limit)
 
 
 def _chunks(block: bytes) -> list[_Chunk]:

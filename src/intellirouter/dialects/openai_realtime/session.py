@@ -9,11 +9,14 @@ import msgspec
 
 from intellirouter.core import DEFAULT_LIMITS, SMALL_BYTES, Usage, errors, new_id
 from intellirouter.dialects.openai.client_errors import encode_error
+from intellirouter.dialects.openai_realtime.named_models import SessionModels, may_name_model, replace_models
 from intellirouter.dialects.openai_realtime.usage import decode_realtime_usage
+from intellirouter.dialects.protocols import MessageRefused
 from intellirouter.dialects.wire.json_limits import check_json
 
 _TYPE_WITHIN: Final = 256
 """The number of characters at the start of an event that contain its type, if it is where OpenAI puts it."""
+_DESCRIBES_SESSION: Final = ("session.created", "session.updated")
 _STATUS_OF_CODE: Final = {
     "invalid_api_key": 401,
     "insufficient_quota": 429,
@@ -34,8 +37,7 @@ class RealtimeSession:
 
     def __init__(
         self,
-        model: str,
-        upstream_model: str,
+        models: SessionModels,
         *,
         names_requested_model: bool = False,
         counts_transcriptions: bool = False,
@@ -45,9 +47,8 @@ class RealtimeSession:
         `counts_transcriptions`: the model of the session transcribes, so the usage of transcriptions counts.
         """
         self._names_requested_model = names_requested_model
-        self._model = model
-        self._upstream_model = upstream_model
-        self._is_renamed = model != upstream_model
+        self._models = models
+        self._reported_model: str | None = None
         self._counts_transcriptions = counts_transcriptions
         self._reported: Usage | None = None
         self._unreported_deltas = 0
@@ -60,10 +61,23 @@ class RealtimeSession:
         return self._plus(Usage(output_tokens=self._unreported_deltas, is_estimated=True))
 
     def from_client(self, message: str | bytes) -> str | bytes:
-        """Return the event to send to the upstream for a client's event."""
-        if self._is_renamed and isinstance(message, str) and "session.update" in message and '"model"' in message:
-            return _with_model(message, ("session.update",), self._upstream_model, old=self._model)
-        return message
+        """Return the event to send to the upstream for a client's event. Raises `MessageRefused`.
+
+        An event that names a model is encoded again, so that the upstream cannot read another name than the gateway
+        has, as it could if the event had a member twice.
+        """
+        if not may_name_model(message):
+            return message
+        event = _object(message)
+        try:
+            if not event:
+                raise errors.InvalidRequest("The event is not a valid JSON object.", code="invalid_json")
+            replace_models(event, self._models, self._reported_model)
+        except errors.ClientError as error:
+            event_id = event.get("event_id")
+            raise MessageRefused(self._error_event(error, event_id if isinstance(event_id, str) else None)) from None
+        encoded = msgspec.json.encode(event)
+        return encoded if isinstance(message, bytes) else encoded.decode()
 
     def from_upstream(self, message: str | bytes) -> str | bytes:
         """Return the event to send to the client for an upstream's event."""
@@ -76,8 +90,8 @@ class RealtimeSession:
             self._count(message, "response.done", "response")
         elif self._counts_transcriptions and 'transcription.completed"' in message:
             self._count(message, "conversation.item.input_audio_transcription.completed", None)
-        elif self._names_requested_model and ('session.created"' in message or 'session.updated"' in message):
-            return _with_model(message, ("session.created", "session.updated"), self._model)
+        elif 'session.created"' in message or 'session.updated"' in message:
+            return self._described_session(message)
         return message
 
     def refusal(self, message: str | bytes) -> tuple[int, bytes] | None:
@@ -93,10 +107,27 @@ class RealtimeSession:
 
     def error_event(self, error: errors.GatewayError) -> str:
         """Encode a gateway error as an event of the session."""
+        return self._error_event(error, None)
+
+    def _error_event(self, error: errors.GatewayError, client_event_id: str | None) -> str:
         envelope: dict[str, Any] = msgspec.json.decode(encode_error(error))["error"]
         return msgspec.json.encode(
-            {"type": "error", "event_id": new_id("event_"), "error": {**envelope, "event_id": None}}
+            {"type": "error", "event_id": new_id("event_"), "error": {**envelope, "event_id": client_event_id}}
         ).decode()
+
+    def _described_session(self, message: str) -> str:
+        """Return an event that describes the session, with the client's name of the model if it is to be replaced."""
+        event = _object(message)
+        session = event.get("session")
+        if event.get("type") not in _DESCRIBES_SESSION or not isinstance(session, dict) or "model" not in session:
+            return message
+        reported = session["model"]
+        if isinstance(reported, str):
+            self._reported_model = reported
+        if not self._names_requested_model or reported is None:
+            return message
+        session["model"] = self._models.requested
+        return msgspec.json.encode(event).decode()
 
     def _count(self, message: str, kind: str, member: str | None) -> None:
         """Add the usage of an event, which is in the event itself or in one of its members."""
@@ -112,19 +143,6 @@ class RealtimeSession:
 
     def _plus(self, usage: Usage) -> Usage:
         return usage if self._reported is None else self._reported.plus(usage)
-
-
-def _with_model(message: str, kinds: tuple[str, ...], new: str, *, old: str | None = None) -> str:
-    """Return an event of these kinds with another model of the session, if the session has a model, or has `old`."""
-    event = _object(message)
-    session = event.get("session")
-    if event.get("type") not in kinds or not isinstance(session, dict):
-        return message
-    model = session.get("model")
-    if not isinstance(model, str) or model == new or old not in {None, model}:
-        return message
-    session["model"] = new
-    return msgspec.json.encode(event).decode()
 
 
 def _object(message: str | bytes) -> dict[str, Any]:

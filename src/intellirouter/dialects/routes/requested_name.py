@@ -68,3 +68,6 @@ class RequestedNameRelay(WrappedRelay):
 
     def end(self) -> bytes:
         return replace_in_stream(self._relay.end(), self._path, self._value)
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return replace_in_stream(self._relay.fail(error), self._path, self._value)

@@ -18,6 +18,9 @@ _STRING_PIECE: Final = re.compile(rb'(?:[^"\\]{1,4096}+|\\.){0,256}+', re.DOTALL
 _MODEL_KEY: Final = b'"model"'
 _ESCAPED_LETTER: Final = rb"\u006"
 """The beginning of the escape sequences of all letters in `model`."""
+_ESCAPED_ASCII: Final = rb"\u00"
+_ESCAPED_LETTERS: Final = (rb"\u006", rb"\u007", rb"\u005", rb"\u004")
+"""The beginnings of the escape sequences of letters and of the underscore."""
 _SPACE: Final = b" \t\r\n"
 
 Span = tuple[int, int]
@@ -36,7 +39,7 @@ def top_level_spans(body: bytes, name: str) -> list[Span]:
             at = end_of_string(body, at)
             if depth == 1 and is_key:
                 is_key = False
-                is_match = _is_name(body[token.start() : at], name)
+                is_match = is_name(body[token.start() : at], name)
         elif first in b"{[":
             depth += 1
         elif first in b"}]":
@@ -61,7 +64,32 @@ def end_of_string(body: bytes, at: int) -> int:
     return at + 1
 
 
-def _is_name(key: bytes, name: str) -> bool:
+def may_escape_names(body: bytes) -> bool:
+    """Return whether letters, also those in the names of members, may be written with escape sequences."""
+    return b"\\" in body and contains(body, _ESCAPED_ASCII) and any(contains(body, each) for each in _ESCAPED_LETTERS)
+
+
+def end_of_value(body: bytes, at: int) -> int:
+    """Return the end of the value at this position, or of what can be one in text that is not valid JSON."""
+    start, depth = at, 0
+    while (token := TOKEN.search(body, at)) is not None:
+        first, at = body[token.start()], token.end()
+        if first == 0x22:  # "
+            at = end_of_string(body, at)
+            if depth == 0:
+                return at
+        elif first in b"{[":
+            depth += 1
+        elif depth == 0:
+            return _trim(body, start, token.start())[1] if token.start() > start else start
+        elif first in b"}]":
+            depth -= 1
+            if depth == 0:
+                return at
+    return len(body)
+
+
+def is_name(key: bytes, name: str) -> bool:
     """Return whether the key, which may contain escapes, is `name`. A key that is not valid UTF-8 is not."""
     try:
         return bool(msgspec.json.decode(key) == name)

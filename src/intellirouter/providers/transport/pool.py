@@ -98,7 +98,9 @@ class UpstreamPool:
             rotation.record_refusal(index, 401, None, self._loop.time())
             raise
         if response.status in REFUSAL_STATUSES:
-            rotation.record_refusal(index, response.status, self.retry_after_s(response.headers), self._loop.time())
+            response.undo_refusal = rotation.record_refusal(
+                index, response.status, self.retry_after_s(response.headers), self._loop.time()
+            )
         else:
             rotation.record_response(index, response.status)
         return response
@@ -112,7 +114,8 @@ class UpstreamPool:
         if status is None:
             is_credential_at_fault = isinstance(error, errors.UpstreamAuthFailed)
         else:
-            is_credential_at_fault = status in ROTATION_STATUSES
+            is_of_request = error.blame == "client" or isinstance(error, errors.UpstreamModelMissing)
+            is_credential_at_fault = status in ROTATION_STATUSES and not is_of_request
         return is_credential_at_fault and self._credentials.can_rotate(deployment, self._loop.time())
 
     async def _send_with(

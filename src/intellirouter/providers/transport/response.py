@@ -1,6 +1,7 @@
 """An upstream's response on a pooled connection. Implements `core.UpstreamResponse`."""
 
 import asyncio
+from collections.abc import Callable
 
 from intellirouter.core import Secret, errors, mask_credentials_in_bytes
 from intellirouter.providers.transport.connection import Connection
@@ -9,7 +10,16 @@ from intellirouter.providers.transport.connection import Connection
 class HttpResponse:
     """A response whose headers have arrived. The connection returns to the pool at the end of the body."""
 
-    __slots__ = ("_connection", "_first_token_deadline_s", "_idle_s", "_loop", "_raw_headers", "_secrets", "status")
+    __slots__ = (
+        "_connection",
+        "_first_token_deadline_s",
+        "_idle_s",
+        "_loop",
+        "_raw_headers",
+        "_secrets",
+        "status",
+        "undo_refusal",
+    )
 
     def __init__(
         self, connection: Connection, loop: asyncio.AbstractEventLoop, idle_s: float, secrets: tuple[Secret, ...] = ()
@@ -22,6 +32,8 @@ class HttpResponse:
         self.status: int = connection.status
         self._raw_headers = connection.raw_headers
         self._secrets = secrets
+        self.undo_refusal: Callable[[], None] | None = None
+        """Ends the cooldown of the credential that this response has started; None if it has started none."""
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -30,6 +42,11 @@ class HttpResponse:
 
     def content_began(self) -> None:
         self._first_token_deadline_s = None
+
+    def spare_credential(self) -> None:
+        if self.undo_refusal is not None:
+            self.undo_refusal()
+            self.undo_refusal = None
 
     def _arm(self, connection: Connection) -> None:
         """Set the deadline for the next bytes."""

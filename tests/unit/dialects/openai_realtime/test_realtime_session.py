@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import Deployment, RequestContext, UpstreamAddress, Usage, errors
+from intellirouter.dialects import MessageRefused
 from intellirouter.dialects.openai_realtime import REALTIME, RealtimeSession
+from intellirouter.dialects.openai_realtime.named_models import SessionModels
 from intellirouter.testing import FakeClock
 from tests.support.dialects.standard import ENDPOINTS
 
@@ -23,7 +25,20 @@ UPSTREAM = Deployment(
 
 
 def session(model: str = "voice", upstream: str = "gpt-realtime", **how: Any) -> RealtimeSession:
-    return RealtimeSession(model, upstream, **how)
+    may_use = how.pop("may_use", lambda _: True)
+    models = SessionModels(requested=model, upstream=upstream, provider="openai", may_use=may_use)
+    return RealtimeSession(models, **how)
+
+
+def refused(one: RealtimeSession, event: Any) -> dict[str, Any]:
+    """Return the error of the event with which the session refuses a client's event."""
+    with pytest.raises(MessageRefused) as refusal:
+        one.from_client(event if isinstance(event, str | bytes) else json.dumps(event))
+    reply = json.loads(refusal.value.reply)
+    assert (reply["type"], reply["event_id"][:6]) == ("error", "event_")
+    error: dict[str, Any] = reply["error"]
+    assert error["type"] == "invalid_request_error"
+    return error
 
 
 def done(**usage: Any) -> str:
@@ -31,7 +46,7 @@ def done(**usage: Any) -> str:
 
 
 def test_the_handshake_has_the_upstreams_model_and_the_clients_query() -> None:
-    context = RequestContext(model="voice", query="model=voice&intent=transcription&x=a%20b&e=")
+    context = RequestContext(model="voice", query="model=voice&intent=transcription&deployment=other&x=a%20b&e=")
     call = ENDPOINT.decode_request(b"", context)
     assert (call.operation, call.model, call.is_stream) == ("realtime", "voice", True)
     request = ENDPOINT.session_route(call, UPSTREAM).encode_request(call, UPSTREAM)
@@ -70,12 +85,14 @@ def test_events_are_relayed_unchanged() -> None:
     one = session()
     for text in (
         '{ "type":"input_audio_buffer.append", "audio":"AAAA" }',
-        '{"type":"session.update","session":{"model":"another"}}',
-        '{"type":"session.update","session":"model"}',
+        '{"type":"session.update","session":{"voice":"another"}}',
         "no json about session.update and model",
         '{"type":"x","text":"session.update \\"model\\""}',
     ):
         assert one.from_client(text) is text
+    assert (
+        one.from_client('{"type":"session.update","session":"model"}') == '{"type":"session.update","session":"model"}'
+    )
     assert one.from_client(b"\x00\xff") == b"\x00\xff"
     assert one.from_upstream(b'response.done"') == b'response.done"'
     for text in ('{"type":"x","text":"session.created\\""}', '{"type":"session.created","session":{"model":"other"}}'):
@@ -85,7 +102,7 @@ def test_events_are_relayed_unchanged() -> None:
 
 @pytest.mark.parametrize("reported", ["gpt-realtime", "gpt-realtime-2025-08-28"])
 def test_the_model_name_is_replaced_in_both_directions(reported: str) -> None:
-    one = RealtimeSession("voice", "gpt-realtime", names_requested_model=True)
+    one = session(names_requested_model=True)
     update = {"type": "session.update", "session": {"type": "realtime", "model": "voice", "speed": 1.5}}
     assert json.loads(one.from_client(json.dumps(update))) == {
         "type": "session.update",
@@ -104,13 +121,86 @@ def test_events_name_the_upstreams_model_by_default() -> None:
 @pytest.mark.parametrize("about", [{"model": None}, {}, None])
 def test_a_session_without_a_model_gets_none(about: object) -> None:
     text = json.dumps({"type": "session.created", "session": about})
-    assert RealtimeSession("voice", "gpt-realtime", names_requested_model=True).from_upstream(text) is text
+    assert session(names_requested_model=True).from_upstream(text) is text
 
 
-def test_events_are_not_decoded_if_the_names_are_equal() -> None:
-    one = session("same", "same")
-    text = '{"type":"session.update","session":{"model":"same"}}'
-    assert one.from_client(text) is text
+TRANSCRIBED = {"audio": {"input": {"transcription": {"model": "whisper-1"}}}}
+
+
+@pytest.mark.parametrize(
+    ("event", "param"),
+    [
+        ({"type": "session.update", "session": {"model": "other"}}, "session.model"),
+        ({"type": "session.update", "session": {"type": "realtime", "model": "gpt-realtime-pro"}}, "session.model"),
+        ({"type": "transcription_session.update", "session": {"model": "other"}}, "session.model"),
+        ({"type": "response.create", "response": {"model": "other"}}, "response.model"),
+        ({"type": "response.create", "model": "other"}, "model"),
+        ({"type": "session.update", "session": {"model": ["other"]}}, "session.model"),
+        ('{"type":"session.update","session":{"m\\u006fdel":"other"}}', "session.model"),
+        ('{"type":"session.update","session":{"model":"voice","model":"other"}}', "session.model"),
+        (b'{"type":"session.update","session":{"model":"other"}}', "session.model"),
+        ('{"type":"session.update","session":{"model":"other"},}', None),
+        ('\ufeff{"type":"session.update","session":{"model":"other"}}', None),
+    ],
+)
+@pytest.mark.parametrize("upstream", ["voice", "gpt-realtime"])
+def test_event_that_names_another_model_of_the_session_is_refused(event: Any, param: str | None, upstream: str) -> None:
+    assert refused(session("voice", upstream), event)["param"] == param
+
+
+def test_refusal_names_the_clients_event() -> None:
+    event = {"type": "session.update", "event_id": "evt_7", "session": {"model": "other"}}
+    error = refused(session(), event)
+    assert (error["event_id"], error["code"]) == ("evt_7", "invalid_value")
+    assert "'voice'" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("event", "param"),
+    [
+        ({"type": "session.update", "session": TRANSCRIBED}, "session.audio.input.transcription.model"),
+        (
+            {"type": "session.update", "session": {"input_audio_transcription": {"model": "whisper-1"}}},
+            "session.input_audio_transcription.model",
+        ),
+    ],
+)
+def test_transcribing_model_must_be_one_that_the_key_may_use(event: dict[str, Any], param: str) -> None:
+    error = refused(session(may_use=lambda name: name == "voice"), event)
+    assert (error["code"], error["param"]) == ("model_not_found", param)
+    for allowed in ("whisper-1", "openai/whisper-1"):
+        sent = session(may_use=lambda name, allowed=allowed: name == allowed).from_client(json.dumps(event))
+        assert json.loads(sent) == event
+
+
+def test_transcribing_model_of_a_transcription_session_is_the_upstreams() -> None:
+    event = {"type": "session.update", "session": {"audio": {"input": {"transcription": {"model": "voice"}}}}}
+    sent = json.loads(session(may_use=lambda name: name == "voice").from_client(json.dumps(event)))
+    assert sent["session"]["audio"]["input"]["transcription"] == {"model": "gpt-realtime"}
+
+
+def test_upstream_reads_the_model_that_the_gateway_has_read() -> None:
+    twice = '{"type":"session.update","session":{"model":"other"},"session":{"voice":"alloy"}}'
+    assert json.loads(session().from_client(twice)) == {"type": "session.update", "session": {"voice": "alloy"}}
+    assert "other" not in str(session().from_client(twice))
+
+
+@pytest.mark.parametrize("reported", ["gpt-realtime", "gpt-realtime-2025-08-28"])
+def test_client_may_send_back_the_session_as_the_upstream_has_described_it(reported: str) -> None:
+    one = session()
+    one.from_upstream(json.dumps({"type": "session.created", "session": {"model": reported}}))
+    event = {"type": "session.update", "session": {"model": reported, "speed": 1.5}}
+    assert json.loads(one.from_client(json.dumps(event))) == event
+
+
+def test_model_in_the_content_of_an_event_is_no_models_name() -> None:
+    tool = {"type": "function", "name": "car", "parameters": {"properties": {"model": {"type": "string"}}}}
+    for event in (
+        {"type": "session.update", "session": {"tools": [tool], "model": None}},
+        {"type": "conversation.item.create", "item": {"type": "message", "metadata": {"model": "T"}}},
+        {"type": "response.create", "response": {"metadata": {"model": "T"}, "input": []}},
+    ):
+        assert json.loads(session(may_use=lambda _: False).from_client(json.dumps(event))) == event
 
 
 def test_usage_is_added_up_over_responses_in_disjoint_counts() -> None:
@@ -189,7 +279,7 @@ def test_the_usage_of_transcriptions_counts_in_transcription_sessions() -> None:
     assert other.usage is None
     assert own.usage == Usage(input_audio_tokens=14, output_tokens=4)
     call = ENDPOINT.decode_request(b"", RequestContext(model="m", query="intent=transcription"))
-    third = REALTIME.session(call, UPSTREAM)
+    third = REALTIME.session(call, UPSTREAM, lambda _: True)
     third.from_upstream(json.dumps(event))
     assert third.usage == own.usage
 

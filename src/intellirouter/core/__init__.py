@@ -65,7 +65,14 @@ from intellirouter.core.secret import Secret
 from intellirouter.core.service_links import is_service_link, linked_service
 from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
-from intellirouter.core.usage import NO_USAGE, Usage, estimate_input_tokens, estimate_tokens
+from intellirouter.core.usage import (
+    INPUT_COUNTS,
+    NO_USAGE,
+    OUTPUT_COUNTS,
+    Usage,
+    estimate_input_tokens,
+    estimate_tokens,
+)
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
@@ -73,9 +80,11 @@ __all__ = [
     "DEFAULT_LIMITS",
     "DIRECT",
     "EMPTY_CONTEXT",
+    "INPUT_COUNTS",
     "MAX_RETRY_AFTER_S",
     "NO_QUIRKS",
     "NO_USAGE",
+    "OUTPUT_COUNTS",
     "RECORD_VERSION",
     "SMALL_BYTES",
     "SYSTEM_CLOCK",

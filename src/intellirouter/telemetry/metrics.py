@@ -15,8 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from intellirouter.core import ExchangeRecord
-from intellirouter.core.usage import INPUT_COUNTS, OUTPUT_COUNTS
+from intellirouter.core import INPUT_COUNTS, OUTPUT_COUNTS, ExchangeRecord
 
 _MAX_SERIES: Final = 2000
 _BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)

@@ -134,11 +134,18 @@ def check_endings(response: Response) -> None:
 
 
 def _check_repetition(choice: Choice, stop: Stop | None) -> None:
+    text, reasoning, arguments = [], [], []
+    for part in choice.parts:
+        if isinstance(part, Text):
+            text.append(part.text)
+        elif isinstance(part, Reasoning):
+            reasoning.append(part.text)
+        elif isinstance(part, ToolCall):
+            arguments.append(part.arguments)
     is_at_limit = stop is not None and stop.reason in _LIMIT_REACHED
-    texts = ["".join([part.text for part in choice.parts if isinstance(part, kind)]) for kind in (Text, Reasoning)]
-    for text in (*texts, *[part.arguments for part in choice.parts if isinstance(part, ToolCall)]):
-        if len(text) >= MIN_REPETITION_CHARS:
-            check_text(text, is_at_limit=is_at_limit)
+    for whole in ("".join(text), "".join(reasoning), *arguments):
+        if len(whole) >= MIN_REPETITION_CHARS:
+            check_text(whole, is_at_limit=is_at_limit)
 
 
 def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:

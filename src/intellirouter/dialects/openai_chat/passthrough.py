@@ -229,8 +229,7 @@ class OpenAIChatPassthrough(Route):
             raise upstream_errors.decode_error_in_200(msgspec.json.encode({"error": choice.error}))
         if choice.finish_reason in upstream_errors.FAILED_FINISHES:
             raise upstream_errors.failed_finish(choice.finish_reason)
-        is_long = len(body) >= MIN_RUN_CHARS
-        if is_long or any(each.finish_reason == "length" for each in response.choices):
+        if len(body) >= MIN_RUN_CHARS or choice.finish_reason == "length" or len(response.choices) > 1:
             check_whole(body)
         return Answer(decode_usage(response.usage), choice.finish_reason)
 

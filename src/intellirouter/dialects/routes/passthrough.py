@@ -18,6 +18,7 @@ from intellirouter.dialects.adapt.answer_checks import (
 from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.adapt.json_merge import merge
+from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS
 from intellirouter.dialects.calls import answer_model, conversation_of, original_of
 from intellirouter.dialects.edits import only_differences
 from intellirouter.dialects.ir import Conversation
@@ -145,7 +146,8 @@ class ChatPassthrough(Route):
             response.model = answer_model(response.model, call, deployment)
             changed = self._client.encode(response, call, LossReport())
         if not relies_on_format(call):
-            check_endings(response)
+            if len(body) >= MIN_REPETITION_CHARS:
+                check_endings(response)
         else:
             repaired = checked_answer(response, expected_output(call, self._client.decode))
             if repaired != response:

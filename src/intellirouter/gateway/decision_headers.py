@@ -5,6 +5,8 @@ from functools import lru_cache
 from intellirouter.core import format_usd, reason_of
 from intellirouter.pipeline import Exchange, Headers
 
+Lines = tuple[tuple[bytes, bytes], ...]
+
 
 def decision_headers(exchange: Exchange) -> Headers:
     """Return the headers that are known so far. The first one is `x-request-id`."""
@@ -17,22 +19,32 @@ def decision_headers(exchange: Exchange) -> Headers:
         headers.append((b"x-intellirouter-dropped", header_value(", ".join(map(str, losses)))))
     if decision is None:
         return headers
-    if exchange.deployment is not None:
-        headers += (
-            (b"x-intellirouter-deployment", header_value(exchange.deployment.name)),
-            (b"x-intellirouter-model", header_value(exchange.model or "")),
-            (b"x-intellirouter-upstream-model", header_value(exchange.deployment.upstream_model)),
-        )
-    headers += (
-        (b"x-intellirouter-strategy", header_value(decision.strategy)),
-        (b"x-intellirouter-reason", header_value(reason_of(decision, exchange.attempts))),
-        (b"x-intellirouter-attempts", b"%d" % len(exchange.attempts)),
-        (b"x-intellirouter-cache", b"off"),
-    )
+    if (deployment := exchange.deployment) is not None:
+        headers += _routed(deployment.name, exchange.model or "", deployment.upstream_model)
+    headers += _decided(decision.strategy, reason_of(decision, exchange.attempts), len(exchange.attempts))
     if exchange.usage is not None:
         cost = b"unknown" if exchange.cost_microusd is None else format_usd(exchange.cost_microusd).encode()
         headers.append((b"x-intellirouter-cost-usd", cost))
     return headers
+
+
+@lru_cache(maxsize=4096)
+def _routed(deployment: str, model: str, upstream_model: str) -> Lines:
+    return (
+        (b"x-intellirouter-deployment", header_value(deployment)),
+        (b"x-intellirouter-model", header_value(model)),
+        (b"x-intellirouter-upstream-model", header_value(upstream_model)),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _decided(strategy: str, reason: str, attempts: int) -> Lines:
+    return (
+        (b"x-intellirouter-strategy", header_value(strategy)),
+        (b"x-intellirouter-reason", header_value(reason)),
+        (b"x-intellirouter-attempts", b"%d" % attempts),
+        (b"x-intellirouter-cache", b"off"),
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -13,13 +13,13 @@ from intellirouter.cli.follow import follow_requests
 from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import (
+    LinePrinter,
     OutputFormat,
     encode,
     make_table,
     print_data,
     print_line,
     print_notice,
-    print_parts,
 )
 from intellirouter.cli.record_tables import is_failed, local_time, record_blocks, record_cost, record_data, record_line
 from intellirouter.cli.tables import Table
@@ -167,9 +167,10 @@ def tail(
             records = follow_requests(gateway, count, only_errors=errors)
         else:
             records = _past_records(gateway, count, errors)
+        printer = LinePrinter()
         for record in records:
             if not errors or is_failed(record):
-                _print_entry(record, options.output)
+                _print_entry(record, options.output, printer)
 
 
 def _past_records(gateway: "client.Client", count: int, only_errors: bool) -> Iterator["core.ExchangeRecord"]:
@@ -181,8 +182,8 @@ def _past_records(gateway: "client.Client", count: int, only_errors: bool) -> It
             yield gateway.request(summary.request_id)
 
 
-def _print_entry(record: "core.ExchangeRecord", output: OutputFormat) -> None:
+def _print_entry(record: "core.ExchangeRecord", output: OutputFormat, printer: LinePrinter) -> None:
     if output == "table":
-        print_parts(record_line(record))
+        printer.print(record_line(record))
     else:
         print_line(encode(record_data(record), output, is_one_line=True).rstrip("\n"))

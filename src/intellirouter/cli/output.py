@@ -141,13 +141,17 @@ def printable(untrusted: str, *, keeps_lines: bool = True) -> str:
 
 def print_notice(message: str) -> None:
     """Print a message for people on standard error, apart from the data."""
-    _print_message(_styled(printable(message), _DIM, sys.stderr))
+    _print_message(_styled(_message(message), _DIM, sys.stderr))
 
 
 def print_error(message: str, *notes: str) -> None:
-    _print_message(_styled(f"Error: {printable(message)}", _RED, sys.stderr))
+    _print_message(_styled(f"Error: {_message(message)}", _RED, sys.stderr))
     for note in notes:
-        _print_message(f"  {printable(note)}")
+        _print_message(f"  {_message(note)}")
+
+
+def _message(text: str) -> str:
+    return printable(core.with_program_name(text))
 
 
 def is_terminal() -> bool:

@@ -1,0 +1,5 @@
+"""Runs the command line: `python -m intellirouter`."""
+
+from intellirouter.cli import main
+
+main()

@@ -12,9 +12,10 @@ from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import print_line, printable
 
 if TYPE_CHECKING:
-    from intellirouter import config, roles
+    from intellirouter import config, core, roles
 else:
     config = LazyModule("intellirouter.config")
+    core = LazyModule("intellirouter.core")
     roles = LazyModule("intellirouter.roles")
 
 
@@ -46,4 +47,4 @@ def init(
     for finding in discovery.findings:
         print_line(f"Added: {printable(finding)}")
     option = "" if output == config.DEFAULT_FILE else f" --config {output}"
-    print_line(f"Wrote {output}. To start the gateway, run: intellirouter serve{option}")
+    print_line(f"Wrote {output}. To start the gateway, run: {core.program_name()} serve{option}")

@@ -11,7 +11,7 @@ import typer
 
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.standard_streams import is_unicode_output
-from intellirouter.cli.tables import Table, fit_parts, lay_out
+from intellirouter.cli.tables import Part, Table, fit_parts, lay_out
 
 if TYPE_CHECKING:
     import msgspec
@@ -41,11 +41,14 @@ def print_data(data: Any, output: OutputFormat, blocks: Callable[[], Blocks]) ->
     if output != "table":
         print_line(encode(data, output).rstrip("\n"))
         return
+    hidden: dict[str, None] = {}
     for block in blocks():
         if isinstance(block, str):
             print_line(printable(block))
         else:
-            _print_table(block)
+            hidden.update(dict.fromkeys(_print_table(block)))
+    if hidden:
+        _note_hidden(hidden)
 
 
 def print_line(line: str = "") -> None:
@@ -54,18 +57,31 @@ def print_line(line: str = "") -> None:
     sys.stdout.flush()
 
 
-def print_parts(parts: Iterable[tuple[str, int]]) -> None:
-    """Print the parts of a line that fit on it. Each has a rank: the parts with the highest ranks are left out."""
-    print_line(printable(fit_parts(parts, _output_columns()), keeps_lines=False))
+class LinePrinter:
+    """Prints lines of which a narrow terminal shows only some parts. Names each part that is left out once."""
+
+    def __init__(self) -> None:
+        self._noted: set[str] = set()
+
+    def print(self, parts: Iterable[Part]) -> None:
+        line, hidden = fit_parts(parts, _output_columns())
+        print_line(printable(line, keeps_lines=False))
+        if new := [part.name for part in hidden if part.name not in self._noted]:
+            self._noted.update(new)
+            _note_hidden(new)
 
 
-def _print_table(block: Table) -> None:
+def _note_hidden(headings: Iterable[str]) -> None:
+    print_notice(f"Columns that do not fit: {', '.join(headings)}. Use a wider terminal, or --format json.")
+
+
+def _print_table(block: Table) -> Sequence[str]:
+    """Print the columns that fit, and return the headings of the others."""
     layout = lay_out(block, _output_columns())
     lines = list(layout.lines)
     lines[: layout.heading_lines] = [_styled(line, _BOLD, sys.stdout) for line in lines[: layout.heading_lines]]
     print_line("\n".join(lines))
-    if layout.hidden:
-        print_notice(f"Columns that do not fit: {', '.join(layout.hidden)}. Use a wider terminal, or --format json.")
+    return layout.hidden
 
 
 def encode(data: Any, output: OutputFormat, *, is_one_line: bool = False) -> str:
@@ -125,13 +141,17 @@ def printable(untrusted: str, *, keeps_lines: bool = True) -> str:
 
 def print_notice(message: str) -> None:
     """Print a message for people on standard error, apart from the data."""
-    _print_message(_styled(printable(message), _DIM, sys.stderr))
+    _print_message(_styled(_message(message), _DIM, sys.stderr))
 
 
 def print_error(message: str, *notes: str) -> None:
-    _print_message(_styled(f"Error: {printable(message)}", _RED, sys.stderr))
+    _print_message(_styled(f"Error: {_message(message)}", _RED, sys.stderr))
     for note in notes:
-        _print_message(f"  {printable(note)}")
+        _print_message(f"  {_message(note)}")
+
+
+def _message(text: str) -> str:
+    return printable(core.with_program_name(text))
 
 
 def is_terminal() -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import format_count, format_value, make_table
+from intellirouter.cli.tables import Part
 
 if TYPE_CHECKING:
     import msgspec
@@ -30,22 +31,22 @@ def record_cost(record: "core.ExchangeRecord | client.RequestSummary") -> str | 
     return None if record.cost_microusd is None else core.format_usd(record.cost_microusd)
 
 
-def record_line(record: "core.ExchangeRecord") -> list[tuple[str, int]]:
-    """Return the parts of a line with fixed columns, each with its rank: a narrow terminal shows the first ranks."""
+def record_line(record: "core.ExchangeRecord") -> list[Part]:
+    """Return the parts of a line, each with its rank: a narrow terminal shows the first ranks."""
     time = local_time(record.started_us).strftime("%H:%M:%S")
     tokens = format_value(None if record.usage is None else record.usage.total_tokens)
     attempts = format_count(len(record.attempts), "attempt")
     route = f"{format_value(record.model)} > {format_value(record.deployment)}"
     return [
-        (time, 1),
-        (record.request_id, 0),
-        (str(record.status), 2),
-        (f"{record.duration_ms:>7.0f} ms", 5),
-        (f"{tokens:>6} tokens", 6),
-        (f"{format_value(record_cost(record)):>8} USD", 7),
-        (f"{attempts:<10}", 8),
-        (route, 4),
-        (record.error_code or "", 3),
+        Part(time, 1, "TIME"),
+        Part(record.request_id, 0, "REQUEST"),
+        Part(str(record.status), 2, "STATUS"),
+        Part(f"{record.duration_ms:>7.0f} ms", 5, "MS"),
+        Part(f"{tokens:>6} tokens", 6, "TOKENS"),
+        Part(f"{format_value(record_cost(record)):>8} USD", 7, "USD"),
+        Part(f"{attempts:<10}", 8, "ATTEMPTS"),
+        Part(route, 4, "MODEL"),
+        Part(record.error_code or "", 3, "ERROR"),
     ]
 
 

@@ -9,16 +9,17 @@ import typer
 
 from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.errors import CommandError, ExitStatus
+from intellirouter.cli.follow import follow_requests
 from intellirouter.cli.gateway_command import GatewayOptions, gateway_command
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import (
+    LinePrinter,
     OutputFormat,
     encode,
     make_table,
     print_data,
     print_line,
     print_notice,
-    print_parts,
 )
 from intellirouter.cli.record_tables import is_failed, local_time, record_blocks, record_cost, record_data, record_line
 from intellirouter.cli.tables import Table
@@ -158,34 +159,18 @@ def tail(
 ) -> None:
     """Print recent requests, then new ones as they complete.
 
-    Runs until it is interrupted with Ctrl-C. With --format json, each request is one line (JSON Lines); with yaml,
-    each request is one document.
+    Runs until it is interrupted with Ctrl-C. If the gateway restarts, it reconnects. With --format json, each request
+    is one line (JSON Lines); with yaml, each request is one document.
     """
     with options.connect() as gateway:
-        for record in _records(gateway, count, follow, errors):
+        if follow:
+            records = follow_requests(gateway, count, only_errors=errors)
+        else:
+            records = _past_records(gateway, count, errors)
+        printer = LinePrinter()
+        for record in records:
             if not errors or is_failed(record):
-                _print_entry(record, options.output)
-    if follow:
-        print_notice("The gateway closed the connection.")
-
-
-def _records(
-    gateway: "client.Client", count: int, is_following: bool, only_errors: bool
-) -> Iterator["core.ExchangeRecord"]:
-    """Yield past and new records once each. The feed is opened first, so that no record is missed in between."""
-    if not is_following:
-        yield from _past_records(gateway, count, only_errors)
-        return
-    with gateway.tail() as feed:
-        seen = set()
-        for record in _past_records(gateway, count, only_errors):
-            seen.add(record.request_id)
-            yield record
-        for record in feed:
-            if record.request_id in seen:
-                seen.discard(record.request_id)
-            else:
-                yield record
+                _print_entry(record, options.output, printer)
 
 
 def _past_records(gateway: "client.Client", count: int, only_errors: bool) -> Iterator["core.ExchangeRecord"]:
@@ -197,8 +182,8 @@ def _past_records(gateway: "client.Client", count: int, only_errors: bool) -> It
             yield gateway.request(summary.request_id)
 
 
-def _print_entry(record: "core.ExchangeRecord", output: OutputFormat) -> None:
+def _print_entry(record: "core.ExchangeRecord", output: OutputFormat, printer: LinePrinter) -> None:
     if output == "table":
-        print_parts(record_line(record))
+        printer.print(record_line(record))
     else:
         print_line(encode(record_data(record), output, is_one_line=True).rstrip("\n"))

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 _GAP: Final = 2
 _MAX_WORD_CELLS: Final = 40
@@ -50,12 +50,24 @@ def lay_out(table: Table, width: int) -> Layout:
     return Layout(lines=lines, heading_lines=heading_lines, hidden=hidden)
 
 
-def fit_parts(parts: Iterable[tuple[str, int]], width: int) -> str:
-    """Join parts of a line. Each has a rank; if the line is too long, those with the highest ranks are left out."""
-    kept = [part for part in parts if part[0].strip()]
+class Part(NamedTuple):
+    """A part of a line without columns of fixed width."""
+
+    text: str
+    rank: int
+    """A narrow terminal shows the parts with the lowest ranks."""
+    name: str
+
+
+def fit_parts(parts: Iterable[Part], width: int) -> tuple[str, list[Part]]:
+    """Join the parts of a line, and return it with the parts that do not fit: those with the highest ranks."""
+    kept = [part for part in parts if part.text.strip()]
+    hidden = []
     while len(kept) > 1 and cell_width(_joined(kept)) > width:
-        kept.remove(max(kept, key=lambda part: part[1]))
-    return _joined(kept)
+        last = max(kept, key=lambda part: part.rank)
+        kept.remove(last)
+        hidden.append(last)
+    return _joined(kept), hidden
 
 
 def cell_width(text: str) -> int:
@@ -96,8 +108,8 @@ def _prefix(text: str, width: int) -> str:
     return text
 
 
-def _joined(parts: list[tuple[str, int]]) -> str:
-    return (" " * _GAP).join(text for text, _ in parts)
+def _joined(parts: list[Part]) -> str:
+    return (" " * _GAP).join(part.text for part in parts)
 
 
 def _natural_width(table: Table, index: int) -> int:

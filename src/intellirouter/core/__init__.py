@@ -58,6 +58,7 @@ from intellirouter.core.ports import (
 )
 from intellirouter.core.printable import escape_control_characters, escape_control_characters_in_json
 from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningControl
+from intellirouter.core.program import program_name, with_program_name
 from intellirouter.core.reasoning_memory import ReasoningMemory
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
 from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s, whole_seconds
@@ -167,6 +168,7 @@ __all__ = [
     "new_id",
     "outline_of",
     "private_key_as_pem",
+    "program_name",
     "proxy_at",
     "pusd_per_token",
     "read_bounded",
@@ -174,4 +176,5 @@ __all__ = [
     "reason_of",
     "timeout_error",
     "whole_seconds",
+    "with_program_name",
 ]

@@ -6,6 +6,7 @@ from typing import Any, Final, TextIO
 
 import intellirouter
 from intellirouter.config import Discovery, Runtime, is_loopback
+from intellirouter.core import program_name, with_program_name
 from intellirouter.hosting import WorkerState, WorkerView
 from intellirouter.roles.network_addresses import is_unspecified, reachable_addresses
 from intellirouter.roles.standard_streams import write_text
@@ -21,14 +22,14 @@ def print_banner(runtime: Runtime, discovery: Discovery | None, address: Any, co
     lines = [f"IntelliRouter {intellirouter.__version__}"]
     if discovery is not None:
         lines += ["  using    " + finding for finding in discovery.findings]
-        lines += ["           To save this as intellirouter.yaml, run: intellirouter init"]
+        lines += [f"           To save this as intellirouter.yaml, run: {program_name()} init"]
     else:
         lines.append(f"  config   {config_path}")
     lines.append(f"  models   {_model_names(runtime)}")
     lines.append(f"  store    {runtime.store.url}")
     lines.append(f"  auth     {_auth_text(runtime)}")
     lines += _proxies(runtime)
-    lines += ["  warning  " + warning for warning in runtime.warnings]
+    lines += ["  warning  " + with_program_name(warning) for warning in runtime.warnings]
     place = f" on {address}" if isinstance(address, str) else ""
     lines.append(f"  serving  {url}/v1{place}   (press Ctrl-C to stop)")
     lines += _network(runtime, address)

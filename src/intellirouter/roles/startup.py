@@ -15,6 +15,7 @@ from intellirouter.config import (
     process_environment,
     resource_port,
 )
+from intellirouter.core import with_program_name
 from intellirouter.core.errors import HostError
 from intellirouter.hosting import BUNDLED
 from intellirouter.providers import VENDORS, probe_local
@@ -68,7 +69,7 @@ def _serve(config_path: Path | None, overrides: Mapping[str, object], signals: S
     try:
         sock = open_listener(runtime.server)
     except CannotListen as error:
-        sys.stderr.write(f"Error: {error.message}\n  {error.hint}\n")
+        sys.stderr.write(with_program_name(f"Error: {error.message}\n  {error.hint}\n"))
         return 1
     try:
         _run(runtime, sock, discovery, config_path, overrides, signals)
@@ -82,7 +83,7 @@ def _serve(config_path: Path | None, overrides: Mapping[str, object], signals: S
 def _report(sock: socket.socket, message: str, hint: str) -> int:
     """Print why the gateway could not start, and return its exit status."""
     remove_socket_file(sock)
-    sys.stderr.write(f"Error: {message}\n" + (f"  {hint}\n" if hint else ""))
+    sys.stderr.write(with_program_name(f"Error: {message}\n" + (f"  {hint}\n" if hint else "")))
     return 1
 
 

@@ -333,7 +333,10 @@ def test_unknown_request_id_is_rejected(run: Any, gateway: Any) -> None:
     assert "No such request." in result.stderr
 
 
-def test_tail_prints_past_and_new_requests_once_each(run: Any, gateway: Any, scripted: Any) -> None:
+def test_tail_prints_past_and_new_requests_once_each(
+    run: Any, gateway: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intellirouter.cli.follow.time.sleep", lambda _: None)
     later = {**RECORD, "request_id": "req_3"}
     gateway.on_json("/api/v1/requests", {"requests": [row(FAILED), row(RECORD)], "next": None})
     gateway.on_json("/api/v1/requests/req_1", RECORD)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from intellirouter.cli.tables import Table, cell_width, fit_parts, lay_out, wrap
+from intellirouter.cli.output import LinePrinter, make_table, print_data
+from intellirouter.cli.tables import Part, Table, cell_width, fit_parts, lay_out, wrap
 
 REQUEST_ID = "req_01a229b7b577970031f44e154d80118a"
 REQUESTS = Table(
@@ -80,7 +81,33 @@ def test_wrap(text: str, width: int, lines: list[str]) -> None:
 
 
 def test_parts_with_the_highest_rank_are_left_out_first() -> None:
-    parts = [("10:00:00", 1), ("req_1", 0), ("200", 2), ("", 3)]
-    assert fit_parts(parts, 80) == "10:00:00  req_1  200"
-    assert fit_parts(parts, 15) == "10:00:00  req_1"
-    assert fit_parts(parts, 3) == "req_1"
+    time, request, status = Part("10:00:00", 1, "TIME"), Part("req_1", 0, "REQUEST"), Part("200", 2, "STATUS")
+    parts = [time, request, status, Part("", 3, "ERROR")]
+    assert fit_parts(parts, 80) == ("10:00:00  req_1  200", [])
+    assert fit_parts(parts, 15) == ("10:00:00  req_1", [status])
+    assert fit_parts(parts, 3) == ("req_1", [status, time])
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intellirouter.cli.output._output_columns", lambda: 18)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_parts_that_do_not_fit_are_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = LinePrinter()
+    for code in ("", "", "late"):
+        printer.print([Part("req_1", 0, "REQUEST"), Part("10:00:00", 2, "TIME"), Part(code, 1, "ERROR")])
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == ["req_1  10:00:00", "req_1  10:00:00", "req_1  late"]
+    assert shown.err == "Columns that do not fit: TIME. Use a wider terminal, or --format json.\n"
+
+
+@pytest.mark.usefixtures("narrow")
+def test_columns_of_all_tables_that_do_not_fit_are_named_in_one_note(capsys: pytest.CaptureFixture[str]) -> None:
+    first = make_table(("ID", "SCORE", "REASON"), [("req_1", 0.5, "cheapest")], optional=("SCORE", "REASON"))
+    second = make_table(("ID", "MESSAGE"), [("req_1", "upstream failed")], optional=("MESSAGE",))
+    print_data({}, "table", lambda: [first, "", second, first])
+    assert capsys.readouterr().err == (
+        "Columns that do not fit: SCORE, MESSAGE. Use a wider terminal, or --format json.\n"
+    )

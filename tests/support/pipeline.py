@@ -11,6 +11,7 @@ from intellirouter.catalog import HealthBoard, ResolvedModel
 from intellirouter.config.runtime import BackoffSpec, KeySpec, Runtime, ServerSpec, StoreSpec
 from intellirouter.core import (
     EMPTY_CONTEXT,
+    AnswerBudget,
     Current,
     Deployment,
     ExchangeRecord,
@@ -282,7 +283,8 @@ class World:
         self.emitted: list[tuple[ExchangeRecord, str]] = []
         self.reply = Reply(self.events)
         self.current: Current[Generation] = Current()
-        self.in_flight = InFlight()
+        self.answers = AnswerBudget()
+        self.in_flight = InFlight(self.answers)
         self.entry = Entry(self.current, self.in_flight)
         self.runtime = Runtime(
             server=server or ServerSpec(),
@@ -305,6 +307,7 @@ class World:
             clock=self.clock,
             fetcher=fetcher,
             sockets=sockets,
+            answers=self.answers,
         )
         catalog: Any = NamedModels(model or resolved("a"))
         self.spine = Spine(self.runtime, catalog, parts, stages or Stages())

@@ -58,6 +58,8 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     """How long a client may read nothing of a response before its connection is closed."""
     max_buffered_bytes: int = 64 * 1024 * 1024
     """Memory for request bodies and WebSocket messages that are arriving, over all connections."""
+    max_buffered_answer_bytes: int = 128 * 1024 * 1024
+    """Memory for large answers that are arriving or that clients have not read yet, over all requests."""
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     unix_socket: str | None = None

@@ -93,6 +93,14 @@ class Server(Section):
         "connections, in bytes. Further bodies wait for up to 5 seconds and are then rejected with 503, and further "
         "messages close their sockets with 1013. It is at least max_body_bytes.",
     )
+    max_buffered_answer_bytes: int = Field(
+        default=128 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=64 * 1024**3,
+        description="Maximum memory for answers larger than 64 KiB that are not streamed, over all requests, in bytes: "
+        "those that clients have not read yet, and in addition as much again for those that are arriving. Further ones "
+        "are not read from their upstreams meanwhile, for up to 30 seconds, and are then errors.",
+    )
     tls_cert_file: Text | None = Field(
         default=None,
         description="Certificate chain (PEM) for HTTPS. A reload reads it again. If not set, the gateway serves HTTP.",

@@ -4,6 +4,7 @@ Door: the names below, and `errors` for the error tree.
 """
 
 from intellirouter.core import errors
+from intellirouter.core.answer_budget import FREE_ANSWER_BYTES, AnswerBudget, ArrivingAnswer
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.bounded_files import read_bounded
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
@@ -82,6 +83,7 @@ __all__ = [
     "DIRECT",
     "EMPTY_CONTEXT",
     "INPUT_COUNTS",
+    "FREE_ANSWER_BYTES",
     "MAX_RETRY_AFTER_S",
     "NO_QUIRKS",
     "NO_USAGE",
@@ -91,7 +93,9 @@ __all__ = [
     "SYSTEM_CLOCK",
     "SYSTEM_TRUST",
     "UNKNOWN_PROFILE",
+    "AnswerBudget",
     "AnswerLimits",
+    "ArrivingAnswer",
     "Attempt",
     "AttemptKind",
     "AuthScheme",

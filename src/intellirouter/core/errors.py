@@ -36,6 +36,7 @@
     │   └── AllAttemptsFailed          502  all_attempts_failed (several attempts failed for different reasons)
     ├── HostError                      a local worker failed
     │   └── ModelLoading               503  model_loading
+    ├── AnswerBufferFull               503  answer_buffer_full (clients read too slowly)
     └── InternalError                  500  internal_error (a bug in the gateway)
 
 Only `dialects` turns vendors' errors into these, and only `gateway` renders these in the client's dialect.
@@ -236,6 +237,17 @@ class NoEligibleDeployment(PolicyError):
 class Overloaded(PolicyError):
     code = "overloaded"
     hint = "Try again later."
+
+
+class AnswerBufferFull(GatewayError):
+    """An answer could not be read, because too many others wait for clients that read slowly.
+
+    The vendor has worked, and charges for it, so the request is not repeated.
+    """
+
+    status = 503
+    code = "answer_buffer_full"
+    log_level = logging.WARNING
 
 
 class UpstreamError(GatewayError):

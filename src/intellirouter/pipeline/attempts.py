@@ -165,7 +165,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return planner.after(name, failure, now_s, deadline_s)
 
     def _log_recovery(self, exchange: Exchange) -> None:
-        """Log who failed, why, and who answered then. Nothing else shows this: the client gets an answer."""
+        """Log who failed, why, and who answered then. The client does not notice it."""
         *earlier, answered = attempts = exchange.attempts
         failed = [each for each, after in zip(earlier, attempts[1:], strict=True) if after.kind != "reconnect"]
         if not failed:

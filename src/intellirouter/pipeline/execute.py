@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import (
+    AnswerBudget,
     Call,
     Deployment,
     Fetcher,
@@ -57,6 +58,8 @@ class Executor(Struct, frozen=True, kw_only=True):
     """Encodes large requests and decodes large answers."""
     fetcher: Fetcher | None = None
     """None disables fetching URLs for clients."""
+    answers: AnswerBudget | None = None
+    """Counts large answers."""
 
     def run(self, request: Decided, delivery: Delivery) -> Awaitable[None]:
         """Answer the client, or raise the error for the client."""
@@ -121,6 +124,8 @@ class Executor(Struct, frozen=True, kw_only=True):
                 answer = await self._decode_large(route, body, call, deployment)
             else:
                 answer = route.decode_response(body, call, deployment)
+            if self.answers is not None:
+                self.answers.hold(context.exchange, len(body) + len(answer.body or b""))
             return WholeAnswer(answer, body, request.losses)
         finally:
             response.abort()

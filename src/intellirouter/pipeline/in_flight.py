@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from intellirouter.core import errors
+from intellirouter.core import AnswerBudget, errors
 from intellirouter.pipeline.exchange import Exchange
 
 _SMALL_BYTES: Final = 64 * 1024
@@ -13,7 +13,9 @@ _SMALL_BYTES: Final = 64 * 1024
 class InFlight:
     """One per gateway. Use it on one event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: AnswerBudget | None = None) -> None:
+        """`answers` counts the answers of the requests."""
+        self._answers = answers or AnswerBudget()
         self._loop = asyncio.get_running_loop()
         self._requests: dict[Exchange, asyncio.Task[Any] | None] = {}
         self._body_bytes: dict[Exchange, int] = {}
@@ -55,6 +57,7 @@ class InFlight:
         self._requests.pop(exchange, None)
         if self._body_bytes:
             self._total_bytes -= self._body_bytes.pop(exchange, 0)
+        self._answers.release(exchange)
 
     def disconnect(self, exchange: Exchange) -> None:
         """Cancel a request, because its client has disconnected. Does nothing if it has ended."""

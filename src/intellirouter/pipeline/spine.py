@@ -17,6 +17,7 @@ from intellirouter.catalog import Catalog, model_not_found
 from intellirouter.config import Runtime
 from intellirouter.core import (
     SMALL_BYTES,
+    AnswerBudget,
     Call,
     Clock,
     Decision,
@@ -66,6 +67,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """None disables realtime sessions."""
     off_loop: OffLoop = field(default_factory=OffLoop)
     """Decodes and encodes large bodies."""
+    answers: AnswerBudget | None = None
+    """Counts large answers until their requests have been removed. None: they are not counted."""
     memory_of: Callable[[str], ReasoningMemory] | None = None
     """Returns the memory of a tenant for reasoning that clients do not send back. None disables it."""
 
@@ -83,7 +86,11 @@ class Spine:
         self._stages = stages
         self._stages_by_dialect: dict[str, Stages] = {}
         self._executor = Executor(
-            upstream=parts.upstream, attempts=parts.attempts, off_loop=parts.off_loop, fetcher=parts.fetcher
+            upstream=parts.upstream,
+            attempts=parts.attempts,
+            off_loop=parts.off_loop,
+            fetcher=parts.fetcher,
+            answers=parts.answers,
         )
         self._sessions = SessionExecutor(
             upstream=parts.sockets,

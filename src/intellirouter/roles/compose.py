@@ -14,7 +14,16 @@ from intellirouter.admin import ControlPlane, build_admin
 from intellirouter.catalog import HealthBoard, ProviderLists
 from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import SYSTEM_CLOCK, Current, ExchangeRecord, OffLoop, Upstream, errors, format_count
+from intellirouter.core import (
+    SYSTEM_CLOCK,
+    AnswerBudget,
+    Current,
+    ExchangeRecord,
+    OffLoop,
+    Upstream,
+    errors,
+    format_count,
+)
 from intellirouter.dialects import DIALECTS, build_dialects
 from intellirouter.fake import FakeProvider
 from intellirouter.gateway import (
@@ -76,10 +85,11 @@ class GatewayProcess:
         self.metrics = Metrics()
         self.feed = LiveFeed()
         self.store = ExchangeStore(runtime.store)
-        self.pool = UpstreamPool(trust=runtime.trust)
+        self._answers = AnswerBudget()
+        self.pool = UpstreamPool(trust=runtime.trust, answers=self._answers)
         self.host: LocalHost = build_host(runtime, self.pool, on_host_event)
         self.current: Current[Generation] = Current()
-        self.in_flight = InFlight()
+        self.in_flight = InFlight(self._answers)
         self._board = HealthBoard()
         self._off_loop = OffLoop()
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
@@ -214,6 +224,7 @@ class GatewayProcess:
         self.current.swap(generation)
         catalog = generation.catalog
         self._memories.apply(generation.runtime.reasoning_memory)
+        self._answers.set_limit(generation.runtime.server.max_buffered_answer_bytes)
         self._board.keep_only(frozenset(catalog.deployments))
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
@@ -233,6 +244,7 @@ class GatewayProcess:
             clock=SYSTEM_CLOCK,
             rng=rng,
             off_loop=self._off_loop,
+            answers=self._answers,
             memory_of=self._memories.of,
             lists=self._lists,
         )
@@ -298,6 +310,11 @@ class GatewayProcess:
             "intellirouter_refused_strangers",
             "Refused requests of unidentified callers since the start, most of which are not recorded.",
             lambda: float(self._entry.refusals.total),
+        )
+        add(
+            "intellirouter_buffered_answer_bytes",
+            "Size of large answers that are arriving, or that clients have not read yet.",
+            lambda: float(self._answers.used_bytes),
         )
         add(
             "intellirouter_reasoning_memory_bytes",

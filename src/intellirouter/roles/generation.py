@@ -13,6 +13,7 @@ from msgspec import Struct, field, structs
 from intellirouter.catalog import Catalog, HealthBoard, PriceList, ProviderLists
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    AnswerBudget,
     Clock,
     CredentialRotator,
     ExchangeRecord,
@@ -57,6 +58,7 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     off_loop: OffLoop
     memory_of: Callable[[str], ReasoningMemory] | None = None
     """Returns the memory of a tenant for reasoning that clients do not send back."""
+    answers: AnswerBudget | None = None
     lists: ProviderLists = field(default_factory=ProviderLists)
 
 
@@ -131,6 +133,7 @@ class Generations:
             clock=shared.clock,
             fetcher=UrlFetcher(runtime.server.fetch_allow, proxies=runtime.environment_proxies, trust=runtime.trust),
             off_loop=shared.off_loop,
+            answers=shared.answers,
             memory_of=shared.memory_of if runtime.reasoning_memory.enabled else None,
         )
 

@@ -16,6 +16,8 @@ _CLOSE: Final = b"connection: close\r\n"
 _KEEP_ALIVE: Final = b"connection: keep-alive\r\n"
 _UNREAD_BYTES: Final = 64 * 1024
 """How much of a body is buffered before it is read."""
+_COPIED_BYTES: Final = 64 * 1024
+"""A larger body is not copied behind its head: the copy would be kept until the client has read it."""
 _CHUNKED_STEP_BYTES: Final = 256 * 1024
 _BODILESS: Final = frozenset({204, 304})
 _PROBE: Final = b"0"
@@ -244,13 +246,16 @@ class Request:
             return True
         length = b"" if status in _BODILESS else b"content-length: %d\r\n" % len(body)
         sent = b"" if self.head.method == "HEAD" else body
+        is_large = len(sent) > _COPIED_BYTES
         self.has_begun = True
         connection.write(
             b"".join((
                 STATUS_LINES[status], header_lines, length, connection.server.date_line, self._connection_line(),
-                b"\r\n", sent,
+                b"\r\n", b"" if is_large else sent,
             ))
         )  # fmt: skip
+        if is_large:
+            connection.write(sent)
         self._finish()
         return not connection.is_write_paused
 

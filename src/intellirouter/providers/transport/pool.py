@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from intellirouter.core import (
     SYSTEM_CLOCK,
     SYSTEM_TRUST,
+    AnswerBudget,
     Clock,
     Deployment,
     Proxy,
@@ -61,8 +62,11 @@ class UpstreamPool:
     Belongs to one event loop.
     """
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK, *, trust: TrustFiles = SYSTEM_TRUST) -> None:
+    def __init__(
+        self, clock: Clock = SYSTEM_CLOCK, *, trust: TrustFiles = SYSTEM_TRUST, answers: AnswerBudget | None = None
+    ) -> None:
         """`clock` is used for signatures and tokens. Deadlines use the event loop's time."""
+        self._answers = answers
         self._loop = asyncio.get_running_loop()
         self._states: dict[Deployment, DeploymentState] = {}
         """By identity: after a reload, requests in flight still use the old deployments next to the new ones."""
@@ -146,7 +150,7 @@ class UpstreamPool:
         if connection.status == _PROXY_AUTHENTICATION and (proxy := state.connections.address.forwarding_proxy):
             connection.close()
             raise named(state.deployment.name, refusal(proxy, connection.status, str(state.connections.address)))
-        return HttpResponse(connection, self._loop, timeouts.idle_s, state.secrets)
+        return HttpResponse(connection, self._loop, timeouts.idle_s, state.secrets, self._answers)
 
     def _note_disconnect(
         self, pool: AddressPool, connection: Connection, error: errors.UpstreamDisconnected, sent_s: float

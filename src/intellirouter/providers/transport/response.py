@@ -3,7 +3,14 @@
 import asyncio
 from collections.abc import Callable
 
-from intellirouter.core import Secret, errors, mask_credentials_in_bytes
+from intellirouter.core import (
+    FREE_ANSWER_BYTES,
+    AnswerBudget,
+    ArrivingAnswer,
+    Secret,
+    errors,
+    mask_credentials_in_bytes,
+)
 from intellirouter.providers.transport.connection import Connection
 
 
@@ -11,6 +18,8 @@ class HttpResponse:
     """A response whose headers have arrived. The connection returns to the pool at the end of the body."""
 
     __slots__ = (
+        "_answers",
+        "_arriving",
         "_connection",
         "_first_token_deadline_s",
         "_idle_s",
@@ -22,9 +31,16 @@ class HttpResponse:
     )
 
     def __init__(
-        self, connection: Connection, loop: asyncio.AbstractEventLoop, idle_s: float, secrets: tuple[Secret, ...] = ()
+        self,
+        connection: Connection,
+        loop: asyncio.AbstractEventLoop,
+        idle_s: float,
+        secrets: tuple[Secret, ...] = (),
+        answers: AnswerBudget | None = None,
     ) -> None:
-        """`secrets` are masked in error responses, which sometimes repeat them."""
+        """`secrets` are masked in error responses, which sometimes repeat them. `answers` counts large bodies."""
+        self._answers = answers
+        self._arriving: ArrivingAnswer | None = None
         self._connection: Connection | None = connection
         self._loop = loop
         self._idle_s = idle_s
@@ -60,23 +76,32 @@ class HttpResponse:
         connection = self._connection
         if connection is not None and connection.is_complete:  # like most short responses
             body = connection.take_body()
-            self.release()
-            if len(body) > limit_bytes:
-                raise _too_large(limit_bytes)
+            if len(body) > FREE_ANSWER_BYTES:
+                body = await self._read_rest(limit_bytes, body)
+            else:
+                self.release()
+                if len(body) > limit_bytes:
+                    raise _too_large(limit_bytes)
         else:
             body = await self._read_rest(limit_bytes)
         return body if self.status < 400 else mask_credentials_in_bytes(body, self._secrets)
 
-    async def _read_rest(self, limit_bytes: int) -> bytes:
+    async def _read_rest(self, limit_bytes: int, chunk: bytes = b"") -> bytes:
+        """Return the whole body, of which `chunk` has been taken. Waits while too much is buffered for clients."""
         self.content_began()
         parts: list[bytes] = []
         size = 0
-        while chunk := await self.next_chunk():
+        while chunk or (chunk := await self.next_chunk()):
             size += len(chunk)
             if size > limit_bytes:
                 self.abort()
                 raise _too_large(limit_bytes)
             parts.append(chunk)
+            chunk = b""
+            if size > FREE_ANSWER_BYTES and self._answers is not None:
+                if self._arriving is None:
+                    self._arriving = ArrivingAnswer(self._answers)
+                await self._arriving.grow_to(size)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def next_chunk(self) -> bytes:
@@ -89,7 +114,7 @@ class HttpResponse:
                 connection.deadline_s = connection.total_deadline_s  # a slow client must not time the upstream out
                 return data
             if connection.is_complete:
-                self.release()
+                self._give_back()
                 return b""
             self._arm(connection)
             try:
@@ -100,6 +125,10 @@ class HttpResponse:
                     raise
 
     def release(self) -> None:
+        self._give_back()
+        self._end_arriving()
+
+    def _give_back(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.discard_rest(self._loop.time())
@@ -111,6 +140,12 @@ class HttpResponse:
                 connection.discard_rest(self._loop.time())
             else:
                 connection.close()
+        self._end_arriving()
+
+    def _end_arriving(self) -> None:
+        if self._arriving is not None:
+            self._arriving.end()
+            self._arriving = None
 
 
 def _too_large(limit_bytes: int) -> errors.UpstreamAnswerTooLarge:

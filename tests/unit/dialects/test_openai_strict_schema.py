@@ -1,11 +1,11 @@
-"""Strict tools of other dialects' clients for OpenAI."""
+"""Strict tools and output formats of other dialects' clients for OpenAI."""
 
 import json
 from typing import Any
 
 import pytest
 
-from intellirouter.dialects.openai.strict_schema import is_strict_schema
+from intellirouter.dialects.openai.strict_schema import is_strict_schema, takes_output_schema
 from tests.support.dialects.pairs import BY_UPSTREAM, OTHERS, call_of, send
 
 CLOSED = {"type": "object", "additionalProperties": False}
@@ -60,3 +60,36 @@ def test_compatible_vendors_and_clients_of_openai_dialects_are_not_checked() -> 
     assert _sent("anthropic_messages", OTHERS["compatible"], tool) == (True, {})
     tool = {"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}
     assert _sent("openai_chat", BY_UPSTREAM["openai_responses"], tool)[0] is True
+
+
+@pytest.mark.parametrize("upstream", ["openai_chat", "openai_responses"])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": {"type": "string"}},
+        {"anyOf": [{"type": "object", "properties": {"a": {"type": "string"}}}, {"type": "null"}]},
+        {"$ref": "#/$defs/A", "$defs": {"A": {"type": "object", "properties": {}}}},
+    ],
+)
+def test_an_output_that_is_not_a_plain_object_becomes_an_instruction(upstream: str, schema: dict[str, Any]) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "format": schema}
+    sent = send(call_of("ollama", {"body": body}), "ollama", BY_UPSTREAM[upstream])
+    assert sent.request is not None
+    written = json.loads(sent.request.body)
+    assert "response_format" not in written
+    assert "text" not in written
+    assert "conforms to this JSON Schema" in sent.request.body.decode()
+    assert "converted" in sent.losses.values()
+
+
+@pytest.mark.parametrize(
+    ("schema", "dialect", "is_taken"),
+    [
+        ({"type": "object", "properties": {}}, "gemini", True),
+        (None, "gemini", True),
+        ({"type": "array"}, "openai_responses", True),
+        ({"type": "object", "anyOf": []}, "ollama", False),
+    ],
+)
+def test_which_output_schemas_openai_takes(schema: Any, dialect: str, is_taken: bool) -> None:
+    assert takes_output_schema(schema, dialect) is is_taken

@@ -155,3 +155,52 @@ def test_vendors_get_clean_base64(written: str) -> None:
 def test_media_that_cannot_be_decoded_are_refused(data: str, problem: str) -> None:
     with pytest.raises(InvalidRequest, match=problem):
         _send("openai_chat", "anthropic_messages", "image/png", data)
+
+
+def _file(name: str, declared: str, content: bytes) -> dict[str, Any]:
+    data = base64.b64encode(content).decode()
+    file = {"filename": name, "file_data": f"data:{declared};base64,{data}" if declared else data}
+    content_parts = [{"type": "file", "file": file}, {"type": "text", "text": "x"}]
+    return {"model": "m", "messages": [{"role": "user", "content": content_parts}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "content", "media_type"),
+    [
+        ("a.py", "application/octet-stream", b"print('hi')", "text/plain"),
+        ("a.py", "", b"print('hi')", "text/plain"),
+        ("", "", b"hello", "text/plain"),
+        ("a.csv", "application/octet-stream", b"a,b", "text/csv"),
+        ("a.bin", "application/octet-stream", b"%PDF-1.7 \xff\x00", "application/pdf"),
+        (
+            "a.docx",
+            "",
+            b"PK\x03\x04\x00\xff",
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        ),
+    ],
+)
+def test_a_document_without_a_type_gets_that_of_its_content(
+    name: str, declared: str, content: bytes, media_type: str
+) -> None:
+    sent = send(call_of("openai_chat", {"body": _file(name, declared, content)}), "openai_chat", BY_UPSTREAM["gemini"])
+    assert sent.request is not None
+    assert json.loads(sent.request.body)["contents"][0]["parts"][0]["inlineData"]["mimeType"] == media_type
+
+
+@pytest.mark.parametrize("declared", ["text/plain", "application/json", "text/x-python", "application/yaml"])
+@pytest.mark.parametrize("upstream", ["ollama", "bedrock", "anthropic_messages"])
+def test_text_documents_are_sent_to_every_upstream(upstream: str, declared: str) -> None:
+    body = {"body": _file("a.txt", declared, b"what it says")}
+    sent = send(call_of("openai_chat", body), "openai_chat", BY_UPSTREAM[upstream])
+    assert sent.request is not None, sent.refusal
+    text = sent.request.body.decode()
+    assert "what it says" in text or base64.b64encode(b"what it says").decode() in text
+    if upstream == "ollama":
+        assert json.loads(text)["messages"][0]["content"] == "a.txt\n\nwhat it says\nx"
+        assert sent.losses["messages[].content[].document"] == "converted"
+
+
+def test_a_document_that_is_not_text_is_still_refused() -> None:
+    body = {"body": _file("a.txt", "text/plain", b"\xff\xfe\x00")}
+    assert send(call_of("openai_chat", body), "openai_chat", BY_UPSTREAM["ollama"]).refusal is not None

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.ir import Conversation, Media, Message, Part, Source, ToolResult
-from intellirouter.dialects.wire.media_types import clean_base64, normalized, resolved_type
+from intellirouter.dialects.wire.media_types import clean_base64, document_type, normalized, resolved_type
 
 _TYPE: Final = "messages[].content[].media_type"
 _SVG: Final = "image/svg+xml"
@@ -61,6 +61,8 @@ class _Pass:
             source = self._with_clean_data(part, source, source.data)
         declared = normalized(source.media_type)
         media_type = declared if source.data is None else resolved_type(declared, source.data, part.kind)
+        if not media_type and part.kind == "document" and source.data is not None:
+            media_type = document_type(part.name, source.data)
         kind = _kind_of(part, media_type)
         if kind == "image":
             self._check_image(media_type)

@@ -25,7 +25,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
     usable_token,
 )
-from intellirouter.dialects.wire.media_types import media_type_of
+from intellirouter.dialects.wire.media_types import is_textual, media_type_of
 from intellirouter.dialects.wire.search import is_blank
 
 
@@ -186,7 +186,7 @@ class BlockWriter:
             if not media_type:
                 raise self._unsupported("an image of unknown type", "Send the media type of the image.")
             return {"type": "base64", "media_type": media_type, "data": data}
-        if media_type.startswith("text/") or media_type in {"application/json", "application/xml"}:
+        if is_textual(media_type):
             self._losses.add("messages[].content[].file", "converted", "plain text")
             return {"type": "text", "media_type": "text/plain", "data": self._decode_text(data)}
         raise self._unsupported(f"a document of type {media_type or 'unknown'}", "Send a PDF or a text document.")

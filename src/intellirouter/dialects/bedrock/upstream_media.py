@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from intellirouter.core import Deployment, LossReport, errors
 from intellirouter.dialects.ir import Media
-from intellirouter.dialects.wire.media_types import media_type_of
+from intellirouter.dialects.wire.media_types import is_textual, media_type_of
 
 _IMAGES: Final = {
     "image/png": "png",
@@ -86,6 +86,9 @@ class MediaWriter:
         if format_ is None and source.url is not None:
             extension = source.url.rpartition(".")[2].lower().replace("jpg", "jpeg").replace("3gp", "three_gp")
             format_ = extension if extension in _FORMATS[part.kind].values() else None
+        if format_ is None and part.kind == "document" and is_textual(media_type):
+            self._losses.add("messages[].content[].file", "converted", "plain text")
+            format_ = "txt"
         if format_ is None:
             raise self._unsupported(f"media ({part.kind}) of type {media_type[:60] or 'unknown'}")
         return format_

@@ -28,6 +28,7 @@ from intellirouter.dialects.ir import (
     ToolResult,
 )
 from intellirouter.dialects.ollama.wire import DIALECT, INTEGERS, NUMBERS, OPTION_PREFIX, RAW
+from intellirouter.dialects.wire.media_types import decoded_text, is_textual
 
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
 _LEVELS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
@@ -267,9 +268,10 @@ class RequestWriter:
             self._losses.dropped(f"{_MEDIA}.citations")
 
     def _add_media(self, part: Media, text: list[str], images: list[str]) -> None:
-        if part.source.text is not None:
+        document = _document_text(part)
+        if document is not None:
             self._losses.add(f"{_MEDIA}.{part.kind}", "converted", "text")
-            text.append(part.source.text)
+            text.append(f"{part.name}\n\n{document}" if part.name else document)
         else:
             images.append(self._data(part))
 
@@ -294,6 +296,14 @@ class RequestWriter:
         if self._is_same_dialect:
             encoded.update(call.extras)
         return encoded
+
+
+def _document_text(part: Media) -> str | None:
+    """Return the text of a text document; None for other media."""
+    source = part.source
+    if source.text is not None or part.kind != "document" or source.data is None or not is_textual(source.media_type):
+        return source.text
+    return decoded_text(source.data)
 
 
 def _format(output: OutputFormat | None) -> Any:

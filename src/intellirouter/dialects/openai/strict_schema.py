@@ -1,4 +1,4 @@
-"""Whether OpenAI accepts a schema of another dialect's strict tool.
+"""Whether OpenAI accepts a schema of another dialect's strict tool or output format.
 
 Anthropic's strict tools may have optional properties, OpenAI's may not. OpenAI rejects the whole request otherwise.
 
@@ -6,6 +6,8 @@ Source: OpenAI, "Structured model outputs", supported schemas.
 """
 
 from typing import Any, Final
+
+import msgspec
 
 from intellirouter.core import LossReport
 from intellirouter.dialects.ir import FunctionTool
@@ -36,6 +38,7 @@ _SUPPORTED: Final = frozenset(
     }
 )
 _FORMATS: Final = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
+_NOT_AT_TOP: Final = frozenset({"anyOf", "oneOf", "allOf", "not", "enum"})
 _DIALECTS: Final = frozenset({"openai_chat", "openai_responses"})
 
 
@@ -48,6 +51,16 @@ def strictness(tool: FunctionTool, schema: Any, dialect: str, losses: LossReport
         return tool.is_strict
     losses.add("tools[].strict", "dropped", "its schema has optional properties or unsupported keywords")
     return False
+
+
+def takes_output_schema(schema: Any, dialect: str) -> bool:
+    """Return whether OpenAI takes this output format of a client of this dialect: one plain object at the top.
+
+    Other dialects also have lists and alternatives there. Clients of OpenAI's dialects follow the same rule.
+    """
+    if dialect in _DIALECTS or not schema:
+        return True
+    return isinstance(schema, dict) and schema.get("type") == "object" and _NOT_AT_TOP.isdisjoint(schema)
 
 
 def is_strict_schema(schema: Any) -> bool:
@@ -72,3 +85,11 @@ def is_strict_schema(schema: Any) -> bool:
         elif name in _SUBSCHEMAS and not is_strict_schema(value):
             return False
     return True
+
+
+def json_instruction(schema: Any) -> str:
+    """Return the instruction to answer in JSON, with the schema if there is one."""
+    if schema is None:
+        return "Answer with one JSON object and nothing else."
+    text = msgspec.json.encode(schema).decode()
+    return f"Answer with one JSON document that conforms to this JSON Schema, and nothing else:\n{text}"

@@ -3,14 +3,13 @@
 Source: OpenAI API reference, "Create chat completion" (content parts). vLLM and Gemini also have `video_url`.
 """
 
-import base64
-import binascii
 from typing import Any, Final
 
 from intellirouter.core import errors
 from intellirouter.dialects.ir import CacheMark, Media, Source
 from intellirouter.dialects.wire.data_urls import read_data_url
 from intellirouter.dialects.wire.json_reader import Members, missing, wrong_type
+from intellirouter.dialects.wire.media_types import decoded_text, is_textual, type_of_name
 
 _AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _AUDIO_FORMATS: Final = {
@@ -65,7 +64,7 @@ def _file(part: Members) -> Media:
     if data.startswith("data:") or (url and not data):
         source = _source_of_url(data or url, inner.path_of("file_data" if data else "file_url"))
     elif data:
-        source = Source(data=data, media_type=_type_of_name(name))
+        source = Source(data=data, media_type=type_of_name(name))
     elif file_id:
         source = Source(file_id=file_id)
     else:
@@ -74,11 +73,6 @@ def _file(part: Members) -> Media:
 
 
 MEDIA_READERS: Final = {"image_url": _image, "video_url": _video, "input_audio": _audio, "file": _file}
-
-
-def _type_of_name(name: str) -> str:
-    extension = name.rpartition(".")[2].lower()
-    return next((kind for kind, other in _EXTENSIONS.items() if other == extension), "application/pdf")
 
 
 def _source_of_url(url: str, path: str) -> Source:
@@ -144,7 +138,7 @@ def _encode_document(media: Media) -> dict[str, Any]:
     if source.text is not None:
         title = f"{media.name}\n\n" if media.name else ""
         return {"type": "text", "text": f"{title}{source.text}"}
-    if source.data is not None and source.media_type.startswith("text/"):
+    if source.data is not None and is_textual(source.media_type):
         return {"type": "text", "text": _decoded_text(source.data, media.name)}
     if source.file_id is not None:
         return {"type": "file", "file": {"file_id": source.file_id}}
@@ -157,10 +151,9 @@ def _encode_document(media: Media) -> dict[str, Any]:
 
 
 def _decoded_text(data: str, name: str) -> str:
-    try:
-        text = base64.b64decode(data).decode()
-    except (binascii.Error, ValueError):
-        raise _unsupported("text documents that are not UTF-8 encoded as base64") from None
+    text = decoded_text(data)
+    if text is None:
+        raise _unsupported("text documents that are not UTF-8 encoded as base64")
     return f"{name}\n\n{text}" if name else text
 
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-import msgspec
-
 from intellirouter.core import LossReport, Quirks, errors
+from intellirouter.dialects.openai.strict_schema import json_instruction
 
 FIELD_NAMES: Final = {
     "max_output_tokens": "max_completion_tokens",
@@ -162,14 +161,6 @@ def _adapt_output(body: dict[str, Any], quirks: Quirks, losses: LossReport) -> N
     else:
         del body["response_format"]
     losses.add("output", "emulated", "instruction in the system prompt")
-
-
-def json_instruction(schema: Any) -> str:
-    """Return the instruction to answer in JSON, with the schema if there is one."""
-    if schema is None:
-        return "Answer with one JSON object and nothing else."
-    text = msgspec.json.encode(schema).decode()
-    return f"Answer with one JSON document that conforms to this JSON Schema, and nothing else:\n{text}"
 
 
 def add_instruction(body: dict[str, Any], text: str) -> None:

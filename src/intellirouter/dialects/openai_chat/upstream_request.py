@@ -25,8 +25,8 @@ from intellirouter.dialects.ir import (
     ToolChoice,
 )
 from intellirouter.dialects.openai.sampling import remove_refused
-from intellirouter.dialects.openai.strict_schema import strictness
-from intellirouter.dialects.openai_chat.quirks import add_instruction, apply_quirks, json_instruction
+from intellirouter.dialects.openai.strict_schema import json_instruction, strictness, takes_output_schema
+from intellirouter.dialects.openai_chat.quirks import add_instruction, apply_quirks
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_messages import OPENAI_VENDORS, MessageWriter, mark_cache
 from intellirouter.dialects.wire.json_encode import encode_document
@@ -187,6 +187,9 @@ class _Writer:
             if not self._is_same_dialect and b"json" not in encode_document(self._body["messages"]).lower():
                 add_instruction(self._body, json_instruction(None))
                 self._losses.add("output", "converted", "instruction in the system prompt")
+        elif self._is_openai and not takes_output_schema(output.schema, self._conversation.dialect):
+            add_instruction(self._body, json_instruction(output.schema))
+            self._losses.add("output", "converted", "instruction in the system prompt")
         elif output.kind == "json_schema":
             name = output.name if self._is_same_dialect else output_name(output.name, "response")
             schema: dict[str, Any] = {"name": name or "response", "schema": output.schema or {}}

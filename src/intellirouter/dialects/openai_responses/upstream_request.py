@@ -16,6 +16,7 @@ from intellirouter.dialects.ir import (
     ToolChoice,
 )
 from intellirouter.dialects.openai.sampling import remove_refused
+from intellirouter.dialects.openai.strict_schema import json_instruction, takes_output_schema
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.upstream_input import InputWriter, namespaced_tools, write_tools
 from intellirouter.dialects.wire.json_encode import encode_document
@@ -206,6 +207,10 @@ def _write_output(body: dict[str, Any], conversation: Conversation, deployment: 
         raise errors.UnsupportedFeature(
             f"{deployment.name} does not support the output format {output.kind}.", param=losses.name_of("output")
         )
+    if not takes_output_schema(output.schema, conversation.dialect):
+        body["input"].append({"type": "message", "role": "system", "content": json_instruction(output.schema)})
+        losses.add("output", "converted", "instruction in a system message")
+        return
     body.setdefault("text", {})["format"] = _write_format(output)
     if output.kind == "json_object" and not _mentions_json(conversation):
         # The API rejects JSON mode unless the input contains the word JSON.

@@ -48,6 +48,38 @@ _SYNONYMS: Final = {
     "application/x-pdf": "application/pdf",
     "text/x-markdown": "text/markdown",
 }
+_BY_EXTENSION: Final = {
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "htm": "text/html",
+    "html": "text/html",
+    "json": "application/json",
+    "xml": "application/xml",
+    "doc": "application/msword",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "xls": "application/vnd.ms-excel",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+}
+_TEXTUAL: Final = frozenset(
+    {
+        "application/json",
+        "application/ld+json",
+        "application/x-ndjson",
+        "application/xml",
+        "application/yaml",
+        "application/x-yaml",
+        "application/toml",
+        "application/javascript",
+        "application/x-javascript",
+        "application/typescript",
+        "application/x-sh",
+        "application/x-python-code",
+        "application/sql",
+    }
+)
 _UNSPECIFIC: Final = frozenset({"application/octet-stream", "binary/octet-stream"})
 _BRANDS: Final = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heic", b"avif": "image/avif"}
 """The type of an ISO media file by its brand."""
@@ -88,6 +120,30 @@ def media_type_of(data: str) -> str:
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return "audio/mpeg"
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), "")
+
+
+def type_of_name(name: str) -> str:
+    """Return the media type of a file with this name; empty if it is unknown."""
+    return _BY_EXTENSION.get(name.rpartition(".")[2].lower(), "")
+
+
+def document_type(name: str, data: str) -> str:
+    """Return the media type of a document for which none was declared: by its name, or as text; empty if unknown."""
+    return type_of_name(name) or ("text/plain" if decoded_text(data) is not None else "")
+
+
+def is_textual(media_type: str) -> bool:
+    """Return whether documents of this type can be sent as text."""
+    return media_type.startswith("text/") or media_type in _TEXTUAL
+
+
+def decoded_text(data: str) -> str | None:
+    """Return base64 data as text; None if it is not text in UTF-8."""
+    try:
+        text = base64.b64decode(data, validate=True).decode("utf-8-sig")
+    except (binascii.Error, ValueError):
+        return None
+    return None if "\0" in text else text
 
 
 def _head(data: str) -> bytes:

@@ -17,6 +17,7 @@ from intellirouter.dialects.gemini.client_response import encode_response
 from intellirouter.dialects.gemini.client_stream import ContentStream
 from intellirouter.dialects.gemini.wire import DIALECT, read_integer, wrong_type
 from intellirouter.dialects.ir import Conversation, Response
+from intellirouter.dialects.wire.duplicates import check_nested
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
@@ -143,6 +144,9 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
     if b'"functionResponse"' in body or b'"function_response"' in body:
         _check_results(contents)
     _check_sampling(config)
+    instructions = (head.systemInstruction, head.system_instruction)
+    with_roles = [each for each in (*contents, *instructions) if each is not None and each.role is not None]
+    check_nested(body, len(with_roles))
     is_stream = context.is_stream and operation == "chat"
     needs = _needs(head, contents, config)
     media_type = config.responseMimeType or config.response_mime_type

@@ -28,6 +28,7 @@ from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks,
 from intellirouter.dialects.openai_chat.relayed_text import RelayedText, check_whole
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire import value_ranges
+from intellirouter.dialects.wire.duplicates import check_nested
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.json_reader import missing, wrong_value
@@ -158,7 +159,7 @@ class OpenAIChatPassthrough(Route):
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - everything is in the body
         request = decode_body(_decode_request, body)
-        _check(request)
+        check_nested(body, len(request.messages), _check(request))
         return ChatCall(
             operation="chat",
             model=request.model,
@@ -242,7 +243,8 @@ class OpenAIChatPassthrough(Route):
     decode_error = staticmethod(upstream_errors.decode_error)
 
 
-def _check(request: ChatRequest) -> None:
+def _check(request: ChatRequest) -> int | None:
+    """Raise `InvalidRequest`. Returns the number of messages if all of them are plain texts and there are no tools."""
     check_model(request.model)
     if not request.messages:
         raise errors.InvalidRequest(
@@ -250,7 +252,7 @@ def _check(request: ChatRequest) -> None:
             code="empty_array",
             param="messages",
         )
-    has_results = False
+    has_results, is_text = False, request.tools is None
     for index, message in enumerate(request.messages):
         if message.role not in _ROLES:
             raise errors.InvalidRequest(
@@ -259,9 +261,11 @@ def _check(request: ChatRequest) -> None:
                 param=f"messages[{index}].role",
             )
         has_results = has_results or message.role == "tool"
+        is_text = is_text and message.content.__class__ is str and not (message.tool_calls or message.name)
     if has_results:
         _check_results(request.messages)
     _check_values(request)
+    return len(request.messages) if is_text and not has_results else None
 
 
 def _check_values(request: ChatRequest) -> None:

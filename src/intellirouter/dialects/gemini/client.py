@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, LossReport, Operation, RequestContext, errors
+from intellirouter.dialects.adapt.stop_sequences import GEMINI_STOPS, has_more_stops
 from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.gemini.client_request import FIELD_NAMES, decode_conversation
 from intellirouter.dialects.gemini.client_response import encode_response
@@ -62,6 +63,8 @@ class _ConfigHead(Struct):
     response_schema: Any = None
     responseJsonSchema: Any = None  # noqa: N815
     response_json_schema: Any = None
+    stopSequences: Any = None  # noqa: N815
+    stop_sequences: Any = None
     responseMimeType: Any = None  # noqa: N815
     response_mime_type: Any = None
 
@@ -80,6 +83,11 @@ class _Head(ReservedMembers):
 class _CountHead(_Head):
     generateContentRequest: _Head | None = None  # noqa: N815
     generate_content_request: _Head | None = None
+
+
+class GeminiCall(ConversationCall, kw_only=True):
+    has_many_stops: bool = False
+    """The request has more stop sequences than Google takes."""
 
 
 _decode_head: Final = msgspec.json.Decoder(_Head)
@@ -150,7 +158,7 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
     is_stream = context.is_stream and operation == "chat"
     needs = _needs(head, contents, config)
     media_type = config.responseMimeType or config.response_mime_type
-    return ConversationCall(
+    return GeminiCall(
         operation=operation,
         model=model,
         body=body,
@@ -162,6 +170,7 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
         needs=needs,
         wants_json=media_type == "application/json" and "json_schema" not in needs,
         max_output_tokens=_read_max_output_tokens(config),
+        has_many_stops=has_more_stops(config.stopSequences or config.stop_sequences, GEMINI_STOPS),
     )
 
 

@@ -20,6 +20,7 @@ from intellirouter.core import (
 )
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.repetition import MIN_RUN_CHARS
+from intellirouter.dialects.adapt.stop_sequences import CHAT_STOPS, has_more_stops, max_chat_stops, usable_stops
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
@@ -131,6 +132,9 @@ class RequestOptions(Protocol):
     def temperature(self) -> float | None: ...
 
     @property
+    def stop(self) -> str | list[str] | None: ...
+
+    @property
     def stream_options(self) -> StreamOptions | UnsetType | None: ...
 
 
@@ -174,6 +178,8 @@ class OpenAIChatPassthrough(Route):
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         quirks = deployment.quirks
+        if has_more_stops(self.options_of(call).stop, CHAT_STOPS) and max_chat_stops(deployment.vendor) is not None:
+            return self._adapted_request(call, deployment)
         if quirks is NO_QUIRKS:
             return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
         if may_apply(call.body, self.options_of(call).temperature, quirks):
@@ -192,6 +198,9 @@ class OpenAIChatPassthrough(Route):
             options = body.get("stream_options")
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         losses = LossReport(FIELD_NAMES)
+        limit = max_chat_stops(deployment.vendor)
+        if has_more_stops(body.get("stop"), limit):
+            body["stop"] = usable_stops(body["stop"], losses, max_count=limit)
         apply_quirks(body, deployment.quirks, losses)
         return UpstreamRequest(path=self.path, body=encode_document(body), losses=losses.taken())
 

@@ -65,6 +65,38 @@ def test_other_decisive_members_are_refused_too(name: str, member: str) -> None:
     assert caught.value.param == member
 
 
+CHAT = {"model": "m", "max_tokens": 5}
+NESTED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "openai_chat": ("messages", CHAT, "role"),
+    "anthropic_messages": ("messages", CHAT, "role"),
+    "anthropic_count_tokens": ("messages", CHAT, "role"),
+    "ollama_chat": ("messages", CHAT, "role"),
+    "openai_responses": ("input", CHAT, "role"),
+    "openai_input_tokens": ("input", CHAT, "role"),
+    "gemini": ("contents", {}, "role"),
+    "gemini_count_tokens": ("contents", {}, "role"),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("padding", ["", "x" * 6_000])
+@pytest.mark.parametrize("second", ["role", r"r\u006fle", "content"])
+def test_message_with_a_member_twice_is_refused(name: str, padding: str, second: str) -> None:
+    member, others, first = NESTED[name]
+    endpoint = next(each for each in ENDPOINTS if each.name == name)
+    content = f'"parts": [{{"text": "hi {padding}"}}]' if "gemini" in name else f'"content": "hi {padding}"'
+    message = f'"{first}": "user", {content}'
+    body = f'{json.dumps(others)[:-1]}{", " if others else ""}"{member}": [{{%s}}]}}'
+    context = RequestContext(model="m")
+    assert endpoint.decode_request((body % message).encode(), context)
+    duplicate = content.replace("hi", "ho") if second == "content" else f'"{second}": "assistant"'
+    if padding and second == "content":
+        return  # In larger bodies only the roles are checked.
+    with pytest.raises(errors.InvalidRequest) as caught:
+        endpoint.decode_request((body % f"{message}, {duplicate}").encode(), context)
+    assert caught.value.code == "duplicate_parameter"
+
+
 def test_every_json_endpoint_is_checked() -> None:
     names = {each.name for each in ENDPOINTS}
     expected = {each.name for each in build_dialects(DIALECTS).endpoints.values() if each.is_json and each.routes}

@@ -9,6 +9,7 @@ from tests.support.dialects.pairs import call_of, client_of
 
 USER = {"role": "user", "content": "hi"}
 CHAT = {"model": "m", "messages": [USER]}
+PROMPT = {"model": "m", "prompt": "hi"}
 RESPONSES = {"model": "m", "input": "hi"}
 MESSAGES = {"model": "m", "max_tokens": 9, "messages": [USER]}
 CONTENTS = [{"role": "user", "parts": [{"text": "hi"}]}]
@@ -118,6 +119,19 @@ def _gemini(**config: Any) -> dict[str, Any]:
             "function response turn comes immediately after a function call turn",
             "contents",
         ),
+        ("openai_completions", PROMPT | {"temperature": 5}, "Expected a value <= 2, but got 5 instead.", "temperature"),
+        ("openai_completions", PROMPT | {"temperature": -0.1}, "decimal below minimum value", "temperature"),
+        ("openai_completions", PROMPT | {"top_p": 1.5}, "Expected a value <= 1, but got 1.5", "top_p"),
+        ("openai_completions", PROMPT | {"presence_penalty": 3}, "Expected a value <= 2", "presence_penalty"),
+        ("openai_completions", PROMPT | {"frequency_penalty": -3}, "Expected a value >= -2", "frequency_penalty"),
+        ("openai_completions", PROMPT | {"max_tokens": -1}, "integer below minimum value", "max_tokens"),
+        ("openai_completions", PROMPT | {"n": 0}, "Expected a value >= 1, but got 0", "n"),
+        ("openai_completions", PROMPT | {"n": 129}, "Expected a value <= 128, but got 129", "n"),
+        ("openai_completions", PROMPT | {"best_of": 21}, "Expected a value <= 20, but got 21", "best_of"),
+        ("openai_completions", PROMPT | {"best_of": 2, "n": 3}, "it must be at least `n` (3)", "best_of"),
+        ("openai_completions", PROMPT | {"logprobs": 6}, "Expected a value <= 5, but got 6", "logprobs"),
+        ("openai_completions", PROMPT | {"logprobs": -1}, "integer below minimum value", "logprobs"),
+        ("openai_completions", PROMPT | {"echo": 1}, "expected a boolean", "echo"),
         ("ollama", OLLAMA | {"messages": [USER | {"role": "wizard"}]}, "'wizard'", "messages[0].role"),
         ("ollama", OLLAMA | {"format": "xml"}, "invalid format", "format"),
     ],
@@ -138,6 +152,8 @@ CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{
     [
         ("openai_chat", CHAT | {"temperature": 2, "top_p": 1, "presence_penalty": -2, "frequency_penalty": 2}),
         ("openai_chat", CHAT | {"temperature": 0, "top_p": 0, "top_logprobs": 20, "logprobs": True}),
+        ("openai_completions", PROMPT | {"temperature": 2, "top_p": 0, "max_tokens": 0, "n": 2, "best_of": 20}),
+        ("openai_completions", PROMPT | {"logprobs": 5, "echo": True, "presence_penalty": -2, "stop": ["a"]}),
         ("openai_chat", CHAT | {"response_format": {"type": "grammar", "grammar": "x"}}),  # Fireworks
         (
             "openai_chat",

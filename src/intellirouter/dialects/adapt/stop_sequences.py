@@ -4,8 +4,25 @@ They are left out, rather than the request refused, because the answer only ends
 """
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 from intellirouter.core import LossReport
+
+CHAT_STOPS: Final = 4
+"""How many sequences OpenAI's API takes."""
+GEMINI_STOPS: Final = 5
+_UNLIMITED: Final = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "host", "fake"})
+"""Servers with OpenAI's dialect that take any number."""
+
+
+def max_chat_stops(vendor: str) -> int | None:
+    """Return how many sequences an upstream of OpenAI's dialect takes, for translated and relayed requests alike."""
+    return None if vendor in _UNLIMITED else CHAT_STOPS
+
+
+def has_more_stops(stop: Any, limit: int | None) -> bool:
+    """Return whether a client's member has more sequences than the upstream takes."""
+    return stop.__class__ is list and limit is not None and len(stop) > limit
 
 
 def usable_stops(

@@ -22,6 +22,7 @@ from intellirouter.dialects.anthropic_messages.wire import (
 )
 from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.ir import Conversation, Response
+from intellirouter.dialects.wire.duplicates import check_nested
 from intellirouter.dialects.wire.request_validation import check_model
 
 _ROLES: Final = frozenset({"user", "assistant", "system"})
@@ -51,6 +52,7 @@ class MessagesClient:
         head = read_body(HEAD_DECODER, body)
         check_model(head.model)
         _check_messages(head, body)
+        check_nested(body, len(head.messages), _count_texts(head))
         _check_sampling(head)
         self._check_max_tokens(head.max_tokens)
         return MessagesCall(
@@ -110,6 +112,12 @@ def _check_messages(head: RequestHead, body: bytes) -> None:
 
     if b'"tool_result"' in body:
         _check_results(head.messages)
+
+
+def _count_texts(head: RequestHead) -> int | None:
+    """Return how many messages there are if all of them are texts, and there are no tools."""
+    is_text = not head.tools and all(message.content.__class__ is str for message in head.messages)
+    return len(head.messages) if is_text else None
 
 
 def _check_results(messages: list[MessageHead]) -> None:

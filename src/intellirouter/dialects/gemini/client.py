@@ -11,12 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, LossReport, Operation, RequestContext, errors
+from intellirouter.dialects.adapt.stop_sequences import GEMINI_STOPS, has_more_stops
 from intellirouter.dialects.calls import ConversationCall
 from intellirouter.dialects.gemini.client_request import FIELD_NAMES, decode_conversation
 from intellirouter.dialects.gemini.client_response import encode_response
 from intellirouter.dialects.gemini.client_stream import ContentStream
 from intellirouter.dialects.gemini.wire import DIALECT, read_integer, wrong_type
 from intellirouter.dialects.ir import Conversation, Response
+from intellirouter.dialects.wire.duplicates import check_nested
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
@@ -61,6 +63,8 @@ class _ConfigHead(Struct):
     response_schema: Any = None
     responseJsonSchema: Any = None  # noqa: N815
     response_json_schema: Any = None
+    stopSequences: Any = None  # noqa: N815
+    stop_sequences: Any = None
     responseMimeType: Any = None  # noqa: N815
     response_mime_type: Any = None
 
@@ -79,6 +83,11 @@ class _Head(ReservedMembers):
 class _CountHead(_Head):
     generateContentRequest: _Head | None = None  # noqa: N815
     generate_content_request: _Head | None = None
+
+
+class GeminiCall(ConversationCall, kw_only=True):
+    has_many_stops: bool = False
+    """The request has more stop sequences than Google takes."""
 
 
 _decode_head: Final = msgspec.json.Decoder(_Head)
@@ -143,10 +152,13 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
     if b'"functionResponse"' in body or b'"function_response"' in body:
         _check_results(contents)
     _check_sampling(config)
+    instructions = (head.systemInstruction, head.system_instruction)
+    with_roles = [each for each in (*contents, *instructions) if each is not None and each.role is not None]
+    check_nested(body, len(with_roles))
     is_stream = context.is_stream and operation == "chat"
     needs = _needs(head, contents, config)
     media_type = config.responseMimeType or config.response_mime_type
-    return ConversationCall(
+    return GeminiCall(
         operation=operation,
         model=model,
         body=body,
@@ -158,6 +170,7 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
         needs=needs,
         wants_json=media_type == "application/json" and "json_schema" not in needs,
         max_output_tokens=_read_max_output_tokens(config),
+        has_many_stops=has_more_stops(config.stopSequences or config.stop_sequences, GEMINI_STOPS),
     )
 
 

@@ -5,8 +5,10 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.dialects.adapt.stop_sequences import GEMINI_STOPS, has_more_stops, usable_stops
 from intellirouter.dialects.gemini import upstream_errors
-from intellirouter.dialects.gemini.client_request import decode_conversation
+from intellirouter.dialects.gemini.client import GeminiCall
+from intellirouter.dialects.gemini.client_request import FIELD_NAMES, decode_conversation
 from intellirouter.dialects.gemini.framing import ChunkSplitter
 from intellirouter.dialects.gemini.resources import is_vertex, resource_name
 from intellirouter.dialects.gemini.upstream_request import method_path, request_body
@@ -20,6 +22,15 @@ _encode: Final = msgspec.json.Encoder().encode
 _STREAM_METHOD: Final = "streamGenerateContent"
 _SSE_QUERY: Final = "?alt=sse"
 _METHOD: Final = "generateContent"
+
+
+def _with_fewer_stops(body: bytes, losses: LossReport) -> bytes:
+    document = msgspec.json.decode(body)
+    for config in (document.get("generationConfig"), document.get("generation_config")):
+        for name in ("stopSequences", "stop_sequences"):
+            if isinstance(config, dict) and has_more_stops(config.get(name), GEMINI_STOPS):
+                config[name] = usable_stops(config[name], losses, max_count=GEMINI_STOPS)
+    return encode_document(document)
 
 
 class GeminiUpstream:
@@ -40,6 +51,9 @@ class GeminiUpstream:
         body = call.body
         if WRAPPED_MARK in body:  # remove the tokens of other vendors, which Google does not understand
             body = encode_document(request_body(decode_conversation(call), deployment, LossReport()))
+        elif isinstance(call, GeminiCall) and call.has_many_stops:
+            losses = LossReport(FIELD_NAMES)
+            return UpstreamRequest(path=path, body=_with_fewer_stops(body, losses), losses=losses.taken())
         return UpstreamRequest(path=path, body=body)
 
     def decode(self, body: bytes, deployment: Deployment) -> Response:

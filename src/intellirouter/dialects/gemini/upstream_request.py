@@ -11,14 +11,13 @@ from intellirouter.core import Deployment, LossReport, Profile, errors
 from intellirouter.dialects.adapt.cache_marks import has_marks
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.object_schema import object_schema
-from intellirouter.dialects.adapt.stop_sequences import usable_stops
+from intellirouter.dialects.adapt.stop_sequences import GEMINI_STOPS, usable_stops
 from intellirouter.dialects.gemini.resources import resource_name
 from intellirouter.dialects.gemini.upstream_contents import ContentWriter
 from intellirouter.dialects.gemini.upstream_reasoning import thinking_config
 from intellirouter.dialects.gemini.wire import DIALECT, camel
 from intellirouter.dialects.ir import Conversation, CustomTool, FunctionTool, Sampling, ServerTool, ToolChoice
 
-_MAX_STOPS: Final = 5
 _MAX_TEMPERATURE: Final = 2.0
 _MAX_TOP_LOGPROBS: Final = 20
 _JSON: Final = "application/json"
@@ -184,7 +183,7 @@ def _write_sampling(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
         config["temperature"] = min(max(sampling.temperature, 0.0), _MAX_TEMPERATURE)
         if config["temperature"] != sampling.temperature:
             losses.add("temperature", "clamped", f"{config['temperature']:g}")
-    if stop := usable_stops(sampling.stop, losses, max_count=_MAX_STOPS):
+    if stop := usable_stops(sampling.stop, losses, max_count=GEMINI_STOPS):
         config["stopSequences"] = stop
     config.update(_write_logprobs(sampling, losses))
     for name in _UNSUPPORTED_SAMPLING:

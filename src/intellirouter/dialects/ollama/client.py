@@ -10,6 +10,7 @@ from intellirouter.dialects.ir import Conversation, Response
 from intellirouter.dialects.ollama.client_request import (
     ChatRequest,
     GenerateRequest,
+    MessageIn,
     OllamaCall,
     ParsedRequest,
     check_request,
@@ -18,6 +19,7 @@ from intellirouter.dialects.ollama.client_request import (
 from intellirouter.dialects.ollama.client_response import LineStream, body_of
 from intellirouter.dialects.ollama.loading import is_load
 from intellirouter.dialects.ollama.wire import DIALECT, INTEGERS, NUMBERS, OPTION_PREFIX, read_options
+from intellirouter.dialects.wire.duplicates import check_nested
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 
@@ -47,6 +49,9 @@ class _LineClient:
         request: ChatRequest | GenerateRequest = decode_body(self._decoder, body)
         check_model(request.model)
         check_request(request)
+        if isinstance(request, ChatRequest) and request.messages:
+            is_text = not request.tools and all(map(_is_text, request.messages))
+            check_nested(body, len(request.messages), len(request.messages) if is_text else None)
         sampling, own_options = read_options(request.options)
         call = OllamaCall(
             operation="chat",
@@ -74,6 +79,10 @@ class _LineClient:
 
     def stream(self, call: Call, losses: LossReport) -> LineStream:
         return LineStream(call, losses, is_chat=self._is_chat)
+
+
+def _is_text(message: MessageIn) -> bool:
+    return bool(message.content) and not (message.images or message.tool_calls)
 
 
 def _needs(request: ChatRequest | GenerateRequest) -> frozenset[str]:

@@ -20,6 +20,7 @@ from intellirouter.core import (
 )
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.repetition import MIN_RUN_CHARS
+from intellirouter.dialects.adapt.stop_sequences import CHAT_STOPS, has_more_stops, max_chat_stops, usable_stops
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
@@ -28,6 +29,7 @@ from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks,
 from intellirouter.dialects.openai_chat.relayed_text import check_whole
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire import value_ranges
+from intellirouter.dialects.wire.duplicates import check_nested
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.json_reader import missing, wrong_value
@@ -130,6 +132,9 @@ class RequestOptions(Protocol):
     def temperature(self) -> float | None: ...
 
     @property
+    def stop(self) -> str | list[str] | None: ...
+
+    @property
     def stream_options(self) -> StreamOptions | UnsetType | None: ...
 
 
@@ -158,7 +163,7 @@ class OpenAIChatPassthrough(Route):
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - everything is in the body
         request = decode_body(_decode_request, body)
-        _check(request)
+        check_nested(body, len(request.messages), _check(request))
         return ChatCall(
             operation="chat",
             model=request.model,
@@ -173,6 +178,8 @@ class OpenAIChatPassthrough(Route):
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
         quirks = deployment.quirks
+        if has_more_stops(self.options_of(call).stop, CHAT_STOPS) and max_chat_stops(deployment.vendor) is not None:
+            return self._adapted_request(call, deployment)
         if quirks is NO_QUIRKS:
             return UpstreamRequest(path=self.path, body=self.edited(call, deployment.upstream_model))
         if may_apply(call.body, self.options_of(call).temperature, quirks):
@@ -191,6 +198,9 @@ class OpenAIChatPassthrough(Route):
             options = body.get("stream_options")
             body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
         losses = LossReport(FIELD_NAMES)
+        limit = max_chat_stops(deployment.vendor)
+        if has_more_stops(body.get("stop"), limit):
+            body["stop"] = usable_stops(body["stop"], losses, max_count=limit)
         apply_quirks(body, deployment.quirks, losses)
         return UpstreamRequest(path=self.path, body=encode_document(body), losses=losses.taken())
 
@@ -239,7 +249,8 @@ class OpenAIChatPassthrough(Route):
     decode_error = staticmethod(upstream_errors.decode_error)
 
 
-def _check(request: ChatRequest) -> None:
+def _check(request: ChatRequest) -> int | None:
+    """Raise `InvalidRequest`. Returns the number of messages if all of them are plain texts and there are no tools."""
     check_model(request.model)
     if not request.messages:
         raise errors.InvalidRequest(
@@ -247,7 +258,7 @@ def _check(request: ChatRequest) -> None:
             code="empty_array",
             param="messages",
         )
-    has_results = False
+    has_results, is_text = False, request.tools is None
     for index, message in enumerate(request.messages):
         if message.role not in _ROLES:
             raise errors.InvalidRequest(
@@ -256,9 +267,11 @@ def _check(request: ChatRequest) -> None:
                 param=f"messages[{index}].role",
             )
         has_results = has_results or message.role == "tool"
+        is_text = is_text and message.content.__class__ is str and not (message.tool_calls or message.name)
     if has_results:
         _check_results(request.messages)
     _check_values(request)
+    return len(request.messages) if is_text and not has_results else None
 
 
 def _check_values(request: ChatRequest) -> None:

@@ -13,7 +13,7 @@ from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT, custom_too
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.object_schema import object_schema, with_properties
 from intellirouter.dialects.adapt.reasoning_effort import effort_of
-from intellirouter.dialects.adapt.stop_sequences import usable_stops
+from intellirouter.dialects.adapt.stop_sequences import max_chat_stops, usable_stops
 from intellirouter.dialects.adapt.tool_names import output_name
 from intellirouter.dialects.ir import (
     Conversation,
@@ -34,8 +34,6 @@ from intellirouter.dialects.wire.json_encode import encode_document
 PATH: Final = "/chat/completions"
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 _OTHER_TIERS: Final = {"standard_only": "default", "standard": "default"}
-_MAX_STOPS: Final = 4
-_NO_STOP_LIMIT: Final = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "host", "fake"})
 _MAX_USER_CHARS: Final = 64
 _COMMON_EFFORTS: Final = {"minimal": "low", "xhigh": "high", "max": "high"}
 _NOT_OPENAI: Final = ("top_k", "min_p", "repetition_penalty")
@@ -241,8 +239,8 @@ class _Writer:
                 self._losses.dropped(name)
             else:
                 body[name] = value
-        is_unlimited = self._is_same_dialect or self._deployment.vendor in _NO_STOP_LIMIT
-        if stop := usable_stops(sampling.stop, self._losses, max_count=None if is_unlimited else _MAX_STOPS):
+        limit = None if self._is_same_dialect else max_chat_stops(self._deployment.vendor)
+        if stop := usable_stops(sampling.stop, self._losses, max_count=limit):
             body["stop"] = stop
         if sampling.n > 1:
             body["n"] = sampling.n

@@ -1,6 +1,6 @@
 """Legacy completions for an upstream that also serves them. Source: OpenAI API reference, "Create completion"."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -13,10 +13,14 @@ from intellirouter.dialects.openai_chat.passthrough import (
     StreamOptions,
     wants_usage,
 )
+from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers
 
 _MAX_CHOICES: Final = 128
+_MAX_TOKENS: Final = 2**53
+_MAX_BEST_OF: Final = 20
+_MAX_LOGPROBS: Final = 5
 
 
 class CompletionRequest(ReservedMembers):
@@ -57,8 +61,7 @@ class CompletionsPassthrough(OpenAIChatPassthrough):
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - everything is in the body
         request = decode_body(_decode_request, body)
         check_model(request.model)
-        _check_range("n", request.n, 1, _MAX_CHOICES)
-        _check_range("max_tokens", request.max_tokens, 0, 2**53)
+        _check_values(request)
         if request.prompt == []:
             raise errors.InvalidRequest(
                 "Invalid 'prompt': empty array. Expected an array with minimum length 1.",
@@ -84,10 +87,22 @@ def source_of(call: Call) -> CompletionRequest:
     return narrow_call(call, CompletionsCall).source
 
 
-def _check_range(name: str, value: Any, low: int, high: int) -> None:
-    if value is not None and not low <= value <= high:
+def _check_values(request: CompletionRequest) -> None:
+    """Raise `InvalidRequest` for a value out of its range, as for chat completions."""
+    bounds = (
+        ("n", request.n, 1, _MAX_CHOICES),
+        ("best_of", request.best_of, 1, _MAX_BEST_OF),
+        ("max_tokens", request.max_tokens, 0, _MAX_TOKENS),
+        ("logprobs", request.logprobs, 0, _MAX_LOGPROBS),
+    )
+    for name, value, low, high in bounds:
+        if value is not None:
+            value_ranges.check_integer(name, value, low, high)
+    value_ranges.check_sampling(request)
+    value_ranges.check_penalties(request)
+    if request.best_of is not None and request.best_of < (request.n or 1):
         raise errors.InvalidRequest(
-            f"Invalid '{name}': expected a value between {low} and {high}, but got {value} instead.",
-            code="integer_below_min_value" if value < low else "integer_above_max_value",
-            param=name,
+            f"Invalid 'best_of': it must be at least `n` ({request.n}), but got {request.best_of} instead.",
+            code="invalid_value",
+            param="best_of",
         )

@@ -12,6 +12,7 @@ from intellirouter.core import EMPTY_CONTEXT, Call, RequestContext, errors
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai_responses.fields import DIALECT, invalid_value
 from intellirouter.dialects.wire import value_ranges
+from intellirouter.dialects.wire.duplicates import check_nested
 from intellirouter.dialects.wire.json_reader import missing
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers
@@ -103,6 +104,8 @@ def decode_request(body: bytes, context: RequestContext = EMPTY_CONTEXT) -> Resp
     """Validate and read the members that routing needs. Raises `InvalidRequest`."""
     request = decode_body(_decoder, body)
     _check_request(request)
+    if isinstance(request.input, list):
+        check_nested(body, sum([item.role is not None for item in request.input]))
     output_format = request.text.format if request.text is not None else None
     return ResponsesCall(
         operation="chat",

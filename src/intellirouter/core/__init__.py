@@ -35,6 +35,7 @@ from intellirouter.core.egress import (
 from intellirouter.core.fair_share import has_fair_share
 from intellirouter.core.ids import new_id
 from intellirouter.core.json_outline import (
+    MEDIUM_BYTES,
     SMALL_BYTES,
     count_containers,
     count_long_numbers,
@@ -82,9 +83,10 @@ __all__ = [
     "DEFAULT_LIMITS",
     "DIRECT",
     "EMPTY_CONTEXT",
-    "INPUT_COUNTS",
     "FREE_ANSWER_BYTES",
+    "INPUT_COUNTS",
     "MAX_RETRY_AFTER_S",
+    "MEDIUM_BYTES",
     "NO_QUIRKS",
     "NO_USAGE",
     "OUTPUT_COUNTS",

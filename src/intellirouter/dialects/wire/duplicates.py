@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import errors
-from intellirouter.core.json_outline import MEDIUM_BYTES
+from intellirouter.core import MEDIUM_BYTES, errors
 from intellirouter.dialects.wire.json_edit import TOKEN, end_of_string, json_string, may_escape_names
 from intellirouter.dialects.wire.search import SLICE_BYTES, contains, find
 

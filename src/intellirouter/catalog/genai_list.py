@@ -19,6 +19,8 @@ BUCKETS: Final = {
     "cache_write_1h_mtok": "cache_write_1h",
     "input_audio_mtok": "input_audio",
     "output_audio_mtok": "output_audio",
+    "input_image_mtok": "input_image",
+    "output_image_mtok": "output_image",
 }
 """Price keys of the source (US dollars per million tokens) -> buckets of `core.Price`."""
 

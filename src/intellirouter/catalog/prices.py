@@ -82,7 +82,17 @@ class _Head(Struct):
 class PriceList:
     """A price list. It never changes; `version` names its source and version."""
 
-    BUCKETS: Final = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "input_audio", "output_audio")
+    BUCKETS: Final = (
+        "input",
+        "output",
+        "cache_read",
+        "cache_write",
+        "cache_write_1h",
+        "input_audio",
+        "output_audio",
+        "input_image",
+        "output_image",
+    )
 
     def __init__(self, data: bytes) -> None:
         """Read the content of a data file. Raises `msgspec.DecodeError` if it is not valid."""

@@ -449,4 +449,6 @@ def compile_price(entry: PriceEntry) -> Price:
         cache_write_1h=optional(entry.cache_write_1h_per_1m_usd),
         input_audio=optional(entry.input_audio_per_1m_usd),
         output_audio=optional(entry.output_audio_per_1m_usd),
+        input_image=optional(entry.input_image_per_1m_usd),
+        output_image=optional(entry.output_image_per_1m_usd),
     )

@@ -211,6 +211,12 @@ class Price(Section):
     )
     input_audio_per_1m_usd: Usd | None = Field(default=None, description="Price of audio input tokens.")
     output_audio_per_1m_usd: Usd | None = Field(default=None, description="Price of audio output tokens.")
+    input_image_per_1m_usd: Usd | None = Field(
+        default=None, description="Price of image input tokens, if the provider reports them."
+    )
+    output_image_per_1m_usd: Usd | None = Field(
+        default=None, description="Price of image output tokens, if the provider reports them."
+    )
 
 
 class DeploymentEntry(Section):

@@ -37,6 +37,10 @@ class Price(Struct, frozen=True, kw_only=True):
     """Falls back to `input`."""
     output_audio: int | None = None
     """Falls back to `output`."""
+    input_image: int | None = None
+    """Falls back to `input`."""
+    output_image: int | None = None
+    """Falls back to `output`."""
     version: str = "config"
     """Where the price comes from: `config`, or the source and version of a price list."""
 
@@ -56,6 +60,10 @@ class Price(Struct, frozen=True, kw_only=True):
             total += usage.input_audio_tokens * (input_price if self.input_audio is None else self.input_audio)
         if usage.output_audio_tokens:
             total += usage.output_audio_tokens * (output_price if self.output_audio is None else self.output_audio)
+        if usage.input_image_tokens:
+            total += usage.input_image_tokens * (input_price if self.input_image is None else self.input_image)
+        if usage.output_image_tokens:
+            total += usage.output_image_tokens * (output_price if self.output_image is None else self.output_image)
         return (total + PICO_PER_MICRO // 2) // PICO_PER_MICRO
 
 

@@ -18,10 +18,12 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_write_1h_tokens: int = 0
     """Input tokens that were written to the provider's cache for an hour, which costs more."""
     output_tokens: int = 0
-    """Output tokens without reasoning and audio."""
+    """Output tokens without reasoning, audio and images."""
     reasoning_tokens: int = 0
     input_audio_tokens: int = 0
     output_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_image_tokens: int = 0
     is_estimated: bool = False
     """True if the upstream did not report usage, for example for an aborted stream, so that it was estimated."""
     is_implausible: bool = False
@@ -40,6 +42,8 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             input_audio_tokens=self.input_audio_tokens + other.input_audio_tokens,
             output_audio_tokens=self.output_audio_tokens + other.output_audio_tokens,
+            input_image_tokens=self.input_image_tokens + other.input_image_tokens,
+            output_image_tokens=self.output_image_tokens + other.output_image_tokens,
             is_estimated=self.is_estimated or other.is_estimated,
             is_implausible=self.is_implausible or other.is_implausible,
             provider_cost_microusd=_sum_of(self.provider_cost_microusd, other.provider_cost_microusd),
@@ -63,11 +67,16 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 INPUT_COUNTS: Final[Callable[[Usage], tuple[int, ...]]] = attrgetter(
-    "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens"
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
 )
 """Returns the disjoint counts of a usage's input. Their sum is its total."""
 OUTPUT_COUNTS: Final[Callable[[Usage], tuple[int, ...]]] = attrgetter(
-    "output_tokens", "reasoning_tokens", "output_audio_tokens"
+    "output_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens"
 )
 
 NO_USAGE = Usage()

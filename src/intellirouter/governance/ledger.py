@@ -38,7 +38,7 @@ def plausible_usage(usage: Usage, call: Call, deployment: Deployment, answer_byt
         return usage
     context = deployment.context_tokens or _MAX_CONTEXT
     requested = call.max_output_tokens or 0
-    visible = usage.output_tokens + usage.output_audio_tokens
+    visible = usage.output_tokens + usage.output_audio_tokens + usage.output_image_tokens
     is_output_possible = usage.reasoning_tokens <= context and (visible <= max(answer_bytes, requested or context))
     refers = any(mark in call.body for mark in _REFERENCES)
     max_input = _MAX_CONTEXT * 10 if refers else body_bytes + _OVERHEAD_TOKENS
@@ -55,8 +55,11 @@ def plausible_usage(usage: Usage, call: Call, deployment: Deployment, answer_byt
             cache_write_tokens=0,
             cache_write_1h_tokens=0,
             input_audio_tokens=0,
+            input_image_tokens=0,
         )
     if not is_output_possible or not usage.total_output_tokens:
         possible = max(requested, answer_bytes) if usage.total_output_tokens else -(-answer_bytes // 4)
-        bounded = structs.replace(bounded, output_tokens=possible, reasoning_tokens=0, output_audio_tokens=0)
+        bounded = structs.replace(
+            bounded, output_tokens=possible, reasoning_tokens=0, output_audio_tokens=0, output_image_tokens=0
+        )
     return bounded

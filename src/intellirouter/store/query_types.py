@@ -67,4 +67,6 @@ class LedgerTotal(Struct, frozen=True, kw_only=True):
     reasoning_tokens: int
     input_audio_tokens: int
     output_audio_tokens: int
+    input_image_tokens: int
+    output_image_tokens: int
     cost_microusd: int

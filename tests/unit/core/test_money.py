@@ -14,9 +14,11 @@ BUCKETS = {
     "cache_write_tokens": "cache_write",
     "cache_write_1h_tokens": "cache_write_1h",
     "input_audio_tokens": "input_audio",
+    "input_image_tokens": "input_image",
     "output_tokens": "output",
     "reasoning_tokens": "output",
     "output_audio_tokens": "output_audio",
+    "output_image_tokens": "output_image",
 }
 
 
@@ -64,7 +66,7 @@ counts = st.integers(0, 10**9)
 prices = st.integers(0, 10**9)
 
 
-@given(st.lists(counts, min_size=8, max_size=8), st.lists(prices, min_size=7, max_size=7))
+@given(st.lists(counts, min_size=len(BUCKETS), max_size=len(BUCKETS)), st.lists(prices, min_size=9, max_size=9))
 def test_cost_is_the_exact_sum_over_the_buckets(tokens: list[int], charged: list[int]) -> None:
     table = dict(zip(dict.fromkeys(BUCKETS.values()), charged, strict=True))
     usage = Usage(**dict(zip(BUCKETS, tokens, strict=True)))

@@ -16,8 +16,12 @@ def test_totals_are_the_sums_of_disjoint_buckets() -> None:
         output_tokens=16,
         reasoning_tokens=32,
         output_audio_tokens=64,
+        input_image_tokens=128,
+        output_image_tokens=256,
+        cache_write_1h_tokens=512,
     )
-    assert (usage.total_input_tokens, usage.total_output_tokens, usage.total_tokens) == (15, 112, 127)
+    assert (usage.total_input_tokens, usage.total_output_tokens, usage.total_tokens) == (655, 368, 1023)
+    assert usage.plus(usage).total_tokens == 2 * 1023
 
 
 def test_no_usage_is_zero() -> None:

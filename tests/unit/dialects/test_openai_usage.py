@@ -54,6 +54,17 @@ def test_usage_with_numbers_out_of_range_is_none() -> None:
             ),
         ),
         (
+            {
+                "prompt_tokens": 300,
+                "completion_tokens": 1300,
+                "prompt_tokens_details": {"text_tokens": 44, "image_tokens": 256, "cached_tokens": 0},
+                "completion_tokens_details": {"reasoning_tokens": 7, "image_tokens": 1290},
+            },
+            Usage(
+                input_tokens=44, input_image_tokens=256, output_tokens=3, reasoning_tokens=7, output_image_tokens=1290
+            ),
+        ),
+        (
             {"prompt_tokens": 10, "completion_tokens": 1, "prompt_cache_hit_tokens": 4},
             Usage(input_tokens=6, cache_read_tokens=4, output_tokens=1),
         ),

@@ -128,7 +128,7 @@ def read_usage(raw: Any) -> Usage | None:
 def write_usage(usage: Usage) -> dict[str, Any]:
     """Write a usage object."""
     counts: dict[str, Any] = {
-        "input_tokens": usage.input_tokens + usage.input_audio_tokens,
+        "input_tokens": usage.input_tokens + usage.input_audio_tokens + usage.input_image_tokens,
         "cache_creation_input_tokens": usage.total_cache_write_tokens,
         "cache_read_input_tokens": usage.cache_read_tokens,
         "output_tokens": usage.total_output_tokens,

@@ -99,20 +99,25 @@ def read_usage(raw: Any) -> Usage | None:
         return None
     prompt, cached = _read_count(raw, "promptTokenCount"), _read_count(raw, "cachedContentTokenCount")
     cached = min(cached, prompt)
-    uncached_audio = _audio_tokens(raw.get("promptTokensDetails")) - _audio_tokens(raw.get("cacheTokensDetails"))
-    audio_in = min(max(0, uncached_audio), prompt - cached)
+    sent, from_cache = raw.get("promptTokensDetails"), raw.get("cacheTokensDetails")
+    audio_in = min(_uncached(sent, from_cache, "AUDIO"), prompt - cached)
+    image_in = min(_uncached(sent, from_cache, "IMAGE"), prompt - cached - audio_in)
     output = _read_count(raw, "candidatesTokenCount")
-    audio_out = min(_audio_tokens(raw.get("candidatesTokensDetails")), output)
+    made = raw.get("candidatesTokensDetails")
+    audio_out = min(_tokens_of(made, "AUDIO"), output)
+    image_out = min(_tokens_of(made, "IMAGE"), output - audio_out)
     reasoning, tools = _read_count(raw, "thoughtsTokenCount"), _read_count(raw, "toolUsePromptTokenCount")
     if not (prompt or output or reasoning or tools):
         prompt = _read_count(raw, "totalTokenCount")
     return Usage(
-        input_tokens=prompt - cached - audio_in + tools,
+        input_tokens=prompt - cached - audio_in - image_in + tools,
         cache_read_tokens=cached,
-        output_tokens=output - audio_out,
+        output_tokens=output - audio_out - image_out,
         reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,
+        input_image_tokens=image_in,
+        output_image_tokens=image_out,
         is_implausible=has_impossible_count(*map(raw.get, _COUNTS)),
     )
 
@@ -121,27 +126,32 @@ def _read_count(raw: dict[str, Any], name: str) -> int:
     return min(as_int(raw.get(name)), _MAX_TOKENS)
 
 
-def _audio_tokens(details: Any) -> int:
-    audio = (each for each in objects_in(details) if each.get("modality") == "AUDIO")
-    return min(sum(as_int(each.get("tokenCount")) for each in audio), _MAX_TOKENS)
+def _uncached(sent: Any, from_cache: Any, modality: str) -> int:
+    return max(0, _tokens_of(sent, modality) - _tokens_of(from_cache, modality))
+
+
+def _tokens_of(details: Any, modality: str) -> int:
+    found = (each for each in objects_in(details) if each.get("modality") == modality)
+    return min(sum(as_int(each.get("tokenCount")) for each in found), _MAX_TOKENS)
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
     """Write `usageMetadata`."""
-    prompt, output = usage.total_input_tokens, usage.output_tokens + usage.output_audio_tokens
+    prompt, output = usage.total_input_tokens, usage.total_output_tokens - usage.reasoning_tokens
     counts: dict[str, Any] = {"promptTokenCount": prompt, "candidatesTokenCount": output}
     if usage.cache_read_tokens:
         counts["cachedContentTokenCount"] = usage.cache_read_tokens
     if usage.reasoning_tokens:
         counts["thoughtsTokenCount"] = usage.reasoning_tokens
     counts["totalTokenCount"] = usage.total_tokens
-    if audio := usage.input_audio_tokens:
-        counts["promptTokensDetails"] = _write_details(prompt - audio, audio)
-    if audio := usage.output_audio_tokens:
-        counts["candidatesTokensDetails"] = _write_details(output - audio, audio)
+    if usage.input_audio_tokens or usage.input_image_tokens:
+        counts["promptTokensDetails"] = _write_details(prompt, usage.input_audio_tokens, usage.input_image_tokens)
+    if usage.output_audio_tokens or usage.output_image_tokens:
+        details = _write_details(output, usage.output_audio_tokens, usage.output_image_tokens)
+        counts["candidatesTokensDetails"] = details
     return counts
 
 
-def _write_details(text: int, audio: int) -> list[dict[str, Any]]:
-    rest = [{"modality": "TEXT", "tokenCount": text}] if text else []
-    return [*rest, {"modality": "AUDIO", "tokenCount": audio}]
+def _write_details(total: int, audio: int, image: int) -> list[dict[str, Any]]:
+    parts = (("TEXT", total - audio - image), ("AUDIO", audio), ("IMAGE", image))
+    return [{"modality": modality, "tokenCount": count} for modality, count in parts if count]

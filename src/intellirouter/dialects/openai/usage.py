@@ -18,11 +18,14 @@ class _PromptDetails(Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     audio_tokens: int | None = None
+    image_tokens: int | None = None
+    """xAI; the completion's: OpenRouter."""
 
 
 class _CompletionDetails(Struct):
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 _Possible = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
@@ -107,7 +110,8 @@ def _disjoint(raw: _Usage, *, is_implausible: bool) -> Usage:
     cached = details_in.cached_tokens or raw.prompt_cache_hit_tokens or raw.cached_tokens or 0
     written = details_in.cache_write_tokens or 0
     audio_in, reasoning, audio_out = details_in.audio_tokens, details_out.reasoning_tokens, details_out.audio_tokens
-    if not (cached or written or audio_in or reasoning or audio_out):
+    image_in, image_out = details_in.image_tokens, details_out.image_tokens
+    if not (cached or written or audio_in or reasoning or audio_out or image_in or image_out):
         return Usage(
             input_tokens=prompt,
             output_tokens=completion,
@@ -117,19 +121,23 @@ def _disjoint(raw: _Usage, *, is_implausible: bool) -> Usage:
     cached = _within(cached, prompt)
     written = _within(written, prompt - cached)
     audio_in = _within(audio_in, prompt - cached - written)
+    image_in = _within(image_in, prompt - cached - written - audio_in)
     if is_outside(reasoning, prompt, completion, raw.total_tokens):
         reasoning = _within(reasoning, MAX_TOKENS)
         completion += reasoning
     reasoning = _within(reasoning, completion)
     audio_out = _within(audio_out, completion - reasoning)
+    image_out = _within(image_out, completion - reasoning - audio_out)
     return Usage(
-        input_tokens=prompt - cached - written - audio_in,
+        input_tokens=prompt - cached - written - audio_in - image_in,
         cache_read_tokens=cached,
         cache_write_tokens=written,
-        output_tokens=completion - reasoning - audio_out,
+        output_tokens=completion - reasoning - audio_out - image_out,
         reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,
+        input_image_tokens=image_in,
+        output_image_tokens=image_out,
         is_implausible=is_implausible,
         provider_cost_microusd=provider_cost,
     )

@@ -83,21 +83,26 @@ def finish_reason(stop: Stop | None, *, has_calls: bool, has_refusal: bool) -> s
 
 
 def encode_usage(usage: Usage) -> dict[str, Any]:
-    """Encode usage in OpenAI's way: cached and audio tokens are part of the prompt, reasoning of the completion."""
+    """Encode usage in OpenAI's way: cached, audio and image tokens are part of the prompt."""
     prompt: dict[str, int] = {"cached_tokens": usage.cache_read_tokens, "audio_tokens": usage.input_audio_tokens}
     if written := usage.total_cache_write_tokens:
         prompt["cache_write_tokens"] = written
+    if usage.input_image_tokens:
+        prompt["image_tokens"] = usage.input_image_tokens
+    completion = {
+        "reasoning_tokens": usage.reasoning_tokens,
+        "audio_tokens": usage.output_audio_tokens,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
+    if usage.output_image_tokens:
+        completion["image_tokens"] = usage.output_image_tokens
     return {
         "prompt_tokens": usage.total_input_tokens,
         "completion_tokens": usage.total_output_tokens,
         "total_tokens": usage.total_tokens,
         "prompt_tokens_details": prompt,
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning_tokens,
-            "audio_tokens": usage.output_audio_tokens,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
+        "completion_tokens_details": completion,
     }
 
 

@@ -159,10 +159,15 @@ class MediaPassthrough(Route):
             raise errors.UpstreamMalformed("The upstream's response is not a JSON object.")
         if document.get("error"):
             raise upstream_errors.decode_error_in_200(body)
-        return Answer(decode_media_usage(document) or self._estimated(call))
+        usage = decode_media_usage(document, makes_images=self.operation == "images")
+        return Answer(usage or self._estimated(call))
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
-        return RawStream(is_sse=call.stream_type == _SSE, fallback_usage=self._estimated(call))
+        return RawStream(
+            is_sse=call.stream_type == _SSE,
+            fallback_usage=self._estimated(call),
+            makes_images=self.operation == "images",
+        )
 
     def _estimated(self, call: Call) -> Usage:
         """Return the usage to assume if the upstream reports none. Moderations are free; otherwise the text counts."""

@@ -13,7 +13,8 @@ from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, EventSplitter, ch
 class RawStream:
     """Implements `protocols.StreamRelay`. The first bytes are content, and the end of the body ends the stream."""
 
-    def __init__(self, *, is_sse: bool, fallback_usage: Usage) -> None:
+    def __init__(self, *, is_sse: bool, fallback_usage: Usage, makes_images: bool = False) -> None:
+        self._makes_images = makes_images
         self._splitter = EventSplitter() if is_sse else None
         self._last = b""
         self.has_content = False
@@ -54,7 +55,7 @@ class RawStream:
             if isinstance(document, dict):
                 if document.get("error") and not self.has_content:
                     raise decode_error_in_stream(event_data(event) or b"")
-                self.usage = decode_media_usage(document) or self.usage
+                self.usage = decode_media_usage(document, makes_images=self._makes_images) or self.usage
 
     def end(self) -> bytes:
         if not self.has_content:

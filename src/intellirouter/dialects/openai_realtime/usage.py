@@ -1,4 +1,4 @@
-"""The usage of a realtime response: text and audio tokens, cached and not.
+"""The usage of a realtime response: text, audio and image tokens, cached and not.
 
 Source: OpenAI API reference, realtime server events, `response.done`.
 """
@@ -20,17 +20,21 @@ def decode_realtime_usage(usage: Any) -> Usage | None:
     total_out = min(as_int(usage.get("output_tokens")), _MAX_TOKENS)
     details_in, details_out = _object(usage, "input_token_details"), _object(usage, "output_token_details")
     cached = min(as_int(details_in.get("cached_tokens")), total_in)
-    cached_audio = min(as_int(_object(details_in, "cached_tokens_details").get("audio_tokens")), cached)
+    details_cached = _object(details_in, "cached_tokens_details")
+    cached_audio = min(as_int(details_cached.get("audio_tokens")), cached)
+    cached_image = min(as_int(details_cached.get("image_tokens")), cached - cached_audio)
     audio_in = min(max(0, as_int(details_in.get("audio_tokens")) - cached_audio), total_in - cached)
+    image_in = min(max(0, as_int(details_in.get("image_tokens")) - cached_image), total_in - cached - audio_in)
     audio_out = min(as_int(details_out.get("audio_tokens")), total_out)
     reasoning = min(as_int(details_out.get("reasoning_tokens")), total_out - audio_out)
     return Usage(
-        input_tokens=total_in - cached - audio_in,
+        input_tokens=total_in - cached - audio_in - image_in,
         cache_read_tokens=cached,
         output_tokens=total_out - audio_out - reasoning,
         reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,
+        input_image_tokens=image_in,
     )
 
 

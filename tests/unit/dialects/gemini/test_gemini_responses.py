@@ -90,15 +90,25 @@ def test_usage_is_added_up_as_google_counts() -> None:
         output_tokens=3,
         reasoning_tokens=4,
         output_audio_tokens=2,
+        input_image_tokens=258,
+        output_image_tokens=1290,
     )
     assert encode(response_of(Text(text="x"), usage=usage))["usageMetadata"] == {
-        "promptTokenCount": 42,
+        "promptTokenCount": 300,
         "cachedContentTokenCount": 20,
-        "candidatesTokenCount": 5,
+        "candidatesTokenCount": 1295,
         "thoughtsTokenCount": 4,
-        "totalTokenCount": 51,
-        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 35}, {"modality": "AUDIO", "tokenCount": 7}],
-        "candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": 3}, {"modality": "AUDIO", "tokenCount": 2}],
+        "totalTokenCount": 1599,
+        "promptTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 35},
+            {"modality": "AUDIO", "tokenCount": 7},
+            {"modality": "IMAGE", "tokenCount": 258},
+        ],
+        "candidatesTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 3},
+            {"modality": "AUDIO", "tokenCount": 2},
+            {"modality": "IMAGE", "tokenCount": 1290},
+        ],
     }
 
 

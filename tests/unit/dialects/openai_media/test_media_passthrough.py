@@ -92,6 +92,27 @@ def test_reported_usage_is_decoded(document: dict[str, Any], usage: Usage) -> No
 
 
 @pytest.mark.parametrize(
+    ("details", "text", "images"),
+    [({}, 0, 1056), ({"output_tokens_details": {"image_tokens": 1000, "text_tokens": 56}}, 56, 1000)],
+)
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_tokens_of_images_are_counted_apart(
+    details: dict[str, Any], text: int, images: int, *, is_stream: bool
+) -> None:
+    route = MEDIA_PASSTHROUGHS["openai_images"]
+    call = route.decode_request(body(model="m", prompt="A cat.", stream=is_stream))
+    counts = {"input_tokens": 300, "input_tokens_details": {"text_tokens": 44, "image_tokens": 256}}
+    document = json.dumps({"usage": {**counts, "output_tokens": 1056, **details}}).encode()
+    if is_stream:
+        relay = route.relay(call, UP)
+        relay.feed(b"event: image_generation.completed\ndata: " + document + b"\n\n")
+        usage = relay.usage
+    else:
+        usage = route.decode_response(document, call, UP).usage
+    assert usage == Usage(input_tokens=44, input_image_tokens=256, output_tokens=text, output_image_tokens=images)
+
+
+@pytest.mark.parametrize(
     "document", [{"usage": {"type": "duration", "seconds": 3}}, {"meta": {"billed_units": {}}}, {}]
 )
 def test_usage_without_tokens_is_estimated(document: dict[str, Any]) -> None:

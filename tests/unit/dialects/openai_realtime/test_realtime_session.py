@@ -213,14 +213,21 @@ def test_usage_is_added_up_over_responses_in_disjoint_counts() -> None:
             input_token_details={
                 "text_tokens": 119,
                 "audio_tokens": 13,
-                "image_tokens": 0,
+                "image_tokens": 9,
                 "cached_tokens": 64,
-                "cached_tokens_details": {"text_tokens": 60, "audio_tokens": 4, "image_tokens": 0},
+                "cached_tokens_details": {"text_tokens": 60, "audio_tokens": 4, "image_tokens": 2},
             },
             output_token_details={"text_tokens": 30, "audio_tokens": 91},
         )
     )
-    first = Usage(input_tokens=59, cache_read_tokens=64, input_audio_tokens=9, output_tokens=30, output_audio_tokens=91)
+    first = Usage(
+        input_tokens=52,
+        cache_read_tokens=64,
+        input_audio_tokens=9,
+        input_image_tokens=7,
+        output_tokens=30,
+        output_audio_tokens=91,
+    )
     assert one.usage == first
     assert first.total_tokens == 253
     one.from_upstream(done(input_tokens=1, output_tokens=2))

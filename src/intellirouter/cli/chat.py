@@ -43,7 +43,9 @@ def chat(
     """
     is_streaming = is_terminal() if stream is None else stream
     with options.connect(timeout_s=600) as gateway:
-        conversation = Conversation(gateway, model or DEFAULT_MODEL, system, is_streaming=is_streaming)
+        conversation = Conversation(
+            gateway, model or DEFAULT_MODEL, system, is_streaming=is_streaming, describe=options.describe
+        )
         if prompt is None and sys.stdin.isatty():
             if options.output != "table":
                 message = "A conversation cannot be printed as JSON or YAML."

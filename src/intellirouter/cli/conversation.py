@@ -3,11 +3,11 @@
 import difflib
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from intellirouter.cli.errors import ExitStatus
-from intellirouter.cli.gateway_command import to_command_error
+from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import is_terminal, print_error, print_line, print_notice, printable
 from intellirouter.cli.standard_streams import has_undecoded_bytes
@@ -31,7 +31,17 @@ Ctrl-C stops the current answer."""
 class Conversation:
     """The messages so far, and the model that gets the next one."""
 
-    def __init__(self, gateway: "client.Client", model: str, system: str | None, *, is_streaming: bool) -> None:
+    def __init__(
+        self,
+        gateway: "client.Client",
+        model: str,
+        system: str | None,
+        *,
+        is_streaming: bool,
+        describe: "Callable[[client.IntelliRouterError], CommandError]",
+    ) -> None:
+        """`describe` returns what is printed about a failed call."""
+        self._describe = describe
         self._gateway = gateway
         self._model = model
         self._system = [{"role": "system", "content": system}] if system else []
@@ -76,7 +86,7 @@ class Conversation:
         try:
             self.ask(prompt)
         except client.IntelliRouterError as error:
-            reported = to_command_error(error)
+            reported = self._describe(error)
             print_error(reported.message, *reported.notes)
             if reported.status == ExitStatus.UNREACHABLE:
                 print_notice("The prompt was not answered. Send it again when the gateway is available.")

@@ -15,8 +15,21 @@ _MESSAGES: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], str]]] = {
 """By pydantic's type of error. Each takes the value and the error's context."""
 _EXTRA: Final = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)
 
+_FILE: Final = re.compile(r"\S+\.(ya?ml|toml)", re.IGNORECASE)
+
 USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 """The base class of all errors of typer about a command line. Typer does not export it."""
+
+
+def _file_hint(error: Any, arguments: str) -> str:
+    """Return which option takes the file that was given as an argument."""
+    parameters = error.ctx.command.params if error.ctx is not None else []
+    takes_file = any(each.param_type_name == "argument" and each.metavar == "FILE" for each in parameters)
+    names = {name for each in parameters for name in each.opts}
+    option = next((each for each in ("--config", "--output") if each in names), None)
+    if option is None or takes_file or not _FILE.fullmatch(arguments):
+        return ""
+    return f" Use {option} {arguments}."
 
 
 def reword(error: Any) -> None:
@@ -26,6 +39,7 @@ def reword(error: Any) -> None:
         error.message = message(details[0]["input"], details[0].get("ctx", {}))
     elif extra := _EXTRA.fullmatch(error.message):
         error.message = f"Unexpected arguments: {extra[1]}." if " " in extra[1] else f"Unexpected argument: {extra[1]}."
+        error.message += _file_hint(error, extra[1])
     elif error.message and error.message[-1] not in ".?!":
         error.message += "."
     if options := getattr(error, "possibilities", None):

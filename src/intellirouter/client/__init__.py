@@ -17,7 +17,7 @@ from intellirouter.client.errors import (
     ResponseTimeoutError,
     UpstreamError,
 )
-from intellirouter.client.local_gateway import local_gateway_url
+from intellirouter.client.local_gateway import local_gateway_url, url_at
 from intellirouter.client.replies import (
     ChatReply,
     Delta,
@@ -63,6 +63,7 @@ __all__ = [
     "ToolCallDelta",
     "UpstreamError",
     "local_gateway_url",
+    "url_at",
 ]
 
 

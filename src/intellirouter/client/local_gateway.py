@@ -27,10 +27,17 @@ def local_gateway_url(environ: Mapping[str, str] | None = None) -> str | None:
         return None
     if port is not None and not (port[1].isascii() and port[1].isdigit() and int(port[1]) < 65536):
         raise ValueError(f"{port[0]} must be a port number from 1 to 65535, not {port[1][:100]!r}.")
-    number = int(port[1]) if port is not None and int(port[1]) > 0 else 8080
-    name = host[1] if host is not None and host[1] not in _ALL_ADDRESSES else "127.0.0.1"
-    scheme = "https" if variables.get(_CERTIFICATE_VARIABLE, "").strip() else "http"
-    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{number}"
+    return url_at(
+        host[1] if host is not None else "127.0.0.1",
+        int(port[1]) if port is not None else 8080,
+        is_tls=bool(variables.get(_CERTIFICATE_VARIABLE, "").strip()),
+    )
+
+
+def url_at(host: str, port: int, *, is_tls: bool) -> str:
+    """Return the URL of a gateway on this machine that listens there. For port 0, it has the default port."""
+    name = "127.0.0.1" if host in _ALL_ADDRESSES else host
+    return f"{'https' if is_tls else 'http'}://{f'[{name}]' if ':' in name else name}:{port or 8080}"
 
 
 def _first(variables: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ This room knows no vendor and no strategy: the caller passes them in.
 from intellirouter.config.compile import compile_config, compile_partly
 from intellirouter.config.discovery import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
 from intellirouter.config.effective import EffectiveSetting, effective_settings
+from intellirouter.config.listen_address import ListenAddress, listen_address
 from intellirouter.config.load import (
     DEFAULT_FILE,
     InvalidConfig,
@@ -42,6 +43,7 @@ from intellirouter.config.secret_references import (
     SecretSources,
     StoredSecretLookup,
     clean_secret,
+    reference_source,
 )
 from intellirouter.config.settings_reference import SettingDoc, setting_docs
 from intellirouter.config.tree import format_path
@@ -61,6 +63,7 @@ __all__ = [
     "HostSpec",
     "InvalidConfig",
     "KeySpec",
+    "ListenAddress",
     "LoadedConfig",
     "ModelSpec",
     "ProbeResult",
@@ -83,10 +86,12 @@ __all__ = [
     "file_or_default",
     "format_path",
     "is_loopback",
+    "listen_address",
     "load_config",
     "nearest",
     "probe_targets",
     "process_environment",
+    "reference_source",
     "render_config",
     "resource_port",
     "setting_docs",

@@ -215,6 +215,7 @@ class _Compiler:
             self._report((*path, "vendor"), f"Unknown vendor {quoted(entry.vendor)}.", hint)
             row = _UNKNOWN_VENDOR
         base_url, uds = self._endpoint(entry, row, path)
+        references = self._credential_references(entry, row, path)
         if entry.ca_file is not None and not FilePath(_expanded(entry.ca_file)).is_file():
             self._report((*path, "ca_file"), f"The file {entry.ca_file} does not exist.", "Check the path.")
         return ProviderSpec(
@@ -222,7 +223,8 @@ class _Compiler:
             vendor=row.name,
             base_url=base_url,
             uds=uds,
-            credentials=self._credentials(entry, row, path),
+            credentials=self._credentials(references),
+            credential_references=tuple(references.values()),
             region=entry.region,
             dialect=entry.dialect,
             auth=entry.auth,
@@ -271,7 +273,8 @@ class _Compiler:
             self.problems += [each for each in error.problems if each not in self.problems]
             return row.base_url
 
-    def _credentials(self, entry: Provider, row: VendorRow, path: Path) -> tuple[Secret, ...]:
+    def _credential_references(self, entry: Provider, row: VendorRow, path: Path) -> dict[Path, str]:
+        """Return the references to credentials by the settings that have them."""
         if entry.credential is not None and entry.credentials is not None:
             message = "`credential` and `credentials` are both set."
             self._report((*path, "credentials"), message, "Keep one of them.")
@@ -288,6 +291,9 @@ class _Compiler:
                 self._report(
                     (*path, "credential"), f"The vendor `{row.name}` requires a credential.", _credential_hint(row)
                 )
+        return references
+
+    def _credentials(self, references: Mapping[Path, str]) -> tuple[Secret, ...]:
         secrets: list[Secret] = []
         for where, reference in references.items():
             try:

@@ -158,6 +158,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     uds: str | None = None
     credentials: tuple[Secret, ...] = ()
+    credential_references: tuple[str, ...] = ()
+    """Where the credentials came from: `env:NAME`, `file:PATH` or `store:NAME`, for messages."""
     region: str | None = None
     dialect: str | None = None
     """Overrides the dialect of the vendor."""

@@ -75,6 +75,13 @@ def clean_secret(text: str, where: str) -> str:
     return text
 
 
+def reference_source(reference: str) -> str:
+    """Return where a reference leads, in words for the middle of a sentence."""
+    kind, _, target = reference.partition(":")
+    words = {"env": "the environment variable ", "file": "the file ", "store": "the stored credential "}
+    return f"{words[kind]}{target.replace('+', ' and ') if kind == 'env' else target}"
+
+
 def usual_variable(row: VendorRow, environ: Mapping[str, str]) -> str | None:
     """Return the first of the vendor's usual variables that is set, or None. For `A+B` both must be set."""
     for names in row.credential_env:

@@ -1,12 +1,13 @@
 """Lists the models of the configured providers by asking the providers themselves."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from intellirouter.catalog import Catalog
-from intellirouter.config import Runtime
+from intellirouter.config import Runtime, reference_source
 from intellirouter.core import Deployment, Upstream, errors
 from intellirouter.providers import VENDORS, DiscoveredModel, RotatingUpstream, UpstreamPool, discover_models
 from intellirouter.roles.configuration import check
@@ -35,11 +36,12 @@ def list_models(path: Path | None) -> list[ProviderModels]:
 
 async def _list_all(runtime: Runtime) -> list[ProviderModels]:
     catalog = Catalog(runtime, VENDORS, price_list(runtime))
-    endpoints = [catalog.endpoint_of(name) for name, spec in runtime.providers.items() if _is_remote(spec.vendor)]
+    remote = [spec for spec in runtime.providers.values() if _is_remote(spec.vendor)]
     pool = UpstreamPool(trust=runtime.trust)
     upstream = RotatingUpstream(pool)
     try:
-        return list(await asyncio.gather(*(_list_one(upstream, endpoint) for endpoint in endpoints)))
+        lists = (_list_one(upstream, catalog.endpoint_of(spec.name), spec.credential_references) for spec in remote)
+        return list(await asyncio.gather(*lists))
     finally:
         await pool.close()
 
@@ -48,11 +50,13 @@ def _is_remote(vendor: str) -> bool:
     return VENDORS[vendor].transport == "http"
 
 
-async def _list_one(upstream: Upstream, endpoint: Deployment) -> ProviderModels:
+async def _list_one(upstream: Upstream, endpoint: Deployment, references: Sequence[str]) -> ProviderModels:
     try:
         models = await discover_models(upstream, endpoint)
     except errors.GatewayError as error:
         # The provider is shown next to the problem.
         problem = error.full_message.removeprefix(f"{endpoint.name}: ")
+        if isinstance(error, errors.UpstreamAuthFailed) and references:
+            problem += f" The credential came from {' or '.join(map(reference_source, references))}."
         return ProviderModels(provider=endpoint.provider, vendor=endpoint.vendor, problem=problem)
     return ProviderModels(provider=endpoint.provider, vendor=endpoint.vendor, models=models)

@@ -155,6 +155,22 @@ def test_the_file_is_an_argument_or_an_option(tmp_path: Path, command: tuple[str
     assert "The configuration file is given twice" in twice.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (("credentials", "list", "a.yaml"), " Use --config a.yaml."),
+        (("init", "a.toml"), " Use --output a.toml."),
+        (("credentials", "list", "words"), ""),
+        (("serve", "a.yaml", "b.yaml"), ""),
+        (("health", "a.yaml"), ""),
+    ],
+)
+def test_file_in_a_wrong_place_gets_a_hint(command: tuple[str, ...], hint: str) -> None:
+    result = run(*command)
+    assert result.exit_code == ExitStatus.USAGE
+    assert f"Unexpected argument: {command[-1]}.{hint}\n" in result.stderr
+
+
 INVALID_AND_INCONSISTENT = """\
 server: {prot: 9001}
 providers:

@@ -127,6 +127,7 @@ def test_ollamas_curl_examples_work_and_forms_of_pages_do_not(gateway: GatewayPr
         "/v1/files",
         "/v1/batches",
         "/v1beta/models/fake:generateContent",
+        "/api/v1/explain",
     ],
 )
 def test_compressed_request_is_refused_by_name(gateway: GatewayProcess, path: str) -> None:
@@ -173,6 +174,7 @@ def test_every_refused_page_is_counted(
 
 def test_refused_pages_are_recorded_up_to_a_limit(tmp_path: Path) -> None:
     with GatewayProcess(config(), tmp_path) as gateway:
+        until(lambda: gateway.get("/v1/files").status_code == 200, "the database is open", 30)
         for page in ({"host": "evil.example"}, {"origin": EVIL}):
             answer = ask(gateway, "POST", "/v1/chat/completions", b"{}", content_type="application/json", **page)
             record = gateway.record(answer.headers["x-request-id"])

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from intellirouter.core import Current, Loss, errors, new_id
+from intellirouter.core import Current, Loss, encoding_refusal, errors, new_id
 from intellirouter.gateway import description, models
-from intellirouter.gateway.destination import destination_of, encoding_refusal, media_type_refusal
+from intellirouter.gateway.destination import destination_of, media_type_refusal
 from intellirouter.gateway.http import HttpRequest, RequestHead, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control

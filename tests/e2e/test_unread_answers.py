@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.gateway.process import GatewayProcess
 from tests.support.gateway.raw_http import RawConnection
-from tests.support.http_corpus import chat_body, connect, post_sized
+from tests.support.http_corpus import chat_body, connect, get, post_sized
 from tests.support.http_corpus_load import MIB, bounded_memory, is_alive, warmed_up
 
 CLIENTS = 10
@@ -107,3 +107,26 @@ def test_answers_that_are_not_read_wait_at_their_upstreams(gateway: GatewayProce
             link.close()
     assert len(received) == CLIENTS
     assert min(received) >= ANSWER_BYTES
+
+
+def test_stored_answers_that_are_not_read_are_refused_to_further_clients(gateway: GatewayProcess) -> None:
+    with RawConnection(gateway.port, timeout_s=60) as link:
+        body = json.dumps({"model": "up/sized", "input": "hi"}).encode()
+        link.send(post_sized(body).replace(b"/v1/chat/completions", b"/v1/responses", 1))
+        answer = link.answer()
+    assert answer.status == 200
+    idle_bytes = warmed_up(gateway)
+    request = get(f"/v1/responses/{answer.json()['id']}".encode())
+    with bounded_memory(gateway, idle_bytes):
+        links = [RawConnection(gateway.port, timeout_s=60) for _ in range(CLIENTS)]
+        for link in links:
+            link.send(request)
+            time.sleep(0.2)
+        assert is_alive(gateway)
+        answers = [link.answer() for link in links]
+        for link in links:
+            link.close()
+    assert {answer.status for answer in answers} == {200, 503}
+    refused = [answer for answer in answers if answer.status == 503]
+    assert {answer.json()["error"]["code"] for answer in refused} == {"answer_buffer_full"}
+    assert all(len(answer.body) > ANSWER_BYTES for answer in answers if answer.status == 200)

@@ -21,7 +21,7 @@ from intellirouter.admin.description import json_body, json_response, operation_
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view, with_problems
-from intellirouter.core import ExchangeRecord, RequestContext, errors
+from intellirouter.core import ExchangeRecord, RequestContext, encoding_refusal, errors
 from intellirouter.dialects import encode_error
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
 from intellirouter.pipeline import Generation
@@ -76,7 +76,7 @@ def build_api(plane: ControlPlane) -> FastAPI:
         redirect_slashes=False,  # a redirect would name the host that the client has sent
         generate_unique_id_function=operation_id,
         default_response_class=JsonResponse,
-        dependencies=[Depends(_check_query)],
+        dependencies=[Depends(_check_query), Depends(_check_encoding)],
     )
     app.state.plane = plane
     _add_error_rendering(app)
@@ -100,6 +100,12 @@ def _check_query(request: Request) -> None:
             code="unknown_parameter",
             hint=f"Supported parameters are: {names}." if names else "This path has none.",
         )
+
+
+def _check_encoding(request: Request) -> None:
+    """Raise `UnsupportedMediaType` for a compressed body."""
+    if (refusal := encoding_refusal(dict(request.scope["headers"]))) is not None:
+        raise refusal
 
 
 def _query_parameters(route: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ from intellirouter.core.certificates import (
     is_encrypted_key,
     private_key_as_pem,
 )
+from intellirouter.core.content_encoding import encoding_refusal
 from intellirouter.core.counts import format_count
 from intellirouter.core.current import Current
 from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict, reason_of
@@ -152,6 +153,7 @@ __all__ = [
     "certificate_as_pem",
     "count_containers",
     "count_long_numbers",
+    "encoding_refusal",
     "environment_proxies",
     "environment_trust",
     "errors",

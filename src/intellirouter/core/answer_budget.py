@@ -22,7 +22,8 @@ class AnswerBudget:
     def __init__(self, limit_bytes: int = 128 * 1024 * 1024) -> None:
         self._limit_bytes = limit_bytes
         self._arriving_bytes = 0
-        self._held: dict[object, int] = {}
+        self.held: dict[object, int] = {}
+        """The sizes of the answers that have arrived, by owner. Empty most of the time."""
         self._held_bytes = 0
         self._leader: ArrivingAnswer | None = None
         self._waiting: deque[tuple[ArrivingAnswer, int, asyncio.Future[None]]] = deque()
@@ -38,12 +39,18 @@ class AnswerBudget:
     def hold(self, owner: object, size_bytes: int) -> None:
         """Count an answer that has arrived, until `release`. It replaces another answer of the same owner."""
         if size_bytes > FREE_ANSWER_BYTES:
-            self._held_bytes += size_bytes - self._held.get(owner, 0)
-            self._held[owner] = size_bytes
+            self._held_bytes += size_bytes - self.held.get(owner, 0)
+            self.held[owner] = size_bytes
+
+    def hold_if_possible(self, owner: object, size_bytes: int) -> None:
+        """Count an answer that the gateway can make again, until `release`. Raises `AnswerBufferFull`."""
+        if size_bytes > FREE_ANSWER_BYTES and self._held_bytes and self.used_bytes + size_bytes > self._limit_bytes:
+            raise self._full()
+        self.hold(owner, size_bytes)
 
     def release(self, owner: object) -> None:
         """Stop counting the owner's answer, because its client has read it, or never will. Idempotent."""
-        if self._held and (size := self._held.pop(owner, 0)):
+        if self.held and (size := self.held.pop(owner, 0)):
             self._held_bytes -= size
             self._grant()
 
@@ -62,11 +69,7 @@ class AnswerBudget:
             async with asyncio.timeout(_MAX_WAIT_S):
                 await granted
         except TimeoutError:
-            raise errors.AnswerBufferFull(
-                f"Clients read their answers too slowly: {self.used_bytes} bytes are waiting for them.",
-                hint="Read answers faster, request streams, or raise server.max_buffered_answer_bytes.",
-                retry_after_s=1.0,
-            ) from None
+            raise self._full() from None
         finally:
             if entry in self._waiting:
                 self._waiting.remove(entry)
@@ -79,6 +82,13 @@ class AnswerBudget:
         if answer is self._leader:
             self._leader = None
         self._grant()
+
+    def _full(self) -> errors.AnswerBufferFull:
+        return errors.AnswerBufferFull(
+            f"Clients read their answers too slowly: {self.used_bytes} bytes are waiting for them.",
+            hint="Read answers faster, request streams, or raise server.max_buffered_answer_bytes.",
+            retry_after_s=1.0,
+        )
 
     def _take(self, answer: "ArrivingAnswer", size_bytes: int) -> bool:
         """Let an answer grow, if possible. One answer alone may exceed the limit."""

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from intellirouter.core import Current, Loss, errors, new_id
+from intellirouter.core import Current, Loss, encoding_refusal, errors, new_id
 from intellirouter.gateway import description, models
-from intellirouter.gateway.destination import destination_of, encoding_refusal, media_type_refusal
+from intellirouter.gateway.destination import destination_of, media_type_refusal
 from intellirouter.gateway.http import HttpRequest, RequestHead, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control
@@ -65,6 +65,8 @@ class Gateway:
         headers: Headers = [(b"x-request-id", new_id("req_").encode())]
         try:
             page = await self._page(request)
+            if not isinstance(page, Download) and head.path not in description.PATHS:  # all clients share these bytes
+                self._entry.answers.hold_if_possible(request, len(page[2]))
         except errors.ClientDisconnected:
             return
         except errors.GatewayError as error:
@@ -82,8 +84,11 @@ class Gateway:
         headers.append((b"content-type", content_type))
         if head.method == "POST" and (ignored := ignored_headers(head.headers)):
             headers.append((b"x-intellirouter-dropped", ", ".join(map(str, ignored)).encode()))
-        if not request.respond(status, header_lines(headers), body):
-            await request.flush()
+        try:
+            if not request.respond(status, header_lines(headers), body):
+                await request.flush()
+        finally:
+            self._entry.answers.release(request)
 
     async def _page(self, request: HttpRequest) -> Page | Download:
         head = request.head

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
-from intellirouter.core import errors
+from intellirouter.core import encoding_refusal, errors
 from intellirouter.dialects import Dialects, Endpoint
 from intellirouter.gateway.http import Destination, RequestHead
 from intellirouter.gateway.paths import context_of, is_canonical
@@ -71,17 +71,6 @@ def media_type_refusal(headers: Mapping[bytes, bytes]) -> errors.UnsupportedMedi
         return None
     return errors.UnsupportedMediaType(
         f"The content type '{kind.decode('latin-1')[:100]}' is not supported.", hint=_CONTENT_TYPE_HINT
-    )
-
-
-def encoding_refusal(headers: Mapping[bytes, bytes]) -> errors.UnsupportedMediaType | None:
-    """Return the error for a compressed body; None if it is not compressed."""
-    encoding = headers.get(b"content-encoding", b"").strip().lower()
-    if encoding in {b"", b"identity"}:
-        return None
-    return errors.UnsupportedMediaType(
-        f"The content encoding '{encoding.decode('latin-1')[:50]}' is not supported.",
-        hint="Send the body without compression.",
     )
 
 

@@ -82,6 +82,8 @@ class Entry:
         self._current = current
         self._in_flight = in_flight
         self.refusals = Refusals()
+        self.answers = in_flight.answers
+        """Counts large answers, also those without an exchange."""
 
     def serve(self, source: Source, reply: Reply, on_open: OnOpen | None = None) -> Coroutine[Any, Any, Exchange]:
         """Answer one request and return its exchange. `on_open` receives the exchange before anything else is done."""

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import (
+    FREE_ANSWER_BYTES,
     AnswerBudget,
     Call,
     Deployment,
@@ -124,8 +125,9 @@ class Executor(Struct, frozen=True, kw_only=True):
                 answer = await self._decode_large(route, body, call, deployment)
             else:
                 answer = route.decode_response(body, call, deployment)
-            if self.answers is not None:
-                self.answers.hold(context.exchange, len(body) + len(answer.body or b""))
+            size = len(body) if answer.body is None else len(body) + len(answer.body)
+            if size > FREE_ANSWER_BYTES and self.answers is not None:
+                self.answers.hold(context.exchange, size)
             return WholeAnswer(answer, body, request.losses)
         finally:
             response.abort()

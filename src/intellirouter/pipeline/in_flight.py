@@ -15,7 +15,7 @@ class InFlight:
 
     def __init__(self, answers: AnswerBudget | None = None) -> None:
         """`answers` counts the answers of the requests."""
-        self._answers = answers or AnswerBudget()
+        self.answers = answers or AnswerBudget()
         self._loop = asyncio.get_running_loop()
         self._requests: dict[Exchange, asyncio.Task[Any] | None] = {}
         self._body_bytes: dict[Exchange, int] = {}
@@ -57,7 +57,8 @@ class InFlight:
         self._requests.pop(exchange, None)
         if self._body_bytes:
             self._total_bytes -= self._body_bytes.pop(exchange, 0)
-        self._answers.release(exchange)
+        if self.answers.held:
+            self.answers.release(exchange)
 
     def disconnect(self, exchange: Exchange) -> None:
         """Cancel a request, because its client has disconnected. Does nothing if it has ended."""

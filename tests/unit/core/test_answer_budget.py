@@ -98,6 +98,17 @@ async def test_memory_is_bounded_whatever_the_number_of_slow_clients() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def test_answer_that_can_be_made_again_does_not_wait() -> None:
+    budget = AnswerBudget(LIMIT)
+    budget.hold_if_possible("alone", 2 * LIMIT)
+    budget.hold_if_possible("small", FREE_ANSWER_BYTES)
+    with pytest.raises(errors.AnswerBufferFull):
+        budget.hold_if_possible("next", 100 * KIB)
+    budget.release("alone")
+    budget.hold_if_possible("next", 100 * KIB)
+    assert budget.used_bytes == 100 * KIB
+
+
 async def test_one_answer_alone_may_exceed_the_limit() -> None:
     answer = ArrivingAnswer(AnswerBudget(LIMIT))
     await asyncio.wait_for(answer.grow_to(50 * LIMIT), 1)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from intellirouter.core import encoding_refusal
 from intellirouter.dialects import DIALECTS, build_dialects
-from intellirouter.gateway.destination import encoding_refusal, refusal
+from intellirouter.gateway.destination import refusal
 
 DIALECTS_BY_PATH = build_dialects(DIALECTS)
 OLLAMA = ("/api/chat", "/api/generate", "/api/embed", "/api/embeddings")

@@ -42,7 +42,7 @@ SPEC: Final = DialectSpec(
     error_prefixes=("/api/",),
     chat=UPSTREAM,
     embeddings=EMBEDDINGS_UPSTREAM,
-    traits=Traits(can_force_tools=False),
+    traits=Traits(can_force_tools=False, takes_media_in_answers=True),
     layout=Layout(containers=frozenset({"options"})),
 )
 

@@ -153,12 +153,33 @@ _GEMINI: Final = (
 _GPT_5: Final = r"(?:^|[/:._-])gpt-5(?![0-9])"
 _GPT_5_VERSION: Final = r"(?:^|[/:._-])gpt-(5)\.(\d{1,2})(?!\d)"
 _NO_STOP: Final[dict[str, Any]] = {"takes_sampling": False, "takes_stop": False}
+_LOW_TO_HIGH: Final = ("low", "medium", "high")
+_LOW_TO_XHIGH: Final = (*_LOW_TO_HIGH, "xhigh")
 _O_SERIES_VENDORS: Final = frozenset({"openai", "azure"})
 _OPENAI: Final = (
-    _family(_GPT_5 + r"-chat"),
+    _family(r"(?:^|[/:._-])(?:chat)?gpt-(?:3\.5|4)(?![0-9])", reasoning="none"),
+    _family(_GPT_5 + r"-chat", reasoning="none"),
+    _family(_GPT_5_VERSION + r"-codex-max", before=(5, 2), efforts=_LOW_TO_XHIGH, **_NO_STOP),
+    _family(_GPT_5_VERSION + r".*-codex", before=(5, 2), efforts=_LOW_TO_HIGH, **_NO_STOP),
+    _family(_GPT_5_VERSION + r".*-codex", before=(5, 5), efforts=_LOW_TO_XHIGH, **_NO_STOP),
     _family(_GPT_5_VERSION + r".*(?:-codex|-pro|-chat)", before=(5, 5), **_NO_STOP),
     _family(_GPT_5_VERSION + r".*(?:-codex|-pro|-chat)", takes_sampling=False),
-    _family(_GPT_5_VERSION, since=(5, 1), before=(5, 5), takes_sampling_without_reasoning=True, **_NO_STOP),
+    _family(
+        _GPT_5_VERSION,
+        since=(5, 1),
+        before=(5, 2),
+        takes_sampling_without_reasoning=True,
+        efforts=("none", *_LOW_TO_HIGH),
+        **_NO_STOP,
+    ),
+    _family(
+        _GPT_5_VERSION,
+        since=(5, 2),
+        before=(5, 5),
+        takes_sampling_without_reasoning=True,
+        efforts=("none", *_LOW_TO_XHIGH),
+        **_NO_STOP,
+    ),
     _family(
         _GPT_5_VERSION,
         since=(5, 5),
@@ -166,10 +187,11 @@ _OPENAI: Final = (
         takes_sampling_without_reasoning=True,
         reasons_by_default=True,
     ),
-    _family(_GPT_5, **_NO_STOP),
+    _family(_GPT_5 + r"-(?:codex|pro)", efforts=_LOW_TO_HIGH, **_NO_STOP),
+    _family(_GPT_5, efforts=("minimal", *_LOW_TO_HIGH), **_NO_STOP),
     # Azure's and fine-tuned models have names of their own, in which `o3` is a word.
-    _family(r"(?<![a-z0-9])o(?:3|4-mini)(?![a-z0-9])", vendors=_O_SERIES_VENDORS, **_NO_STOP),
-    _family(r"^(?:openai/)?(?:o(?:3|4-mini)(?![a-z0-9])|codex-mini)", **_NO_STOP),
+    _family(r"(?<![a-z0-9])o(?:3|4-mini)(?![a-z0-9])", vendors=_O_SERIES_VENDORS, efforts=_LOW_TO_HIGH, **_NO_STOP),
+    _family(r"^(?:openai/)?(?:o(?:3|4-mini)(?![a-z0-9])|codex-mini)", efforts=_LOW_TO_HIGH, **_NO_STOP),
     _family(r"(?<![a-z0-9])o1(?![a-z0-9])", vendors=_O_SERIES_VENDORS, takes_sampling=False),
     _family(r"^(?:openai/)?o1(?![a-z0-9])", takes_sampling=False),
 )

@@ -31,6 +31,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     """The largest reasoning budget; None: unlimited or unknown."""
     reasoning_levels: tuple[str, ...] = ("minimal", "low", "medium", "high")
     """The levels that a model with `reasoning="level"` knows, the lowest first."""
+    efforts: tuple[str, ...] = ()
+    """The efforts that a model of OpenAI accepts, the lowest first; empty: unknown."""
     has_xhigh_effort: bool = True
     """Knows the effort `xhigh`."""
     wants_reasoning_back: bool = False

@@ -42,6 +42,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """Whether a request can force a tool call. If not, the tool's arguments are requested as structured output."""
     image_types: frozenset[str] | None = None
     """The media types of the images that it accepts; None: unknown, because it depends on the vendor or the model."""
+    takes_media_in_answers: bool = False
+    """Whether the answers of a history may contain images and documents. If not, the user sends them."""
     tool_names: NameRule | None = None
     """The names of tools that it accepts; None: all. The gateway fits the others, and restores them in answers."""
     tool_properties: NameRule | None = None

@@ -62,7 +62,7 @@ SPEC: Final = DialectSpec(
     chat=UPSTREAM,
     counts=UPSTREAM,
     embeddings=EMBEDDINGS_UPSTREAM,
-    traits=Traits(tool_names=_TOOL_NAMES),
+    traits=Traits(tool_names=_TOOL_NAMES, takes_media_in_answers=True),
     answer_model=ModelMember(whole=("modelVersion",), event=("modelVersion",)),
     layout=LAYOUT,
     wrapped_token_prefix=WRAPPED_MARK,

@@ -43,7 +43,7 @@ SPEC: Final = DialectSpec(
     allows_any_media_type=True,  # the curl examples of its documentation declare none
     chat=UPSTREAM,
     embeddings=EMBEDDINGS_UPSTREAM,
-    traits=Traits(can_force_tools=False),
+    traits=Traits(can_force_tools=False, takes_media_in_answers=True),
     layout=Layout(containers=frozenset({"options"})),
 )
 

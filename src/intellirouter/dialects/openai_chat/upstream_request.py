@@ -24,6 +24,7 @@ from intellirouter.dialects.ir import (
     ServerTool,
     ToolChoice,
 )
+from intellirouter.dialects.openai.reasoning_effort import accepted_effort, cannot_reason
 from intellirouter.dialects.openai.sampling import remove_refused
 from intellirouter.dialects.openai.strict_schema import json_instruction, strictness, takes_output_schema
 from intellirouter.dialects.openai_chat.quirks import add_instruction, apply_quirks
@@ -206,6 +207,8 @@ class _Writer:
         if self._deployment.vendor == "openrouter":
             self._body["reasoning"] = _openrouter_reasoning(config)
             return
+        if self._is_openai and cannot_reason(config, self._deployment.profile, self._losses):
+            return
         effort, budget = config.effort, config.budget_tokens
         if not effort and budget is not None and budget > 0 and config.is_enabled is not False:
             effort = effort_of(budget)
@@ -214,6 +217,7 @@ class _Writer:
             effort = _COMMON_EFFORTS[effort]
             self._losses.add("reasoning.effort", "converted", effort)
         is_off = config.is_enabled is False or budget == 0
+        effort = self._accepted_effort(effort, is_off=is_off)
         if effort:
             self._body["reasoning_effort"] = effort
             if is_off and effort != "none":
@@ -226,6 +230,13 @@ class _Writer:
         # OpenAI's chat API never returns reasoning; most other vendors always do.
         if (config.is_visible if config.is_visible is not None else bool(config.summary) or None) is self._is_openai:
             self._losses.dropped("reasoning.summary")
+
+    def _accepted_effort(self, effort: str, *, is_off: bool) -> str:
+        """Return the effort that OpenAI's model accepts; for other vendors and unknown models, the same one."""
+        profile = self._deployment.profile
+        if not self._is_openai or not profile.efforts:
+            return effort
+        return accepted_effort("none" if is_off else effort, profile, self._losses)
 
     def _sampling(self) -> None:
         body, sampling = self._body, self._conversation.sampling

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any, Final
 
-from intellirouter.core import Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.core import UNKNOWN_PROFILE, Deployment, LossReport, Profile, UpstreamRequest, errors
 from intellirouter.dialects.adapt.cache_marks import has_marks
 from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.adapt.tool_names import output_name
@@ -15,6 +15,7 @@ from intellirouter.dialects.ir import (
     Text,
     ToolChoice,
 )
+from intellirouter.dialects.openai.reasoning_effort import accepted_effort, cannot_reason
 from intellirouter.dialects.openai.sampling import remove_refused
 from intellirouter.dialects.openai.strict_schema import json_instruction, takes_output_schema
 from intellirouter.dialects.openai_responses.fields import DIALECT
@@ -87,7 +88,8 @@ def _write_body(conversation: Conversation, deployment: Deployment, losses: Loss
         body["stream"] = True
     _write_tools_and_choice(body, conversation, losses)
     _write_sampling(body, conversation, deployment, losses)
-    _write_reasoning(body, conversation.reasoning, losses)
+    profile = deployment.profile if conversation.dialect != DIALECT else UNKNOWN_PROFILE
+    _write_reasoning(body, conversation.reasoning, profile, losses)
     _finish_sampling(body, conversation, deployment, losses)
     _write_output(body, conversation, deployment, losses)
     _write_identity(body, conversation, losses)
@@ -176,18 +178,21 @@ def _finish_sampling(
         body["include"] = [_INCLUDE_LOGPROBS, *body.get("include", [])]
 
 
-def _write_reasoning(body: dict[str, Any], reasoning: ReasoningConfig | None, losses: LossReport) -> None:
-    if reasoning is None:
+def _write_reasoning(
+    body: dict[str, Any], reasoning: ReasoningConfig | None, profile: Profile, losses: LossReport
+) -> None:
+    if reasoning is None or cannot_reason(reasoning, profile, losses):
         return
+    is_enabled = reasoning.is_enabled or reasoning.is_adaptive or reasoning.budget_tokens is not None
     effort = "none" if reasoning.is_enabled is False else reasoning.effort
     if not effort and reasoning.budget_tokens is not None and reasoning.budget_tokens >= 0:
         effort = next((effort for limit, effort in _EFFORT_BY_BUDGET if reasoning.budget_tokens < limit), "high")
         losses.add("reasoning.budget_tokens", "converted", effort)
+    effort = accepted_effort(effort, profile, losses)
     config: dict[str, Any] = {"effort": effort} if effort else {}
     summary = reasoning.summary or ("auto" if reasoning.is_visible else "")
     if summary and effort != "none":
         config["summary"] = summary
-    is_enabled = reasoning.is_enabled or reasoning.is_adaptive or reasoning.budget_tokens is not None
     if not effort and is_enabled:
         losses.add("reasoning", "converted", "the model decides")
     if not config and not is_enabled:

@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequest, errors
 from intellirouter.dialects.adapt.answer_checks import StreamGuard, expected_output, validate_answer
 from intellirouter.dialects.adapt.answer_limits import check_limits
+from intellirouter.dialects.adapt.answer_media import with_answer_media_of_user
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
@@ -105,6 +106,8 @@ class ChatTranslation(Route):
         if conversation.tools:
             conversation = with_distinct_tools(conversation, losses)
         types = conversation.part_types()
+        if Media in types and not self._traits.takes_media_in_answers:
+            conversation = with_answer_media_of_user(conversation, losses)
         if not types.isdisjoint(_TOOL_TYPES):
             conversation = with_paired_results(conversation, losses)
         if not types.isdisjoint(_MEDIA_TYPES):

@@ -20,6 +20,7 @@ from intellirouter.dialects.adapt.remembered_reasoning import (
     remember,
     with_remembered,
 )
+from intellirouter.dialects.adapt.sampling_ranges import with_fitted_sampling
 from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
 from intellirouter.dialects.adapt.typed_media import with_media_types
 from intellirouter.dialects.calls import answer_model, conversation_of
@@ -89,6 +90,8 @@ class ChatTranslation(Route):
         if self._is_between_dialects(conversation) and not conversation.part_types().isdisjoint(_FITTED_TYPES):
             conversation = with_calls_for_results(conversation, losses)
             conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
+        if self._is_between_dialects(conversation):
+            conversation = with_fitted_sampling(conversation, self._upstream.dialect, deployment, losses)
         if (fit := self._fit(conversation)) is not None:
             conversation = fit.for_upstream(conversation, losses)
         if (tool := self._forced_tool(conversation)) is not None:

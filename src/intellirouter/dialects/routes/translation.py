@@ -56,6 +56,16 @@ _DIALECTS_WITHOUT_IDS: Final = frozenset({"ollama", "gemini"})
 """Client dialects whose tool calls have no id, or whose clients may omit it."""
 
 
+def with_fitted_parts(
+    conversation: Conversation, deployment: Deployment, traits: Traits, losses: LossReport
+) -> Conversation:
+    """Return the conversation of another dialect with media and tool results as every upstream accepts them."""
+    if conversation.part_types().isdisjoint(_FITTED_TYPES):
+        return conversation
+    conversation = with_calls_for_results(conversation, losses)
+    return with_media_types(conversation, deployment, traits.image_types, losses)
+
+
 class ChatTranslation(Route):
     """Translates between a chat-like client of one dialect and an upstream of another."""
 
@@ -87,10 +97,8 @@ class ChatTranslation(Route):
                 )
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
-        if self._is_between_dialects(conversation) and not conversation.part_types().isdisjoint(_FITTED_TYPES):
-            conversation = with_calls_for_results(conversation, losses)
-            conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
         if self._is_between_dialects(conversation):
+            conversation = with_fitted_parts(conversation, deployment, self._traits, losses)
             conversation = with_fitted_sampling(conversation, self._upstream.dialect, deployment, losses)
         if (fit := self._fit(conversation)) is not None:
             conversation = fit.for_upstream(conversation, losses)

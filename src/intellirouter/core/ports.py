@@ -1,6 +1,6 @@
 """Protocols that rooms implement, so that they can use each other without importing each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -112,6 +112,8 @@ class SocketRefusal(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     """Names are in lower case."""
     body: bytes
+    spare_credential: Callable[[], None] | None = None
+    """See `UpstreamResponse.spare_credential`. None if the credential has no cooldown because of this response."""
 
 
 class SocketUpstream(Protocol):

@@ -318,6 +318,8 @@ class ChatUpstream(ErrorDecoder, Protocol):
 class CountUpstream(ErrorDecoder, Protocol):
     """The upstream's side of counting the tokens of a conversation."""
 
+    dialect: str
+
     def encode_count(
         self, conversation: Conversation, deployment: Deployment, losses: LossReport
     ) -> UpstreamRequest: ...

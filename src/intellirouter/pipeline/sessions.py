@@ -29,6 +29,7 @@ from intellirouter.core import (
 from intellirouter.dialects import MessageRefused, SessionRelay, SessionRoute
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.exchange import Decided, Exchange, Responder
+from intellirouter.resilience import is_credential_at_fault
 
 logger = logging.getLogger(__name__)
 
@@ -128,9 +129,7 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
         if isinstance(response, SocketRefusal):
             attempt.status = response.status
-            raise route.decode_error(
-                response.status, response.headers, response.body, deployment=deployment.name, clock=self.attempts.clock
-            )
+            raise self._refused(response, route, deployment)
         attempt.status = _STATUS_SWITCHING_PROTOCOLS
         relay = route.session(call, deployment, context.exchange.identity.may_use)
         try:
@@ -139,6 +138,15 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         except BaseException:
             await _close_upstream(response, 1000)
             raise
+
+    def _refused(self, response: SocketRefusal, route: SessionRoute, deployment: Deployment) -> errors.UpstreamError:
+        """Return the error for a refused handshake. If the request has caused it, the credential is spared."""
+        error = route.decode_error(
+            response.status, response.headers, response.body, deployment=deployment.name, clock=self.attempts.clock
+        )
+        if response.spare_credential is not None and not is_credential_at_fault(error):
+            response.spare_credential()
+        return error
 
     async def _first_message(
         self, socket: FrameSocket, route: SessionRoute, relay: SessionRelay, deployment: Deployment

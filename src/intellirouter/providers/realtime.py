@@ -10,7 +10,7 @@ from collections import Counter
 from types import ModuleType
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.core import Deployment, FrameSocket, SocketRefusal, UpstreamRequest, errors
 from intellirouter.providers.auth import SignableRequest
@@ -73,7 +73,9 @@ class WebSocketDialer:
         if not isinstance(result, SocketRefusal):
             rotation.record_response(index, 101)
         elif result.status in REFUSAL_STATUSES:
-            rotation.record_refusal(index, result.status, self._pool.retry_after_s(result.headers), loop.time())
+            delay_s = self._pool.retry_after_s(result.headers)
+            undo = rotation.record_refusal(index, result.status, delay_s, loop.time())
+            return structs.replace(result, spare_credential=undo)
         else:
             rotation.record_response(index, result.status)
         return result

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from intellirouter.core import LossReport
-from intellirouter.core.errors import InvalidRequest
+from intellirouter.core import LossReport, RequestContext
+from intellirouter.core.errors import InvalidRequest, UnsupportedFeature
 from intellirouter.dialects.adapt.typed_media import with_media_types
 from intellirouter.dialects.ir import Conversation, Media, Message, Source, Text, ToolResult
 from tests.support.dialects.pairs import BY_UPSTREAM, OTHERS, call_of, send
+from tests.support.dialects.standard import ENDPOINTS
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(30)).decode()
 JPEG = base64.b64encode(b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(30)).decode()
@@ -48,6 +49,68 @@ def _send(client: str, upstream: str, declared: str, data: str) -> Any:
     path = {"model": "m", "is_stream": False, "query": ""} if client == "gemini" else None
     call = call_of(client, {"body": _request(client, declared, data), "path": path})
     return send(call, client, {**BY_UPSTREAM, **OTHERS}[upstream])
+
+
+COUNTERS = {
+    "anthropic_messages": "anthropic_count_tokens",
+    "gemini": "gemini_count_tokens",
+    "openai_responses": "openai_input_tokens",
+}
+
+
+def _count(client: str, upstream: str, declared: str, data: str) -> dict[str, Any]:
+    """Return the request with which an upstream counts the tokens of a client's request."""
+    endpoint, target = ENDPOINTS[COUNTERS[client]], BY_UPSTREAM[upstream]
+    body = json.dumps(_request(client, declared, data)).encode()
+    call = endpoint.decode_request(body, RequestContext(model="m"))
+    route = endpoint.route(call, target)
+    assert not route.is_local
+    sent: dict[str, Any] = json.loads(route.encode_request(call, target).body)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("client", "upstream"),
+    [(client, upstream) for client in COUNTERS for upstream in ("anthropic_messages", "gemini") if client != upstream],
+)
+@pytest.mark.parametrize(
+    ("declared", "data", "media_type"),
+    [("image/jpg", JPEG, "image/jpeg"), ("IMAGE/PNG", PNG, "image/png"), ("image/png", JPEG, "image/jpeg")],
+)
+def test_media_of_token_counts_have_the_types_of_the_request_itself(
+    client: str, upstream: str, declared: str, data: str, media_type: str
+) -> None:
+    sent = _count(client, upstream, declared, data)
+    assert EXPECTED[upstream].format(type=media_type) in json.dumps(sent, separators=(",", ":"))
+    request = json.loads(_send(client, upstream, declared, data).request.body)
+    written = sent.get("generateContentRequest", sent)
+    members = "messages" if upstream == "anthropic_messages" else "contents"
+    assert written[members] == request[members]
+
+
+@pytest.mark.parametrize(("client", "upstream"), [("gemini", "anthropic_messages"), ("anthropic_messages", "gemini")])
+def test_invalid_media_of_token_counts_are_refused_like_those_of_the_request(client: str, upstream: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        _count(client, upstream, "image/png", "")
+    assert caught.value.code == "invalid_base64"
+    with pytest.raises(UnsupportedFeature):
+        _count(client, upstream, "image/svg+xml", SVG)
+
+
+def test_token_counts_fetch_the_urls_that_the_request_would() -> None:
+    endpoint, target = ENDPOINTS["anthropic_count_tokens"], BY_UPSTREAM["gemini"]
+    url = "https://pictures.test/a.png"
+    content = [{"type": "image", "source": {"type": "url", "url": url}}]
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+    call = endpoint.decode_request(body, RequestContext())
+    chat = ENDPOINTS["anthropic_messages"]
+    request = chat.decode_request(body[:-1] + b', "max_tokens": 9}', RequestContext())
+    urls = endpoint.route(call, target).media_urls(call, target)
+    assert list(urls) == list(chat.route(request, target).media_urls(request, target))
+    call.fetched = {url: ("image/png", PNG)}
+    if urls:
+        assert PNG in endpoint.route(call, target).encode_request(call, target).body.decode()
+    assert not endpoint.route(call, target).media_urls(call, target)
 
 
 CLIENTS = ["openai_chat", "openai_responses", "anthropic_messages", "gemini"]

@@ -198,6 +198,21 @@ async def test_refused_event_is_answered_and_the_session_goes_on(padding: str) -
     assert [each.outcome for each in exchange.attempts] == ["ok"]
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "is_spared"),
+    [(403, "Content violates usage guidelines.", True), (403, "Forbidden.", False), (429, "Slow down.", False)],
+)
+async def test_refused_handshake_that_the_request_has_caused_spares_the_credential(
+    status: int, message: str, *, is_spared: bool
+) -> None:
+    spared: list[int] = []
+    body = json.dumps({"error": {"message": message}}).encode()
+    stage = Stage(SocketRefusal(status, (), body, lambda: spared.append(1)))
+    with pytest.raises(errors.UpstreamError):
+        await stage.run(build_exchange("a"))
+    assert bool(spared) is is_spared
+
+
 async def test_session_refuses_models_that_the_key_may_not_use() -> None:
     upstream = End(CREATED)
     stage = Stage(upstream)

@@ -28,7 +28,7 @@ _MAX_INTEGER: Final = 2**53
 def read_options(options: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fields of `ir.Sampling`, and Ollama's own options as `options.NAME`. Raises `InvalidRequest`.
 
-    A negative `num_predict` means "no limit", as does a missing one.
+    A `num_predict` that is not positive means "no limit", as does a missing one.
     """
     sampling: dict[str, Any] = {}
     own: dict[str, Any] = {}
@@ -43,7 +43,7 @@ def read_options(options: dict[str, Any] | None) -> tuple[dict[str, Any], dict[s
             sampling["stop"] = _strings(value)
         else:
             own[OPTION_PREFIX + name] = value
-    if sampling.get("max_output_tokens", 0) < 0:
+    if sampling.get("max_output_tokens", 1) < 1:
         del sampling["max_output_tokens"]
     return sampling, own
 

@@ -21,6 +21,7 @@ from intellirouter.dialects.adapt.remembered_reasoning import (
     remember,
     with_remembered,
 )
+from intellirouter.dialects.adapt.sampling_ranges import with_fitted_sampling
 from intellirouter.dialects.adapt.tool_fit import ToolFit, tool_fit
 from intellirouter.dialects.adapt.tool_names import with_distinct_tools
 from intellirouter.dialects.adapt.typed_media import with_media_types
@@ -57,6 +58,16 @@ _DIALECTS_WITHOUT_IDS: Final = frozenset({"ollama", "gemini"})
 """Client dialects whose tool calls have no id, or whose clients may omit it."""
 
 
+def with_fitted_parts(
+    conversation: Conversation, deployment: Deployment, traits: Traits, losses: LossReport
+) -> Conversation:
+    """Return the conversation of another dialect with media and tool results as every upstream accepts them."""
+    if conversation.part_types().isdisjoint(_FITTED_TYPES):
+        return conversation
+    conversation = with_calls_for_results(conversation, losses)
+    return with_media_types(conversation, deployment, traits.image_types, losses)
+
+
 class ChatTranslation(Route):
     """Translates between a chat-like client of one dialect and an upstream of another."""
 
@@ -89,7 +100,12 @@ class ChatTranslation(Route):
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
         if self._is_between_dialects(conversation):
+<<<<<<< HEAD
             conversation = self._with_fitted_parts(conversation, deployment, losses)
+=======
+            conversation = with_fitted_parts(conversation, deployment, self._traits, losses)
+            conversation = with_fitted_sampling(conversation, self._upstream.dialect, deployment, losses)
+>>>>>>> k2
         if (fit := self._fit(conversation)) is not None:
             conversation = fit.for_upstream(conversation, losses)
         if (tool := self._forced_tool(conversation)) is not None:

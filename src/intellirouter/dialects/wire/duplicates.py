@@ -8,12 +8,18 @@ from typing import Any, Final
 
 import msgspec
 
+<<<<<<< HEAD
 from intellirouter.core import MEDIUM_BYTES, errors
+=======
+from intellirouter.core import errors
+>>>>>>> k2
 from intellirouter.dialects.wire.json_edit import TOKEN, end_of_string, json_string, may_escape_names
 from intellirouter.dialects.wire.search import SLICE_BYTES, contains, find
 
 _SEARCHED_BYTES: Final = 16 * 1024
 """The members of larger bodies are listed by the JSON decoder, which takes half the time of a search for two names."""
+_LISTED_BYTES: Final = 1024 * 1024
+"""Still larger bodies are searched, slice by slice, because the decoder would hold the interpreter lock for long."""
 _EXACT_BYTES: Final = 4 * 1024
 """In larger bodies only the roles of messages are checked: 12 to 27 µs for 100 kB. All members would take 200 µs."""
 _FEW_ROLES: Final = 64
@@ -70,7 +76,7 @@ def check_unique(body: bytes, names: tuple[str, ...]) -> None:
 
     `body` must be a valid JSON object. Usually this takes one search for each name, or one listing of the members.
     """
-    is_listed = _SEARCHED_BYTES < len(body) <= MEDIUM_BYTES
+    is_listed = _SEARCHED_BYTES < len(body) <= _LISTED_BYTES
     if not is_listed and not _may_have_twice(body, names):
         return
     try:

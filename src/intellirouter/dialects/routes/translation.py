@@ -62,10 +62,16 @@ def with_fitted_parts(
     conversation: Conversation, deployment: Deployment, traits: Traits, losses: LossReport
 ) -> Conversation:
     """Return the conversation of another dialect with media and tool results as every upstream accepts them."""
-    if conversation.part_types().isdisjoint(_FITTED_TYPES):
-        return conversation
-    conversation = with_calls_for_results(conversation, losses)
-    return with_media_types(conversation, deployment, traits.image_types, losses)
+    if conversation.tools:
+        conversation = with_distinct_tools(conversation, losses)
+    types = conversation.part_types()
+    if Media in types and not traits.takes_media_in_answers:
+        conversation = with_answer_media_of_user(conversation, losses)
+    if not types.isdisjoint(_TOOL_TYPES):
+        conversation = with_paired_results(conversation, losses)
+    if not types.isdisjoint(_MEDIA_TYPES):
+        conversation = with_media_types(conversation, deployment, traits.image_types, losses)
+    return conversation
 
 
 class ChatTranslation(Route):
@@ -100,12 +106,8 @@ class ChatTranslation(Route):
             losses.add("n", "emulated", f"{copies} requests")
             conversation = structs.replace(conversation, sampling=structs.replace(conversation.sampling, n=1))
         if self._is_between_dialects(conversation):
-<<<<<<< HEAD
-            conversation = self._with_fitted_parts(conversation, deployment, losses)
-=======
             conversation = with_fitted_parts(conversation, deployment, self._traits, losses)
             conversation = with_fitted_sampling(conversation, self._upstream.dialect, deployment, losses)
->>>>>>> k2
         if (fit := self._fit(conversation)) is not None:
             conversation = fit.for_upstream(conversation, losses)
         if (tool := self._forced_tool(conversation)) is not None:
@@ -115,20 +117,6 @@ class ChatTranslation(Route):
             for field in client_only_fields(conversation):
                 losses.dropped(field)
         return structs.replace(request, losses=losses.taken(), copies=copies)
-
-    def _with_fitted_parts(
-        self, conversation: Conversation, deployment: Deployment, losses: LossReport
-    ) -> Conversation:
-        if conversation.tools:
-            conversation = with_distinct_tools(conversation, losses)
-        types = conversation.part_types()
-        if Media in types and not self._traits.takes_media_in_answers:
-            conversation = with_answer_media_of_user(conversation, losses)
-        if not types.isdisjoint(_TOOL_TYPES):
-            conversation = with_paired_results(conversation, losses)
-        if not types.isdisjoint(_MEDIA_TYPES):
-            conversation = with_media_types(conversation, deployment, self._traits.image_types, losses)
-        return conversation
 
     def _is_between_dialects(self, conversation: Conversation) -> bool:
         return conversation.dialect != self._upstream.dialect

@@ -8,11 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-<<<<<<< HEAD
-from intellirouter.core import MEDIUM_BYTES, errors
-=======
 from intellirouter.core import errors
->>>>>>> k2
 from intellirouter.dialects.wire.json_edit import TOKEN, end_of_string, json_string, may_escape_names
 from intellirouter.dialects.wire.search import SLICE_BYTES, contains, find
 

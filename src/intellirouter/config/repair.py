@@ -39,8 +39,12 @@ class _Repair:
         self._names: dict[Path, Path] = {}
         """Entry with a valid name -> the same with the invalid name that it has in the configuration."""
 
+        self._removed: list[Path] = []
+        """What has been removed in this round."""
+
     def run(self, details: Sequence[ErrorDetails]) -> Config | None:
         for _ in range(_MAX_ROUNDS):
+            self._removed.clear()
             for detail in sorted(details, key=_is_about_name):
                 self._remove(detail)
             try:
@@ -63,6 +67,8 @@ class _Repair:
         self._invalid.add(given)
         if detail["type"] == "extra_forbidden" and (intended := intended_setting(given)) is not None:
             self._invalid.add((*given[:-1], intended))
+        if any(path[: len(removed)] == removed for removed in self._removed):
+            return  # with the section that contains it
         existing = self._existing_part(path)
         placeholders = _PLACEHOLDERS.get(str(path[0]), {})
         if len(existing) == 2 and placeholders:
@@ -94,6 +100,7 @@ class _Repair:
         while len(path) > 1 and isinstance(path[-1], int):
             path = path[:-1]
         self._invalid.add(self._given(path))
+        self._removed.append(path)
         self._value_at(path[:-1]).pop(path[-1], None)
 
     def _value_at(self, path: Path) -> Any:

@@ -20,6 +20,7 @@ _PLACEHOLDERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "providers": {"vendor": _UNKNOWN},
     "deployments": {"provider": _UNKNOWN},
     "models": {"deployments": [_UNKNOWN]},
+    "tenants": {},
     "keys": {"key": f"sha256:{'0' * 64}"},
 }
 """The required settings of each kind of entry."""
@@ -70,8 +71,8 @@ class _Repair:
         if any(path[: len(removed)] == removed for removed in self._removed):
             return  # with the section that contains it
         existing = self._existing_part(path)
-        placeholders = _PLACEHOLDERS.get(str(path[0]), {})
-        if len(existing) == 2 and placeholders:
+        placeholders = _PLACEHOLDERS.get(str(path[0]))
+        if len(existing) == 2 and placeholders is not None:
             entry = self._value_at(existing)
             if len(path) > 2 and isinstance(entry, dict) and path[2] in placeholders:
                 entry[path[2]] = _copy(placeholders[str(path[2])])

@@ -50,6 +50,7 @@ OLLAMA = "providers: {p: {vendor: ollama}}\n"
             ["tenants.t.budget.usd", "tenants.t.budget.window", "tenants.t.budget.odd"],
         ),
         ("tenants: {t: {tier: 5}}\nkeys: [{key: 'sha256:" + "a" * 64 + "', tenant: t}]", ["tenants.t.tier"]),
+        ("tenants: {t: 5}\nkeys: [{key: 'sha256:" + "a" * 64 + "', tenant: t}]", ["tenants.t"]),
         # The models of a provider may be known if other problems are solved.
         ("providers: {p: {vendor: nope}}\nmodels: {m: {deployments: [p/x]}}", ["providers.p.vendor"]),
         ("providers: {p: {vendor: ollama, models: 5}}\nmodels: {m: {deployments: [p/x]}}", ["providers.p.models"]),

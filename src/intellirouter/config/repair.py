@@ -20,6 +20,7 @@ _PLACEHOLDERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "providers": {"vendor": _UNKNOWN},
     "deployments": {"provider": _UNKNOWN},
     "models": {"deployments": [_UNKNOWN]},
+    "tenants": {},
     "keys": {"key": f"sha256:{'0' * 64}"},
 }
 """The required settings of each kind of entry."""
@@ -39,8 +40,12 @@ class _Repair:
         self._names: dict[Path, Path] = {}
         """Entry with a valid name -> the same with the invalid name that it has in the configuration."""
 
+        self._removed: list[Path] = []
+        """What has been removed in this round."""
+
     def run(self, details: Sequence[ErrorDetails]) -> Config | None:
         for _ in range(_MAX_ROUNDS):
+            self._removed.clear()
             for detail in sorted(details, key=_is_about_name):
                 self._remove(detail)
             try:
@@ -63,9 +68,11 @@ class _Repair:
         self._invalid.add(given)
         if detail["type"] == "extra_forbidden" and (intended := intended_setting(given)) is not None:
             self._invalid.add((*given[:-1], intended))
+        if any(path[: len(removed)] == removed for removed in self._removed):
+            return  # with the section that contains it
         existing = self._existing_part(path)
-        placeholders = _PLACEHOLDERS.get(str(path[0]), {})
-        if len(existing) == 2 and placeholders:
+        placeholders = _PLACEHOLDERS.get(str(path[0]))
+        if len(existing) == 2 and placeholders is not None:
             entry = self._value_at(existing)
             if len(path) > 2 and isinstance(entry, dict) and path[2] in placeholders:
                 entry[path[2]] = _copy(placeholders[str(path[2])])
@@ -94,6 +101,7 @@ class _Repair:
         while len(path) > 1 and isinstance(path[-1], int):
             path = path[:-1]
         self._invalid.add(self._given(path))
+        self._removed.append(path)
         self._value_at(path[:-1]).pop(path[-1], None)
 
     def _value_at(self, path: Path) -> Any:

@@ -45,7 +45,12 @@ OLLAMA = "providers: {p: {vendor: ollama}}\n"
         (OLLAMA + "deployments: {d: {provider: p}}\nmodels: {m: {deployments: [d]}}", ["deployments.d.model"]),
         (OLLAMA + "deployments: {d: 5}\nmodels: {m: {deployments: [d]}}", ["deployments.d"]),
         (OLLAMA + "deployments: 5\nmodels: {m: {deployments: [d, '*', 'p/x', 'p/*']}}", ["deployments"]),
+        (
+            "tenants: {t: {budget: {window: 5, odd: 1}}}\nkeys: [{key: 'sha256:" + "a" * 64 + "', tenant: t}]",
+            ["tenants.t.budget.usd", "tenants.t.budget.window", "tenants.t.budget.odd"],
+        ),
         ("tenants: {t: {tier: 5}}\nkeys: [{key: 'sha256:" + "a" * 64 + "', tenant: t}]", ["tenants.t.tier"]),
+        ("tenants: {t: 5}\nkeys: [{key: 'sha256:" + "a" * 64 + "', tenant: t}]", ["tenants.t"]),
         # The models of a provider may be known if other problems are solved.
         ("providers: {p: {vendor: nope}}\nmodels: {m: {deployments: [p/x]}}", ["providers.p.vendor"]),
         ("providers: {p: {vendor: ollama, models: 5}}\nmodels: {m: {deployments: [p/x]}}", ["providers.p.models"]),
@@ -99,6 +104,15 @@ def test_a_problem_causes_no_follow_up_complaint(paths_of, text: str, paths: lis
             OLLAMA + "models: {m: {deployments: [none, 5, p/x], strategy: fast, retries: 99}}",
             ["models.m.deployments[1]", "models.m.retries", "models.m.deployments[0]", "models.m.deployments[2]",
              "models.m.strategy"],
+        ),
+        (
+            OLLAMA + "deployments: {d: {provider: p, price: {input_per_1m_usd: x, odd: 1}}}",
+            [
+                "deployments.d.price.input_per_1m_usd",
+                "deployments.d.price.output_per_1m_usd",
+                "deployments.d.price.odd",
+                "deployments.d.model",
+            ],
         ),
         ("models: {m: {strategy: fast}}", ["models.m.deployments", "models.m.strategy"]),
         (

@@ -114,13 +114,9 @@ class Executor(Struct, frozen=True, kw_only=True):
         call, deployment = context.call, context.deployment
         limit = deployment.limits.bytes
         try:
-            body = without_byte_order_mark(await response.read(limit))
-            if not body.startswith(b"{") and (encoding := content_encoding(response.headers)):
-                # A small body can become as large as the limit.
-                plain = await self.off_loop.run(limit, partial(decompress, body, encoding, limit))
-                if plain is None:
-                    raise errors.UpstreamMalformed("The upstream's answer cannot be decompressed.")
-                body = plain
+            body = await response.read(limit)
+            if not body.startswith(b"{"):
+                body = await self._plain_text(body, response, limit)
             if call.is_large or is_large(body):
                 answer = await self._decode_large(route, body, call, deployment)
             else:
@@ -131,6 +127,17 @@ class Executor(Struct, frozen=True, kw_only=True):
             return WholeAnswer(answer, body, request.losses)
         finally:
             response.abort()
+
+    async def _plain_text(self, body: bytes, response: UpstreamResponse, limit: int) -> bytes:
+        """Return an answer without a byte order mark, and decompressed if it is compressed."""
+        body = without_byte_order_mark(body)
+        if body.startswith(b"{") or not (encoding := content_encoding(response.headers)):
+            return body
+        # A small body can become as large as the limit.
+        plain = await self.off_loop.run(limit, partial(decompress, body, encoding, limit))
+        if plain is None:
+            raise errors.UpstreamMalformed("The upstream's answer cannot be decompressed.")
+        return plain
 
     async def _answer_locally(self, route: Route, call: Call, deployment: Deployment) -> Answer:
         if call.is_large:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from intellirouter.core import Usage
 from intellirouter.dialects.wire.lenient import MAX_TOKENS, as_int, cost_microusd, has_impossible_count
@@ -107,17 +108,17 @@ def _disjoint(raw: _Usage, *, is_implausible: bool) -> Usage:
     if not prompt and not completion:
         prompt = _within(raw.total_tokens, MAX_TOKENS)
     details_in, details_out = raw.prompt_tokens_details or _NO_IN, raw.completion_tokens_details or _NO_OUT
-    cached = details_in.cached_tokens or raw.prompt_cache_hit_tokens or raw.cached_tokens or 0
-    written = details_in.cache_write_tokens or 0
-    audio_in, reasoning, audio_out = details_in.audio_tokens, details_out.reasoning_tokens, details_out.audio_tokens
-    image_in, image_out = details_in.image_tokens, details_out.image_tokens
-    if not (cached or written or audio_in or reasoning or audio_out or image_in or image_out):
+    if not (any(astuple(details_in)) or any(astuple(details_out)) or raw.prompt_cache_hit_tokens or raw.cached_tokens):
         return Usage(
             input_tokens=prompt,
             output_tokens=completion,
             is_implausible=is_implausible,
             provider_cost_microusd=provider_cost,
         )
+    cached = details_in.cached_tokens or raw.prompt_cache_hit_tokens or raw.cached_tokens or 0
+    written = details_in.cache_write_tokens or 0
+    audio_in, reasoning, audio_out = details_in.audio_tokens, details_out.reasoning_tokens, details_out.audio_tokens
+    image_in, image_out = details_in.image_tokens, details_out.image_tokens
     cached = _within(cached, prompt)
     written = _within(written, prompt - cached)
     audio_in = _within(audio_in, prompt - cached - written)

@@ -126,7 +126,8 @@ class HttpResponse:
 
     def release(self) -> None:
         self._give_back()
-        self._end_arriving()
+        if self._arriving is not None:
+            self._end_arriving(self._arriving)
 
     def _give_back(self) -> None:
         connection, self._connection = self._connection, None
@@ -140,12 +141,12 @@ class HttpResponse:
                 connection.discard_rest(self._loop.time())
             else:
                 connection.close()
-        self._end_arriving()
-
-    def _end_arriving(self) -> None:
         if self._arriving is not None:
-            self._arriving.end()
-            self._arriving = None
+            self._end_arriving(self._arriving)
+
+    def _end_arriving(self, answer: ArrivingAnswer) -> None:
+        answer.end()
+        self._arriving = None
 
 
 def _too_large(limit_bytes: int) -> errors.UpstreamAnswerTooLarge:

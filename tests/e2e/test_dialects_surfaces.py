@@ -313,7 +313,7 @@ def test_images_are_created_and_edited(world: World, upstream: str) -> None:
     made = world.call("/v1/images/generations", {"model": upstream, "prompt": "a cat"})
     picture = base64.b64decode(made.json()["data"][0]["b64_json"])
     assert picture.startswith(b"\x89PNG")
-    assert world.record(made)["usage"]["output_tokens"] > 0
+    assert world.record(made)["usage"]["output_image_tokens"] > 0
     for path in ("/v1/images/edits", "/v1/images/variations"):
         if (upstream, path) == ("azure", "/v1/images/variations"):
             continue  # Azure does not support it

@@ -21,6 +21,7 @@ FINAL = (
     errors.ClientError,
     errors.PolicyError,
     errors.InternalError,
+    errors.AnswerBufferFull,
     errors.UpstreamRejected,
     errors.UpstreamAnswerUnusable,
 )

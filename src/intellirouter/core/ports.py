@@ -47,7 +47,7 @@ class UpstreamResponse(Protocol):
     def refuse_credential(self, status: int) -> None:
         """Report that this error response is about the credential. Starts a cooldown, unless it has started one.
 
-        `status` is the one that would have said so: 401, 402 or 429.
+        `status` is the one that stands for the refusal: 401, 402 or 429.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Errors that are about the gateway's credential or its account at the vendor, although their HTTP status is another.
 
 Vendors report an invalid key or an empty account with 400, 403, 404 or 412, too. Read by status alone, such an error
-would blame the request, and the credential would stay in use. `account_error` is shared by the decoders of all dialects.
+would blame the request, and the credential would stay in use. The decoders of all dialects share `account_error`.
 
 Error messages may repeat parts of the request. So that no client can blame the credential that way, words count only
 at the beginning of the message.
@@ -13,20 +13,53 @@ from typing import Any, Final
 from intellirouter.core import errors
 
 _CREDENTIAL_CODES: Final = frozenset(
-    "invalidapikey incorrectapikey wrongapikey expiredapikey apikeyinvalid apikeyexpired apikeydisabled apikeyrevoked "
-    "invalidauthentication invalidauthenticationerror incorrectapikeyerror authenticationerror authenticationfailed "
-    "accountdeactivated accountdisabled accountsuspended organizationdisabled organizationdeactivated "
-    "organizationrestricted consumersuspended consumerinvalid unauthenticated".split()
+    [
+        "invalidapikey",
+        "incorrectapikey",
+        "wrongapikey",
+        "expiredapikey",
+        "apikeyinvalid",
+        "apikeyexpired",
+        "apikeydisabled",
+        "apikeyrevoked",
+        "invalidauthentication",
+        "invalidauthenticationerror",
+        "incorrectapikeyerror",
+        "authenticationerror",
+        "authenticationfailed",
+        "accountdeactivated",
+        "accountdisabled",
+        "accountsuspended",
+        "organizationdisabled",
+        "organizationdeactivated",
+        "organizationrestricted",
+        "consumersuspended",
+        "consumerinvalid",
+        "unauthenticated",
+    ]
 )
 """Codes in lower case and without separators."""
 _ACCOUNT_CODES: Final = frozenset(
-    "insufficientquota insufficientbalance insufficientcredits insufficientfunds creditbalancetoolow billingerror "
-    "billinghardlimitreached billingnotactive paymentrequired exceededcurrentquotaerror arrearage accountoverdueerror "
-    "accountoverdue spendinglimitreached".split()
+    [
+        "insufficientquota",
+        "insufficientbalance",
+        "insufficientcredits",
+        "insufficientfunds",
+        "creditbalancetoolow",
+        "billingerror",
+        "billinghardlimitreached",
+        "billingnotactive",
+        "paymentrequired",
+        "exceededcurrentquotaerror",
+        "arrearage",
+        "accountoverdueerror",
+        "accountoverdue",
+        "spendinglimitreached",
+    ]
 )
 _KEY: Final = (
-    r"(?:x-api-key|api[ _-]?keys?|api[ _-]?tokens?|subscription key|(?:access|bearer|oauth|security|auth(?:entication)?)"
-    r" tokens?|(?:authentication |api )?credentials?)"
+    r"(?:x-api-key|api[ _-]?keys?|api[ _-]?tokens?|subscription key|(?:access|bearer|oauth|security"
+    r"|auth(?:entication)?) tokens?|(?:authentication |api )?credentials?)"
 )
 _OWNER: Final = r"(?:account|organi[sz]ation|team|project|workspace|tenant|user|consumer|subscription|access)"
 _STOPPED: Final = (
@@ -42,7 +75,8 @@ _CREDENTIAL_WORDS: Final = re.compile(
     r"|access denied,? (?:please )?make sure your account is in good standing"
 )
 _ACCOUNT_WORDS: Final = re.compile(
-    r"(?:sorry, )?(?:your )?(?:(?:credit|account|prepaid|current) )*balance is (?:too low|insufficient|not enough|empty)"
+    r"(?:sorry, )?(?:your )?(?:(?:credit|account|prepaid|current) )*balance is "
+    r"(?:too low|insufficient|not enough|empty)"
     r"|(?:insufficient|not enough|no) (?:(?:account|credit|prepaid|available) )?(?:balance|credits?|funds)\b"
     r"|you (?:have |have already )?(?:exceeded|reached) your (?:\w+ ){0,3}(?:usage limits?|quota|spend(?:ing)? limit)"
     r"|your [^.]{0,80}(?:used all available credits|(?:reached|exceeded) its [^.]{0,20}spending limit"

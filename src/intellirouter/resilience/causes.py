@@ -33,7 +33,7 @@ def is_credential_at_fault(error: errors.GatewayError) -> bool:
 
 
 def refusal_status(error: errors.GatewayError) -> int | None:
-    """Return the HTTP status that says what `error` reports about the credential; None if it reports nothing certain."""
+    """Return the HTTP status that says what `error` reports about the credential; None if unclear."""
     if isinstance(error, errors.UpstreamAuthFailed):
         return 401 if error.is_explicit else None
     if isinstance(error, errors.UpstreamQuotaExhausted):

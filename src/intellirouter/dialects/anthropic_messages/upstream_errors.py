@@ -9,8 +9,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.core import Clock, errors
-from intellirouter.dialects.anthropic_messages.client_errors import OVERLOADED, TYPES, parse_json
 from intellirouter.dialects.account_causes import account_error
+from intellirouter.dialects.anthropic_messages.client_errors import OVERLOADED, TYPES, parse_json
 from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
 from intellirouter.dialects.request_causes import error_of_request

@@ -110,9 +110,9 @@ def _sentence(problem: str, message: str) -> str:
 
 
 def _build_error(status: int, kind: str, message: str, source: str) -> errors.UpstreamError:
-    of_account = account_error(status, message, (kind,), source)
-    if of_account is not None or (of_request := _error_of_request(status, message, source)) is not None:
-        return of_account or of_request
+    known = account_error(status, message, (kind,), source) or _error_of_request(status, message, source)
+    if known is not None:
+        return known
     if kind in _AUTH_EXCEPTIONS or status == 401:  # the gateway's credential, whatever the exception is called
         error = errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
         error.is_explicit = kind in _AUTH_EXCEPTIONS and kind != "AccessDeniedException"  # also a denied model

@@ -138,12 +138,12 @@ def decode_error_object(error: Any, source: str, body: bytes) -> errors.Upstream
 
 def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:
     sentence = details.sentence
+    of_account = None
     if details.reason not in _CREDENTIAL_REASONS:
         of_account = account_error(status, details.message, (details.reason, details.name), source)
-        if of_account is not None:
-            return of_account
-    if (of_request := _error_of_request(status, details, source, body)) is not None:
-        return of_request
+    known = of_account or _error_of_request(status, details, source, body)
+    if known is not None:
+        return known
     if status in {401, 403} or details.reason in _CREDENTIAL_REASONS:
         error = errors.UpstreamAuthFailed(sentence(f"{source} rejected the credential"))
         error.is_explicit = details.reason in _CREDENTIAL_REASONS

@@ -101,9 +101,12 @@ def account_error(status: int, message: str, codes: tuple[Any, ...], source: str
         return None
     words = _beginning_of(message)
     plain = [plain_code(code) for code in codes if isinstance(code, str)]
-    if not _ACCOUNT_CODES.isdisjoint(plain) or _ACCOUNT_WORDS.match(words):
-        return errors.UpstreamQuotaExhausted(_sentence(f"{source} has no credit or quota left", message), status=502)
-    if not _CREDENTIAL_CODES.isdisjoint(plain) or _is_credential_refused(words):
+    code = next((each for each in codes if isinstance(each, str) and plain_code(each) in _ACCOUNT_CODES), None)
+    if (code is not None and status != 403) or _ACCOUNT_WORDS.match(words):
+        sentence = _sentence(f"{source} has no credit or quota left", message)
+        return errors.UpstreamQuotaExhausted(sentence, code=code or "insufficient_quota", status=502)
+    # With 403 the vendor refuses the credential itself, whatever the account's state is.
+    if code is not None or not _CREDENTIAL_CODES.isdisjoint(plain) or _is_credential_refused(words):
         error = errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
         error.is_explicit = True
         return error

@@ -62,6 +62,7 @@ class Response:
         self.headers = list(headers)
         self.outcome = "open"
         self.spares_credential = False
+        self.refused_with: int | None = None
         self._chunks = list(chunks)
         self._error = error
         self._gate = gate
@@ -79,6 +80,9 @@ class Response:
 
     def spare_credential(self) -> None:
         self.spares_credential = True
+
+    def refuse_credential(self, status: int) -> None:
+        self.refused_with = status
 
     async def next_chunk(self) -> bytes:
         await asyncio.sleep(0)

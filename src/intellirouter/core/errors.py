@@ -286,6 +286,8 @@ class UpstreamAuthFailed(UpstreamError):
     code = "upstream_authentication_failed"
     hint = "Check the credential of the provider."
     log_level = logging.ERROR
+    is_explicit: bool = False
+    """The error document itself blames the credential or its account, not only the HTTP status."""
 
 
 class UpstreamQuotaExhausted(UpstreamError):

@@ -44,6 +44,13 @@ class UpstreamResponse(Protocol):
         """Report that this error response is not about the credential. Ends the cooldown that it has started."""
         ...
 
+    def refuse_credential(self, status: int) -> None:
+        """Report that this error response is about the credential. Starts a cooldown, unless it has started one.
+
+        `status` is the one that stands for the refusal: 401, 402 or 429.
+        """
+        ...
+
     def release(self) -> None:
         """Read no more. The connection is reused if the rest of the body is short. Never blocks."""
         ...
@@ -73,8 +80,8 @@ class CredentialRotator(Protocol):
         """Return whether repeating a failed request at once would use another credential that is usable.
 
         Call it after an attempt that failed with `error`. `status` is the upstream's, None if it sent no response. True
-        if the credential was at fault (401, 402, 429, or no access token) and another one is not cooling down. False if
-        the error is about the request or the model.
+        if the credential was at fault (401, 402, 429, an error document that blames it, or no access token) and another
+        one is not cooling down. False if the error is about the request or the model.
         """
         ...
 
@@ -114,6 +121,8 @@ class SocketRefusal(Struct, frozen=True):
     body: bytes
     spare_credential: Callable[[], None] | None = None
     """See `UpstreamResponse.spare_credential`. None if the credential has no cooldown because of this response."""
+    refuse_credential: Callable[[int], None] | None = None
+    """See `UpstreamResponse.refuse_credential`. None if this response has started a cooldown already."""
 
 
 class SocketUpstream(Protocol):

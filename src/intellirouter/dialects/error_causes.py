@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from intellirouter.dialects.account_causes import is_about_account, plain_code
+
 CONTEXT_LENGTH: Final = "context_length_exceeded"
 """The conversation is longer than the model's context. Clients that see this code compact the conversation."""
 CONTENT_POLICY: Final = "content_policy_violation"
@@ -110,7 +112,6 @@ _NUMBERS: Final = ("code", "status", "status_code", "http_code", "http_status", 
 _NAMES: Final = ("code", "type", "error_type", "status", "error_code", "reason")
 _ERROR_MEMBERS: Final = ("error", "error_type", "error_message", "error_msg", "error_code", "errors", "detail")
 _MAX_SCANNED_CHARS: Final = 4000
-_SEPARATORS: Final = re.compile(r"[\s_.-]+")
 
 
 def rejection_cause(message: str, *codes: Any) -> str | None:
@@ -119,12 +120,13 @@ def rejection_cause(message: str, *codes: Any) -> str | None:
     `codes` are the code, type and reason of the error, if it has any.
     """
     for code in codes:
-        if isinstance(code, str | int) and (cause := _CAUSES_BY_CODE.get(_plain(str(code)))) is not None:
+        if isinstance(code, str | int) and (cause := _CAUSES_BY_CODE.get(plain_code(str(code)))) is not None:
             return cause
     words = message[:_MAX_SCANNED_CHARS].lower()
     if _CONTEXT_WORDS.search(words):
         return CONTEXT_LENGTH
-    return CONTENT_POLICY if _POLICY_WORDS.search(words) else None
+    # An account that was suspended for violating a policy refuses every request.
+    return CONTENT_POLICY if _POLICY_WORDS.search(words) and not is_about_account(message) else None
 
 
 def applies_to_status(cause: str | None, status: int) -> bool:
@@ -157,7 +159,7 @@ def status_in_document(*sources: Any) -> int:
 
 def status_of_name(name: str) -> int:
     """Return the HTTP status of a code or type such as `rate_limit_exceeded` or `BadRequestError`; 0 if unknown."""
-    plain = _plain(name)
+    plain = plain_code(name)
     if plain in _CAUSES_BY_CODE:
         return 400
     return _STATUS_BY_NAME.get(plain, 0)
@@ -182,7 +184,3 @@ def _members(objects: list[Mapping[str, Any]], names: tuple[str, ...]) -> Iterat
     for source in objects:
         for name in names:
             yield source.get(name)
-
-
-def _plain(name: str) -> str:
-    return _SEPARATORS.sub("", name[:200]).lower()

@@ -23,7 +23,7 @@ _DENIED_MODEL_CODES: Final = frozenset(
     }
 )
 _DENIED_MODEL: Final = re.compile(
-    r"(?:access|permission)[^.]{0,60}? models?\b"
+    r"(?:access|permission)(?:(?!\bkey\b)[^.;]){0,60}? models?\b"
     r"|\bmodel\b[^.]{0,100}? is (?:blocked|disabled|not (?:available|enabled|allowed|accessible))"
     r"|not allowed to (?:sample|generate) from (?:this|the) model"
 )
@@ -34,12 +34,18 @@ _CONTENT: Final = (
     r"(?:files?|cached ?content|responses?|items?|containers?|vector stores?|conversations?|prompts?|skills?|uploads?)"
 )
 _MISSING_CONTENT: Final = re.compile(
-    rf"\b{_CONTENT}\b[^.]{{0,160}}?(?:not found|not exist|no longer (?:exists|available)|(?:has|have) expired)"
-    rf"|\bno (?:such )?{_CONTENT}\b"
+    rf"(?<![\w/]){_CONTENT}\b[^.]{{0,160}}?(?:not found|not exist|no longer (?:exists|available)|(?:has|have) expired)"
+    rf"|\bno such {_CONTENT}\b|\bno {_CONTENT} (?:was |were )?(?:found|exists?|with)\b"
 )
-_NAMES_DEPLOYMENT: Final = re.compile(r"\b(?:models?|deployment|engine|endpoint|route|path)\b")
+_NAMES_OTHER: Final = re.compile(
+    r"\b(?:models?|deployment|engine|endpoint|route|path|url"
+    r"|accounts?|subscription|billing|credits?|quota|plan|(?:api|this|your) key)\b"
+)
+"""Something of the deployment or the account."""
 _LACKS_FEATURE: Final = re.compile(r"no endpoints found that (?:support|can handle)")  # OpenRouter
-_TOO_LARGE: Final = re.compile(r"request too large for ")
+_TOO_LARGE: Final = re.compile(r"request too large for (?:model\b|[^\s.]+ (?:in|on)\b)")
+_LIMITS_TOKENS: Final = re.compile(r"\b(?:tokens?|tp[mhd])\b")
+_LIMITS_REQUESTS: Final = re.compile(r"\brequests? ?(?:per|/)|\brp[smhd]\b")
 _LIMIT_AND_SIZE: Final = re.compile(r"\blimit:? ?([\d,]+)[^\d].{0,80}?\brequested:? ?([\d,]+)")
 _AFFORDABLE: Final = re.compile(r"fewer max_tokens\b.{0,120}?can only afford ([\d,]+)", re.DOTALL)  # OpenRouter
 _MIN_AFFORDABLE_TOKENS: Final = 1000
@@ -72,16 +78,19 @@ def _is_too_large(status: int, words: str) -> bool:
         return affordable is not None and _number(affordable[1]) >= _MIN_AFFORDABLE_TOKENS
     if status not in {413, 429}:
         return False
-    if _TOO_LARGE.search(words):
-        return True
     found = _LIMIT_AND_SIZE.search(words)
-    return found is not None and _number(found[2]) > _number(found[1])
+    if found is None:
+        return _TOO_LARGE.search(words) is not None
+    if _LIMITS_TOKENS.search(words) is None or _LIMITS_REQUESTS.search(words) is not None:
+        return False
+    limit = _number(found[1])
+    return 0 < limit < _number(found[2])  # a limit of 0 means that the account may not use the model
 
 
 def _is_content_missing(words: str, code: Any) -> bool:
     if code in _MISSING_CONTENT_CODES:
         return True
-    return _MISSING_CONTENT.search(words) is not None and _NAMES_DEPLOYMENT.search(words) is None
+    return _MISSING_CONTENT.search(words) is not None and _NAMES_OTHER.search(words) is None
 
 
 def _number(digits: str) -> int:

@@ -121,6 +121,9 @@ class FakeResponse:
     def spare_credential(self) -> None:
         """Do nothing: there are no credentials."""
 
+    def refuse_credential(self, status: int) -> None:
+        """Do nothing: there are no credentials."""
+
     async def next_chunk(self) -> bytes:
         """Return the next chunk, or `b""` at the end. Raises `UpstreamTimeout`, `UpstreamDisconnected`."""
         # Like reading from a socket, this lets other tasks run and can be canceled.

@@ -36,7 +36,7 @@ from intellirouter.pipeline.fan_out import send_copies
 from intellirouter.pipeline.large_answers import run_large
 from intellirouter.pipeline.media import fetch_media
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
-from intellirouter.resilience import is_credential_at_fault
+from intellirouter.resilience import is_credential_at_fault, refusal_status
 
 _MAX_ERROR_BYTES: Final = 64 * 1024
 
@@ -176,6 +176,8 @@ class Executor(Struct, frozen=True, kw_only=True):
             error.message = f"{errors.as_sentence(error.message)} {compressed_error_note(encoding)}"
         if not is_credential_at_fault(error):
             response.spare_credential()
+        elif (status := refusal_status(error)) is not None:
+            response.refuse_credential(status)
         return error
 
     async def _send_whole(self, context: AttemptContext, whole: WholeAnswer, delivery: Delivery) -> None:

@@ -53,6 +53,9 @@ class RefusedResponse:
         for response in self._responses:
             response.spare_credential()
 
+    def refuse_credential(self, status: int) -> None:
+        self._responses[0].refuse_credential(status)
+
 
 class MergedResponse:
     """Implements `core.UpstreamResponse` for several responses. Frames tell their bytes apart."""
@@ -79,6 +82,9 @@ class MergedResponse:
             response.content_began()
 
     def spare_credential(self) -> None:
+        """Do nothing: only successful responses are merged."""
+
+    def refuse_credential(self, status: int) -> None:
         """Do nothing: only successful responses are merged."""
 
     async def next_chunk(self) -> bytes:

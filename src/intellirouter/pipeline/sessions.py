@@ -29,7 +29,7 @@ from intellirouter.core import (
 from intellirouter.dialects import MessageRefused, SessionRelay, SessionRoute
 from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
 from intellirouter.pipeline.exchange import Decided, Exchange, Responder
-from intellirouter.resilience import is_credential_at_fault
+from intellirouter.resilience import is_credential_at_fault, refusal_status
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +146,8 @@ class SessionExecutor(Struct, frozen=True, kw_only=True):
         )
         if response.spare_credential is not None and not is_credential_at_fault(error):
             response.spare_credential()
+        if response.refuse_credential is not None and (status := refusal_status(error)) is not None:
+            response.refuse_credential(status)
         return error
 
     async def _first_message(

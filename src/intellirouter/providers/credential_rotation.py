@@ -124,6 +124,10 @@ class CredentialRotation:
 
         return undo
 
+    def refuse(self, index: int, status: int, *, now: Callable[[], float]) -> None:
+        """Start the cooldown of a credential whose response, already recorded, turned out to be a refusal."""
+        self.credentials[index].start_cooldown(status, None, now())
+
     def has_ready(self, now_s: float) -> bool:
         """Return whether at least one credential is not cooling down."""
         return any(each.cooldown_until_s <= now_s for each in self.credentials)

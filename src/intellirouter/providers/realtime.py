@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import ssl
 from collections import Counter
+from functools import partial
 from types import ModuleType
 from typing import Final
 
@@ -78,6 +79,7 @@ class WebSocketDialer:
             return structs.replace(result, spare_credential=undo)
         else:
             rotation.record_response(index, result.status)
+            return structs.replace(result, refuse_credential=partial(rotation.refuse, index, now=loop.time))
         return result
 
     async def _connect_with(

@@ -8,6 +8,7 @@ from intellirouter.resilience.causes import (
     is_credential_at_fault,
     is_rejected_by_deployment,
     may_be_served_elsewhere,
+    refusal_status,
     with_same_limit,
 )
 from intellirouter.resilience.deadline import attempt_limit_s
@@ -24,5 +25,6 @@ __all__ = [
     "is_credential_at_fault",
     "is_rejected_by_deployment",
     "may_be_served_elsewhere",
+    "refusal_status",
     "with_same_limit",
 ]

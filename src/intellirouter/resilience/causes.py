@@ -32,6 +32,15 @@ def is_credential_at_fault(error: errors.GatewayError) -> bool:
     return isinstance(error, errors.UpstreamAuthFailed | errors.UpstreamQuotaExhausted | errors.UpstreamRateLimited)
 
 
+def refusal_status(error: errors.GatewayError) -> int | None:
+    """Return the HTTP status that says what `error` reports about the credential; None if unclear."""
+    if isinstance(error, errors.UpstreamAuthFailed):
+        return 401 if error.is_explicit else None
+    if isinstance(error, errors.UpstreamQuotaExhausted):
+        return 402
+    return 429 if isinstance(error, errors.UpstreamRateLimited) else None
+
+
 def with_same_limit(error: errors.GatewayError, failed: Deployment, others: Iterable[Deployment]) -> tuple[str, ...]:
     """Return the names of the deployments whose context window is known to be no larger than that of `failed`.
 

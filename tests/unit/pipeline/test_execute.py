@@ -120,6 +120,19 @@ async def test_error_about_the_credential_leaves_its_cooldown(status: int) -> No
     assert world.board.of("a").failures == 1
 
 
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [("Incorrect API key provided.", 401), ("Your credit balance is too low.", 402), ("Invalid value.", None)],
+)
+async def test_refused_credential_under_another_status_is_reported(message: str, status: int | None) -> None:
+    response = Response(json.dumps({"error": {"message": message}}).encode(), status=400)
+    world = World(a=response)
+    await world.serve()
+    assert response.refused_with == status
+    assert response.spares_credential == (status is None)
+    assert world.record.status == (400 if status is None else 502)
+
+
 async def test_request_that_is_larger_than_a_rate_limit_is_served_by_another_deployment() -> None:
     body = json.dumps({"error": {"message": CAUSED_BY_THE_REQUEST["too-large"][1]}}).encode()
     world = World(resolved("a b", retries=2), a=Response(body, status=429), b=Response(ANSWER))

@@ -22,10 +22,19 @@ def test_one_failure_per_deployment_and_interval_is_logged() -> None:
 
 def test_memory_for_deployments_is_bounded() -> None:
     recoveries = Recoveries()
-    for number in range(10_000):
-        assert recoveries.unlogged(f"d{number}", 100.0) == 0
+    for number in range(2_000):
+        assert recoveries.unlogged(f"d{number}", 10.0 * number) == 0
     assert len(recoveries._by_deployment) == 256
-    assert recoveries.unlogged("d9999", 100.0) is None
+    assert recoveries.unlogged("d1999", 19_991.0) is None
+
+
+def test_entries_are_limited_for_all_deployments_together() -> None:
+    recoveries = Recoveries()
+    logged = [recoveries.unlogged(f"d{number}", 100.0 + number / 10_000) for number in range(10_000)]
+    assert logged.count(0) == 10
+    assert logged.count(None) == 9_990
+    assert len(recoveries._by_deployment) == 256
+    assert recoveries.unlogged("d9999", 120.0) == 1
 
 
 @pytest.fixture

@@ -253,6 +253,35 @@ async def test_error_of_the_request_or_the_model_does_not_rotate(
         assert pool.can_rotate(to, errors.UpstreamRateLimited("slow"), 429)
 
 
+async def test_error_document_that_blames_the_credential_starts_its_cooldown_and_rotates(pool: UpstreamPool) -> None:
+    explicit = errors.UpstreamAuthFailed("no")
+    explicit.is_explicit = True
+    async with serving(Vendor(two=_no(400)).script) as server:
+        to = server.deployment(credentials=("one", "two"))
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
+        await response.read(1000)
+        for _ in range(2):
+            response.refuse_credential(401)
+        [one, two] = pool.credential_states([to])
+        assert (one.state, two.state, two.reason) == ("ready", "cooling_down", "unauthorized")
+        assert (two.consecutive_refusals, two.uses) == (1, 1)
+        for status in (400, 403):
+            assert pool.can_rotate(to, explicit, status)
+            assert pool.can_rotate(to, errors.UpstreamQuotaExhausted("empty"), status)
+            assert not pool.can_rotate(to, errors.UpstreamAuthFailed("no"), status)
+            assert not pool.can_rotate(to, errors.UpstreamRejected("wrong"), status)
+
+
+async def test_refusal_by_status_is_not_counted_twice(pool: UpstreamPool) -> None:
+    async with serving(Vendor(two=_no(403)).script) as server:
+        to = server.deployment(credentials=("one", "two"))
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
+        response.refuse_credential(401)
+        response.abort()
+        [_, two] = pool.credential_states([to])
+        assert (two.reason, two.consecutive_refusals) == ("forbidden", 1)
+
+
 async def test_attempt_loop_tries_each_usable_credential_once(pool: UpstreamPool) -> None:
     vendor = Vendor(two=_no(429), three=_no(401), one=_no(402))
     async with serving(vendor.script) as server:

@@ -7,6 +7,7 @@ from intellirouter.resilience import (
     is_credential_at_fault,
     is_rejected_by_deployment,
     may_be_served_elsewhere,
+    refusal_status,
     with_same_limit,
 )
 from tests.support.routing.routes import deployment
@@ -31,6 +32,16 @@ def test_only_errors_about_credential_and_account_are_the_credentials_fault() ->
         assert is_credential_at_fault(kind("no"))
     for kind in (errors.UpstreamRejected, errors.UpstreamModelMissing, errors.UnsupportedFeature):
         assert not is_credential_at_fault(kind("no"))
+
+
+def test_only_certain_errors_about_the_credential_start_a_cooldown() -> None:
+    explicit = errors.UpstreamAuthFailed("no")
+    explicit.is_explicit = True
+    assert refusal_status(explicit) == 401
+    assert refusal_status(errors.UpstreamAuthFailed("no")) is None
+    assert refusal_status(errors.UpstreamQuotaExhausted("empty")) == 402
+    assert refusal_status(errors.UpstreamRateLimited("slow")) == 429
+    assert refusal_status(errors.UpstreamRejected("wrong")) is None
 
 
 @pytest.mark.parametrize(

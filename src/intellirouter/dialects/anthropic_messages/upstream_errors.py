@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from intellirouter.core import Clock, errors
+from intellirouter.dialects.account_causes import account_error
 from intellirouter.dialects.anthropic_messages.client_errors import OVERLOADED, TYPES, parse_json
 from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
@@ -29,7 +30,7 @@ _NO_CREDIT_CODES: Final = frozenset(
         "linked_organization_billing_unavailable",
     }
 )
-_NO_CREDIT_MESSAGE: Final = "credit balance is too low"
+_NO_CREDIT_MESSAGE: Final = "your credit balance is too low"
 """Anthropic returns this message with status 400."""
 
 
@@ -52,7 +53,7 @@ class _ErrorDetails(Struct):
     def is_out_of_credit(self) -> bool:
         if self.status == 402 or self.kind == "billing_error":
             return True
-        return self.code in _NO_CREDIT_CODES or _NO_CREDIT_MESSAGE in self.message
+        return self.code in _NO_CREDIT_CODES or self.message.lower().startswith(_NO_CREDIT_MESSAGE)
 
 
 def decode_error(
@@ -79,7 +80,10 @@ def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
     status, kind = details.status, details.kind
     cause = rejection_cause(details.message, details.code, kind)
     error: errors.UpstreamError
-    if applies_to_status(cause, status) and not details.is_out_of_credit:
+    of_account = account_error(status, details.message, (details.code, kind), details.source)
+    if of_account is not None and not details.is_out_of_credit:
+        error = of_account
+    elif applies_to_status(cause, status) and not details.is_out_of_credit:
         error = _rejected(details, cause)
     elif (of_request := _error_of_request(details)) is not None:
         error = of_request

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from intellirouter.core import Clock, errors
+from intellirouter.dialects.account_causes import account_error
 from intellirouter.dialects.error_causes import CONTENT_POLICY, CONTEXT_LENGTH, rejection_cause
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
 from intellirouter.dialects.request_causes import error_of_request
@@ -109,10 +110,13 @@ def _sentence(problem: str, message: str) -> str:
 
 
 def _build_error(status: int, kind: str, message: str, source: str) -> errors.UpstreamError:
-    if (of_request := _error_of_request(status, message, source)) is not None:
-        return of_request
+    known = account_error(status, message, (kind,), source) or _error_of_request(status, message, source)
+    if known is not None:
+        return known
     if kind in _AUTH_EXCEPTIONS or status == 401:  # the gateway's credential, whatever the exception is called
-        return errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
+        error = errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
+        error.is_explicit = kind in _AUTH_EXCEPTIONS and kind != "AccessDeniedException"  # also a denied model
+        return error
     if kind in _RATE_LIMIT_EXCEPTIONS:
         return errors.UpstreamRateLimited(_sentence(f"{source} is rate limited", message))
     if kind in _MODEL_EXCEPTIONS and rejection_cause(message) == CONTEXT_LENGTH:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock, errors
+from intellirouter.dialects.account_causes import account_error
 from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
 from intellirouter.dialects.gemini.wire import first_of, objects_in, optional_text
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
@@ -137,10 +138,16 @@ def decode_error_object(error: Any, source: str, body: bytes) -> errors.Upstream
 
 def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:
     sentence = details.sentence
-    if (of_request := _error_of_request(status, details, source, body)) is not None:
-        return of_request
+    of_account = None
+    if details.reason not in _CREDENTIAL_REASONS:
+        of_account = account_error(status, details.message, (details.reason, details.name), source)
+    known = of_account or _error_of_request(status, details, source, body)
+    if known is not None:
+        return known
     if status in {401, 403} or details.reason in _CREDENTIAL_REASONS:
-        return errors.UpstreamAuthFailed(sentence(f"{source} rejected the credential"))
+        error = errors.UpstreamAuthFailed(sentence(f"{source} rejected the credential"))
+        error.is_explicit = details.reason in _CREDENTIAL_REASONS
+        return error
     if _is_account_error(status, details):
         return errors.UpstreamQuotaExhausted(
             sentence(f"{source} has no credit or quota left"), status=429 if status == 429 else 502
@@ -188,4 +195,6 @@ def _is_account_error(status: int, details: _ErrorDetails) -> bool:
     if status == 402 or details.reason in _ACCOUNT_REASONS:
         return True
     message = details.message.lower()
-    return status in {400, 429} and any(phrase in message for phrase in _ACCOUNT_MESSAGES)
+    # An invalid argument may be repeated in the message.
+    is_certain = status == 429 or (status == 400 and details.name != "INVALID_ARGUMENT")
+    return is_certain and any(phrase in message for phrase in _ACCOUNT_MESSAGES)

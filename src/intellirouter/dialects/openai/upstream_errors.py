@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Clock, errors, read_retry_after_s
+from intellirouter.dialects.account_causes import account_error
 from intellirouter.dialects.error_causes import (
     applies_to_status,
     is_error_document,
@@ -60,7 +61,9 @@ def build_error(status: int, envelope: _Envelope, source: str, body: bytes) -> e
     message, code = envelope.message, envelope.specific_code
     cause = rejection_cause(message, envelope.code, envelope.kind)
     error: errors.UpstreamError
-    if applies_to_status(cause, status):
+    if (of_account := account_error(status, message, (envelope.code, envelope.kind), source)) is not None:
+        error = of_account
+    elif applies_to_status(cause, status):
         error = _rejected(message or f"{source} rejected the request.", cause, envelope.param, 400, body)
     elif (of_request := error_of_request(status, message, envelope.code, source, body)) is not None:
         error = of_request

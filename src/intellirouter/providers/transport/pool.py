@@ -9,6 +9,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -54,6 +55,13 @@ _NO_ADDRESS: Final = UpstreamAddress(base_url="")
 _FORM_HEADERS: Final = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
 _CLOSE_ITERATIONS: Final = 8
 """A transport reports its end in a later iteration of the loop, with TLS several iterations later."""
+
+
+def _blames_credential(error: errors.GatewayError) -> bool:
+    """Return whether the error document blames the credential or its account, whatever the status is."""
+    if isinstance(error, errors.UpstreamAuthFailed):
+        return error.is_explicit
+    return isinstance(error, errors.UpstreamQuotaExhausted | errors.UpstreamRateLimited)
 
 
 class UpstreamPool:
@@ -107,6 +115,8 @@ class UpstreamPool:
             )
         else:
             rotation.record_response(index, response.status)
+            if response.status >= 400:
+                response.refuse = partial(rotation.refuse, index, now=self._loop.time)
         return response
 
     def retry_after_s(self, headers: Sequence[tuple[str, str]]) -> float | None:
@@ -119,7 +129,9 @@ class UpstreamPool:
             is_credential_at_fault = isinstance(error, errors.UpstreamAuthFailed)
         else:
             is_of_request = error.blame == "client" or isinstance(error, errors.UpstreamModelMissing)
-            is_credential_at_fault = status in ROTATION_STATUSES and not is_of_request
+            is_credential_at_fault = not is_of_request and (
+                status in ROTATION_STATUSES or (status >= 400 and _blames_credential(error))
+            )
         return is_credential_at_fault and self._credentials.can_rotate(deployment, self._loop.time())
 
     async def _send_with(

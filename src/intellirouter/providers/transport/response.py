@@ -26,6 +26,7 @@ class HttpResponse:
         "_loop",
         "_raw_headers",
         "_secrets",
+        "refuse",
         "status",
         "undo_refusal",
     )
@@ -50,6 +51,8 @@ class HttpResponse:
         self._secrets = secrets
         self.undo_refusal: Callable[[], None] | None = None
         """Ends the cooldown of the credential that this response has started; None if it has started none."""
+        self.refuse: Callable[[int], None] | None = None
+        """Starts a cooldown of the credential. None if the response is no error, or has started one."""
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -63,6 +66,11 @@ class HttpResponse:
         if self.undo_refusal is not None:
             self.undo_refusal()
             self.undo_refusal = None
+
+    def refuse_credential(self, status: int) -> None:
+        if self.refuse is not None:
+            self.refuse(status)
+            self.refuse = None
 
     def _arm(self, connection: Connection) -> None:
         """Set the deadline for the next bytes."""

@@ -198,7 +198,9 @@ def test_the_relay_stops_at_invalid_json_after_content(bad: bytes, around: bytes
     relay = ChatStreamRelay(keeps_usage=False)
     assert relay.feed(PLAIN) == PLAIN
     with pytest.raises(errors.UpstreamMalformed):
-        relay.feed(around + bad + around)
+        assert relay.feed(around + bad + around) == around
+        relay.end()
+    assert not around or relay.is_finished
 
 
 @pytest.mark.parametrize(

@@ -369,7 +369,7 @@ class ChatStreamRelay:
 def _finish_event(first_chunk: bytes, index: float | str, reason: str) -> bytes:
     """Return the event with the finish reason that a choice lacks, with the members of the stream's first chunk."""
     chunk = msgspec.json.decode(first_chunk)
-    finish = {"index": index, "finish_reason": reason}
+    finish: dict[str, Any] = {"index": index, "finish_reason": reason}
     has_text = any("text" in choice for choice in chunk["choices"])
     chunk["choices"] = [{**finish, "text": "", "logprobs": None} if has_text else {**finish, "delta": {}}]
     chunk.pop("usage", None)

@@ -75,12 +75,12 @@ class _PlainDelta(Struct, gc=False):
 
 class _PlainChoice(Struct, gc=False):
     delta: _PlainDelta | None = None
-    index: Literal[0, None] = 0
+    index: Literal[0] | None = 0
     finish_reason: None = None
 
 
 class _PlainCallChoice(Struct, gc=False):
-    index: Literal[0, None] = 0
+    index: Literal[0] | None = 0
     finish_reason: None = None
 
 
@@ -296,9 +296,12 @@ class ChatStreamRelay:
             return event
         if not self._first_chunk:
             self._first_chunk = data
-        if is_joint := len(chunk.choices) > 1:
+        return self._read_choices(event, chunk.choices)
+
+    def _read_choices(self, event: bytes, choices: list[_Choice]) -> bytes:
+        if is_joint := len(choices) > 1:
             self._text.add(event)
-        for choice in chunk.choices:
+        for choice in choices:
             index = choice.index or 0
             if index or (choice.delta is not None and choice.delta.tool_calls):
                 self._note_unusual(choice, index)

@@ -134,7 +134,7 @@ class RelayedText:
             tail.add(text)
 
     def check_finish(self, index: float | str = 0, *, is_at_limit: bool = False) -> None:
-        """Check the text of a choice that has finished, by the rule for complete answers. Raises `UpstreamMalformed`."""
+        """Check the text of a choice that has finished, as in complete answers. Raises `UpstreamMalformed`."""
         if self.unread_bytes >= (MIN_REPETITION_CHARS if is_at_limit else MIN_RUN_CHARS):
             self.read()
         if is_at_limit:

@@ -200,13 +200,51 @@ def test_regular_data_is_runaway_repetition_at_the_limit(text: str) -> None:
         StreamGuard().watch([*texts_of(cut, 50), ChoiceFinished(stop=Stop(reason="length"))])
 
 
+SYMBOLS = {
+    "LaTeX": "0 & 0 & 0 & 0 \\\\\n",
+    "hexadecimal numbers": "0xFF, 0xFF, 0xFF,\n",
+    "hexadecimal dump": "de ad be ef ff ff\n",
+    "SQL": "INSERT INTO t VALUES (0);\n",
+    "CSV": "yes,no,yes,no\n",
+    "YAML": "- x: 0\n  y: 0\n",
+    "line breaks": "<br>\n",
+    "values": "undefined, ",
+    "words on lines": "INFO ok\n",
+    "a path": "M0 0 L1 1 ",
+    "a box": "\u2500" * 60 + "\n",
+    "emoji": "\U0001f7e9" * 20 + "\n",
+    "digits": "\u0660 \u0660 \u0660\n",
+    "Chinese digits": "\u3007\u4e00\u4e8c\u4e09\u56db\u4e94\n",
+    "DNA": "acacacacac acgtacgtac ggttggttgg\n",
+    "notes": "C4 D4 E4 F4\n",
+    "a board": "W B W B\nB W B W\n",
+    "assembly": ".byte 0\n",
+    "escapes": "\\u0000",
+    "one word": "again ",
+    "laughter": "ha ha ha\n",
+    "exclamation marks": "!!!!",
+}
+
+
+@pytest.mark.parametrize("piece", SYMBOLS.values(), ids=SYMBOLS)
+@pytest.mark.parametrize("chunk_chars", [7, 100_000])
+def test_what_is_not_language_is_accepted(piece: str, chunk_chars: int) -> None:
+    text = piece * (24_000 // len(piece))
+    assert validate_answer(answer(Text(text=text)), PLAIN)
+    StreamGuard().watch([*texts_of(text, chunk_chars), ChoiceFinished(stop=Stop(reason="stop"))])
+    with pytest.raises(UpstreamMalformed, match="repeats itself"):
+        validate_answer(answer(Text(text=text), reason="length"), PLAIN)
+
+
 LANGUAGE = {
     "words": "I am sorry, I cannot do that. ",
-    "one word": "again ",
-    "exclamation marks": "!!!!",
-    "another alphabet": "\u597d\u7684\uff0c",
-    "lines": "and then:\n\n",
-    "a quote": 'He said: "No." ',
+    "words without an end": "over and over again ",
+    "a short sentence": "Thank you! ",
+    "another alphabet": "\u043d\u0435 \u043c\u043e\u0433\u0443 \u043f\u043e\u043c\u043e\u0447\u044c, ",
+    "a script without spaces": "\u6211\u5f88\u62b1\u6b49\uff0c\u6211\u4e0d\u80fd\u5e2e\u52a9\u4f60\u3002",
+    "a script with marks": "\u092e\u0941\u091d\u0947 \u0916\u0947\u0926 \u0939\u0948\u0964 ",
+    "lines": "and then there was more:\n\n",
+    "a quote": 'He said: "No, I will not." ',
 }
 
 
@@ -233,7 +271,7 @@ def test_runaway_language_is_rejected_wherever_it_is(piece: str, chunk_chars: in
 @pytest.mark.parametrize("chars", [15_000, 16_399, 18_401])
 def test_stream_and_complete_answer_agree_on_the_length(chars: int) -> None:
     for offset in range(0, 2_000, 333):
-        text = "." * offset + ("again " * 4_000)[:chars] + "The end, which is not repeated at all."
+        text = "." * offset + ("over and over again " * 1_200)[:chars] + "The end, which is not repeated at all."
         outcomes = set()
         checks: list[Callable[[], object]] = [
             partial(validate_answer, answer(Text(text=text)), PLAIN),
@@ -276,6 +314,6 @@ def test_streamed_arguments_must_be_an_object() -> None:
 
 
 def test_endless_repetition_in_a_stream_is_rejected() -> None:
-    endless: list[Event] = [TextDelta(text="again ")] * 50_000
+    endless: list[Event] = [TextDelta(text="over and over again ")] * 50_000
     with pytest.raises(UpstreamMalformed, match="repeats itself"):
         StreamGuard().watch(endless)

@@ -455,7 +455,8 @@ class GuardedRelay(WrappedRelay):
         had_content = self._relay.has_content
         out = self._relay.feed(data)
         if not self._is_valid(self._decoder.feed, data, had_content=had_content):
-            return b""
+            # An event is malformed: the relay returns what came before it.
+            return out if self._relay.error is not None else b""
         if self._relay.finish_reason is None:
             return out
         if not self._has_new_content:

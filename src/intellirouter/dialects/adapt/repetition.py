@@ -5,8 +5,9 @@ and the arguments of each tool call. A text is runaway if one piece of at most 4
 anything else, over
 
 - its last 2,000 characters, if the answer has reached its limit of tokens;
-- 16,000 characters, if the piece is language. Data may be this regular (the zeros of a matrix, the rows of a table, the
-  base64 of an empty image), so it is only judged if the answer has reached its limit.
+- 16,000 characters, if the piece is language: at least three different words in a row, or a sentence of two, without
+  the symbols of code and markup. Anything else may be data (the zeros of a matrix, the rows of a table, the pixels of a
+  drawing) or requested ("ha ha ha"), so it is only judged if the answer has reached its limit.
 """
 
 import re
@@ -26,13 +27,22 @@ MIN_RUN_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
 _TAIL_CHARS: Final = MIN_RUN_CHARS + _MAX_PERIOD
 
 _SAMPLE_CHARS: Final = 200
-_STRUCTURE: Final = re.compile(r'[}\]]\s*,\s*[{\[]|\\?"\s*[,:]|\|[^|]*\||</|/>')
-"""Objects and lists, strings in JSON, rows of tables, markup."""
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/=_-]{40}")
-_LANGUAGE: Final = re.compile(r"[^\x20-\x7e\t\r\n]|[!?@&]")
-_WORD: Final = re.compile(r"[A-Za-z]+")
-_LITERALS: Final = frozenset({"null", "true", "false", "none", "nan", "inf", "infinity", "na", "n", "r", "t", "e", "x"})
-"""The words of data: values, escape sequences, exponents."""
+_MIN_WORDS: Final = 3
+_MIN_WORDS_OF_SENTENCE: Final = 2
+_MIN_UNSPACED: Final = 4
+_STRUCTURE: Final = re.compile(r'[{}\[\]<>|=$#&;]|\\?"\s*[,:]|[\w.]\(|\(\d')
+"""The symbols of code, tables and markup, strings in JSON, calls."""
+_LETTER: Final = r"(?:(?!\d)[^\W_]|[\u0300-\u036f\u0900-\u0dff])"
+_WORD: Final = rf"(?<!\w){_LETTER}+(?:['\u2019]{_LETTER}+)*(?!\w)"
+_WORDS: Final = re.compile(rf"({_WORD}(?: {_WORD})+)([.!?\u2026\u0964]?)")
+"""Words in a row, and the end of a sentence."""
+_UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]{4,}")
+"""Letters of scripts that have no spaces between words."""
+_NUMERALS: Final = frozenset("\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341")
+_NO_LANGUAGE: Final = re.compile(
+    r"[a-f]+|[acgtnu]+|null|true|false|none|nan|inf|infinity|undefined|yes|no|on|off|ok|x", re.IGNORECASE
+)
+"""The words of data: hexadecimal digits, bases of DNA, values."""
 
 
 def check_text(text: str, *, is_at_limit: bool) -> None:
@@ -57,7 +67,7 @@ def _check_runs(text: str, new_chars: int) -> int:
     start = len(text) - new_chars
     for end in range(start + MIN_REPETITION_CHARS, len(text) + 1, MIN_REPETITION_CHARS):
         piece = _repeated_piece(text[max(0, end - _TAIL_CHARS) : end], MIN_RUN_CHARS)
-        if piece is not None and not _is_data(piece):
+        if piece is not None and _is_language(piece):
             raise _runaway()
     return new_chars % MIN_REPETITION_CHARS
 
@@ -80,14 +90,25 @@ def _repeated_piece(text: str, min_chars: int) -> str | None:
     return None
 
 
-def _is_data(piece: str) -> bool:
-    """Return whether a repeated piece is data rather than language. It may begin in the middle of a value."""
+def _is_language(piece: str) -> bool:
+    """Return whether a repeated piece is certainly language. It may begin in the middle of a word."""
     sample = piece * (_SAMPLE_CHARS // len(piece) + 3)
-    if _STRUCTURE.search(sample) or _BASE64.search(sample):
-        return True
-    if _LANGUAGE.search(piece):
+    if _STRUCTURE.search(sample):
         return False
-    return all(word.lower() in _LITERALS for word in _WORD.findall(sample)[1:-1])
+    if any(len({*run} - _NUMERALS) >= _MIN_UNSPACED for run in _UNSPACED.findall(sample)):
+        return True
+    # The first and the last word may be a part of one.
+    for words, end in _WORDS.findall(sample[sample.find(" ") + 1 : sample.rfind(" ")]):
+        different = {word.lower() for word in words.split(" ") if _is_of_language(word)}
+        if len(different) >= (_MIN_WORDS_OF_SENTENCE if end else _MIN_WORDS):
+            return True
+    return False
+
+
+def _is_of_language(word: str) -> bool:
+    """Return whether a word can be language: not a value, and not in capitals, as the keywords of SQL."""
+    rest = word[1:]
+    return rest == rest.lower() and _NO_LANGUAGE.fullmatch(word) is None
 
 
 def _candidate_periods(text: str) -> Iterator[int]:

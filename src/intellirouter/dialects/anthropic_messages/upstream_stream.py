@@ -349,6 +349,8 @@ def _plain_span(data: bytes) -> tuple[int, int]:
 def _plain_events(block: bytes) -> list[_PlainEvent]:
     """Return the events if all of them are pieces of the same text; otherwise none."""
     lines = block[len(_PLAIN_START) :].split(b"\n\n" + _PLAIN_START)
+    if block.count(b"\n") != 3 * len(lines):
+        return []  # There are other lines, which must not become a part of the data.
     try:
         events = _decode_plain(b"\n".join(lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -18,7 +18,7 @@ from intellirouter.dialects.openai_chat.client_request import decode_conversatio
 from intellirouter.dialects.openai_chat.client_response import encode_response
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
-from intellirouter.dialects.openai_chat.relayed_text import UNWATCHED_TEXT
+from intellirouter.dialects.openai_chat.relayed_text import UnwatchedText
 from intellirouter.dialects.openai_chat.upstream import ChatUpstream
 from intellirouter.dialects.openai_chat.upstream_response import decode_response
 from intellirouter.dialects.openai_chat.upstream_stream import ChatStreamDecoder
@@ -55,7 +55,7 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:
         if deployment is None or (guard := guard_for(call, decode_conversation, deployment.limits)) is None:
             return super().relay(call, deployment)
-        relay = ChatStreamRelay(keeps_usage=call.wants_usage, text=UNWATCHED_TEXT)
+        relay = ChatStreamRelay(keeps_usage=call.wants_usage, text=UnwatchedText())
         return GuardedRelay(relay, ChatStreamDecoder(deployment), guard)
 
     def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:

@@ -6,7 +6,8 @@ error are read one by one.
 """
 
 import re
-from typing import Annotated, Any, Final
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -30,12 +31,13 @@ from intellirouter.dialects.wire.sse import (
     data_lines,
     has_foreign_lines,
     iterate_data,
+    last_boundary,
+    valid_utf8_bytes,
 )
 
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
-_CALLS: Final = re.compile(rb'"tool_calls"[ ]*:[ ]*\[[ ]*\{')
 _NULL_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
 _COMMENT_STARTS: Final = (b":", b"\n")
 _LAST_EVENTS: Final = 3
@@ -54,6 +56,7 @@ class _Delta(Struct):
 
 
 class _Choice(Struct):
+    index: float | str | None = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
     text: Any = None
@@ -66,7 +69,18 @@ class _Chunk(Struct):
     error: Any = None
 
 
+class _PlainDelta(Struct, gc=False):
+    tool_calls: Annotated[list[Any], Meta(max_length=0)] | None = None
+
+
 class _PlainChoice(Struct, gc=False):
+    delta: _PlainDelta | None = None
+    index: Literal[0] | None = 0
+    finish_reason: None = None
+
+
+class _PlainCallChoice(Struct, gc=False):
+    index: Literal[0] | None = 0
     finish_reason: None = None
 
 
@@ -78,20 +92,32 @@ class _PlainChunk(Struct, gc=False):
     error: None = None
 
 
+class _PlainCallChunk(Struct, gc=False):
+    """The same in a stream whose tool calls have begun."""
+
+    choices: Annotated[list[_PlainCallChoice], Meta(min_length=1)]
+    usage: None = None
+    error: None = None
+
+
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk)
 _check_plain: Final = msgspec.json.Decoder(_PlainChunk).decode_lines
+_check_plain_calls: Final = msgspec.json.Decoder(_PlainCallChunk).decode_lines
+_check_none: Final = msgspec.json.Decoder(None).decode_lines
+"""For a stream with several choices: no event is plain, because it matters to which choice it belongs."""
 
 
 class ChatStreamRelay:
     """Implements `protocols.StreamRelay`. `keeps_usage`: the client has requested the usage chunk itself."""
 
     __slots__ = (
+        "_check",
+        "_finishes",
         "_first_chunk",
-        "_has_calls",
         "_held",
         "_held_bytes",
+        "_is_malformed",
         "_keeps_usage",
-        "_last_block",
         "_splitter",
         "_tail",
         "_text",
@@ -112,9 +138,11 @@ class ChatStreamRelay:
         self._tail = b""
         self._first_chunk = b""
         """The first event with choices. A finish that the upstream has left out is built from it."""
-        self._last_block = b""
-        self._has_calls = False
+        self._check: Callable[[bytes], list[Any]] = _check_plain
+        self._finishes: dict[float | str, str] = {}
+        """The finish reason to put in for each choice if the upstream leaves it out; empty if the choice has one."""
         self._text = text or RelayedText()
+        self._is_malformed = False
         self.has_content = False
         self.is_finished = False
         self.is_heavy = False
@@ -135,8 +163,27 @@ class ChatStreamRelay:
             self.is_heavy = self._splitter.buffered_bytes > LARGE_EVENT_BYTES
             return b""
         self.is_heavy = False
-        check_utf8(block)
+        try:
+            check_utf8(block)
+        except errors.UpstreamMalformed as error:
+            if not self.has_content:
+                raise
+            return self._relay_until(block, error)
         return self._relay(block) if self.has_content else self._inspect(block)
+
+    def _relay_until(self, block: bytes, error: errors.UpstreamMalformed) -> bytes:
+        """Relay the valid events at the beginning of a block that is not valid UTF-8."""
+        valid = block[: last_boundary(block[: valid_utf8_bytes(block)])]
+        out = self._relay(valid) if valid else b""
+        if not out:
+            raise error
+        return out if self.is_finished else self._end_malformed(error, out)
+
+    def _end_malformed(self, error: errors.UpstreamMalformed, out: bytes) -> bytes:
+        """Return what came before a malformed event. `end` raises its error."""
+        self.error, self.is_finished = error.with_traceback(None), True
+        self._is_malformed = True
+        return out
 
     def fail(self, error: errors.GatewayError) -> bytes:
         return encode_error_event(error)
@@ -149,22 +196,30 @@ class ChatStreamRelay:
             cut = 0 if found is None else block.rfind(b"\n\n", 0, found.start()) + 2
             if not self._is_plain(block[:cut]):
                 return self._inspect(block)
-        self._last_block = block
         plain = self._without_null_usage(block[:cut])
-        return plain if cut == len(block) else plain + self._inspect(block[cut:])
+        if cut == len(block):
+            return plain
+        try:
+            return plain + self._inspect(block[cut:])
+        except errors.UpstreamMalformed as error:
+            if not plain:
+                raise
+            return self._end_malformed(error, plain)
 
     def _is_plain(self, block: bytes) -> bool:
         """Return whether all events of a block are plain. If so, they are counted, and their text is checked."""
         text = self._text
-        if text.is_read and (count := text.take_plain(block)) is not None:
+        if text.is_read and self._check is not _check_none and (count := text.take_plain(block)) is not None:
             self.content_events += count
             return True
-        count = _plain_events(block)
+        count = _plain_events(block, self._check)
         if count is None:
             return False
         self.content_events += count
-        if self.content_events >= text.next_look:
-            text.look(block, self.content_events)
+        text.unread.append(block)
+        text.unread_bytes += len(block)
+        if text.unread_bytes > text.max_unread_bytes:
+            text.read()
         return True
 
     def _inspect(self, block: bytes) -> bytes:
@@ -173,7 +228,12 @@ class ChatStreamRelay:
         for event, data in iterate_data(block):
             had_content = self.has_content
             at += len(event)
-            relayed = _checked(event) if data is None else self._read_event(event, data)
+            try:
+                relayed = _checked(event) if data is None else self._read_event(event, data)
+            except errors.UpstreamMalformed as error:
+                if not had_content or not out:
+                    raise
+                return self._end_malformed(error, b"".join(out))
             if self.is_finished:
                 break
             if relayed:
@@ -181,6 +241,8 @@ class ChatStreamRelay:
             if self.has_content and not had_content:
                 out, self._held = self._held + out, []
                 out.append(self._relay(block[at:]))
+                if self._is_malformed and self.error is not None:
+                    raise self.error  # Nothing has been sent yet, so another attempt is possible.
                 break
         if not self.has_content and not self.is_finished:
             self._hold(out)
@@ -215,10 +277,11 @@ class ChatStreamRelay:
         if not self.has_content:
             raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
         terminator = event if event.endswith(b"\n\n") else _END
-        if self.finish_reason is None:
-            has_calls = self._has_calls or _CALLS.search(self._last_block) is not None
-            self.finish_reason = "tool_calls" if has_calls else "stop"
-            terminator = _finish_event(self._first_chunk, self.finish_reason) + terminator
+        if any(self._finishes.values()):
+            self._text.check_finish()
+            missing = {index: reason for index, reason in self._finishes.items() if reason}
+            self.finish_reason = self.finish_reason or next(iter(missing.values()))
+            terminator = b"".join(_finish_event(self._first_chunk, *each) for each in missing.items()) + terminator
         self.is_finished, self._tail = True, terminator
         return b""
 
@@ -233,23 +296,45 @@ class ChatStreamRelay:
             return event
         if not self._first_chunk:
             self._first_chunk = data
-        for choice in chunk.choices:
-            if choice.delta is not None and choice.delta.tool_calls:
-                self._has_calls = True
+        return self._read_choices(event, chunk.choices)
+
+    def _read_choices(self, event: bytes, choices: list[_Choice]) -> bytes:
+        if is_joint := len(choices) > 1:
+            self._text.add(event)
+        for choice in choices:
+            index = choice.index or 0
+            if index or (choice.delta is not None and choice.delta.tool_calls):
+                self._note_unusual(choice, index)
+            elif index not in self._finishes:
+                self._finishes[index] = "stop"
             if choice.finish_reason or choice.error:
                 if (error := _failure(choice)) is not None:
                     return self._end_with_error(error, event + encode_error_event(error))
-                self._read_finish(choice.finish_reason)
+                self._read_finish(choice, index, b"" if is_joint else event)
             elif choice.text or (choice.delta is not None and _has_content(choice.delta)):
                 self.has_content = True
                 self.content_events += 1
-                if self.content_events >= self._text.next_look:
-                    self._text.look(event, self.content_events)
+                if not is_joint:
+                    self._text.add(event)
         return self._without_null_usage(event)
 
-    def _read_finish(self, reason: str | None) -> None:
-        if reason == "length":
-            self._text.check_end()
+    def _note_unusual(self, choice: _Choice, index: float | str) -> None:
+        """Note that there are several choices, or that a choice has tool calls."""
+        if index:
+            self._check = _check_none
+        elif self._check is _check_plain:
+            self._check = _check_plain_calls
+        if choice.delta is None or not choice.delta.tool_calls:
+            self._finishes.setdefault(index, "stop")
+        elif self._finishes.get(index) != "":
+            self._finishes[index] = "tool_calls"
+
+    def _read_finish(self, choice: _Choice, index: float | str, event: bytes) -> None:
+        reason = choice.finish_reason
+        if event and (choice.text or (choice.delta is not None and _has_content(choice.delta))):
+            self._text.add(event)
+        self._text.check_finish(index, is_at_limit=reason == "length")
+        self._finishes[index] = ""
         self.finish_reason = reason
         self.has_content = True
 
@@ -275,17 +360,19 @@ class ChatStreamRelay:
             out = self._inspect(rest if rest.endswith(b"\n\n") else rest.rstrip(b"\r\n") + b"\n\n")
         else:
             out = b""
+        if self._is_malformed and self.error is not None:
+            raise self.error
         if self.is_finished:
             return b"".join(self._held) + out + self._tail
-        if self.finish_reason is None:
+        if self.finish_reason is None or any(self._finishes.values()):
             raise errors.UpstreamMalformed("The upstream's stream was cut off: it ended without a finish reason.")
         return out + _END
 
 
-def _finish_event(first_chunk: bytes, reason: str) -> bytes:
-    """Return the event with the finish reason that a stream lacks, with the members of its first chunk."""
+def _finish_event(first_chunk: bytes, index: float | str, reason: str) -> bytes:
+    """Return the event with the finish reason that a choice lacks, with the members of the stream's first chunk."""
     chunk = msgspec.json.decode(first_chunk)
-    finish = {"index": 0, "finish_reason": reason}
+    finish: dict[str, Any] = {"index": index, "finish_reason": reason}
     has_text = any("text" in choice for choice in chunk["choices"])
     chunk["choices"] = [{**finish, "text": "", "logprobs": None} if has_text else {**finish, "delta": {}}]
     chunk.pop("usage", None)
@@ -302,7 +389,7 @@ def _last_events(block: bytes) -> int:
     return at + 2
 
 
-def _plain_events(block: bytes) -> int | None:
+def _plain_events(block: bytes, check: Callable[[bytes], list[Any]]) -> int | None:
     """Return the number of events of a block, if each is one data line with a plain chunk; otherwise None.
 
     This takes half as long as a regular expression that searches for events that are not plain.
@@ -311,10 +398,9 @@ def _plain_events(block: bytes) -> int | None:
     if lines is None:
         return None
     try:
-        chunks = _check_plain(b"\n".join(lines))
+        chunks = check(b"\n".join(lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # The events are read one by one: a finish reason, a comment, the terminator, or a malformed event.
-    # If the number is right, there are no other lines with anything but spaces, which clients ignore.
     return len(lines) if len(chunks) == len(lines) else None
 
 

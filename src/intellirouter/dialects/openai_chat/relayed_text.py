@@ -1,24 +1,21 @@
 """Finds endless repetition in a stream whose events are relayed without being decoded.
 
-Only long streams are read. Until then, the length of the text is estimated from a few events, so that a usual stream
-costs one comparison per block.
+Only long streams are read. Until then, their blocks are only kept: a text is never longer than the events it is in, so
+a usual stream costs one comparison per block.
 """
 
-import sys
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTail, check_text
+from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, MIN_RUN_CHARS, TextTail, check_text
 from intellirouter.dialects.wire.sse import data_lines, event_data, iterate_events
 
-FIRST_LOOK_EVENTS: Final = 16
-_MAX_STEP_EVENTS: Final = 512
-_UNREAD_CHARS: Final = 2 * MIN_REPETITION_CHARS
-"""About how much of a stream's text is not read."""
+_MAX_UNREAD_BYTES: Final = 4 * MIN_RUN_CHARS
+"""How much of a stream is kept until it is read."""
 
 
 class _Delta(Struct):
@@ -28,7 +25,7 @@ class _Delta(Struct):
 
 
 class _Choice(Struct):
-    index: int = 0
+    index: Any = 0
     delta: _Delta | None = None
     text: str | None = None
 
@@ -38,6 +35,7 @@ class _Chunk(Struct):
 
 
 class _PlainDelta(Struct, gc=False):
+    tool_calls: Annotated[list[Any], Meta(max_length=0)] | None = None
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -75,17 +73,20 @@ _choices_of: Final = attrgetter("choices")
 
 
 class RelayedText:
-    """Watches the text of one stream. `next_look` is the number of events at which `look` must be called."""
+    """Watches the text of one stream.
 
-    __slots__ = ("_chars", "_events", "_tails", "is_read", "next_look")
+    Whoever must be fast adds a block to `unread` and its size to `unread_bytes`, and calls `read` above
+    `max_unread_bytes`. `add` does the same.
+    """
 
-    def __init__(self, *, next_look: int = FIRST_LOOK_EVENTS) -> None:
-        self.next_look = next_look
+    __slots__ = ("_tails", "is_read", "max_unread_bytes", "unread", "unread_bytes")
+
+    def __init__(self) -> None:
+        self.max_unread_bytes = _MAX_UNREAD_BYTES
         self.is_read = False
-        """The text is read. Until then, its size is estimated."""
-        self._events = 0
-        self._chars = 0
-        """An estimate."""
+        """The text is read as it arrives. Until then, the blocks are kept."""
+        self.unread: list[bytes] = []
+        self.unread_bytes = 0
         self._tails: dict[int, TextTail] = {}
         """By choice. The reasoning of choice n is ~n."""
 
@@ -110,11 +111,18 @@ class RelayedText:
             self._add(~0, "".join([delta.reasoning_content or delta.reasoning or "" for delta in deltas]))
         return len(lines)
 
-    def look(self, block: bytes, events: int) -> None:
-        """Read the text of a block of events, after which there have been this many. Raises `UpstreamMalformed`."""
-        if not self.is_read:
-            self._estimate(block.partition(b"\n\n")[0] + b"\n\n", events)
-            return
+    def add(self, block: bytes) -> None:
+        """Add a block of events. Raises `UpstreamMalformed`."""
+        self.unread.append(block)
+        self.unread_bytes += len(block)
+        if self.unread_bytes > self.max_unread_bytes:
+            self.read()
+
+    def read(self) -> None:
+        """Read the text of the blocks so far, and from now on. Raises `UpstreamMalformed`."""
+        block = b"".join(self.unread)
+        self.is_read, self.max_unread_bytes = True, 0
+        self.unread, self.unread_bytes = [], 0
         for key, text in _texts(block):
             self._add(key, text)
 
@@ -125,20 +133,34 @@ class RelayedText:
                 tail = self._tails[key] = TextTail()
             tail.add(text)
 
-    def check_end(self) -> None:
-        """Check the end of an answer that has reached a limit. Raises `UpstreamMalformed`."""
-        for tail in self._tails.values():
-            tail.check_end()
+    def check_finish(self, index: float | str = 0, *, is_at_limit: bool = False) -> None:
+        """Check the text of a choice that has finished, as in complete answers. Raises `UpstreamMalformed`."""
+        if self.unread_bytes >= (MIN_REPETITION_CHARS if is_at_limit else MIN_RUN_CHARS):
+            self.read()
+        if is_at_limit:
+            number = index_of(index)
+            for key in (number, ~number):
+                if key in self._tails:
+                    self._tails[key].check_end()
 
-    def _estimate(self, event: bytes, events: int) -> None:
-        chars = sum(len(text) for _, text in _texts(event))
-        self._chars += chars * (events - self._events)
-        self._events = events
-        left = _UNREAD_CHARS - self._chars
-        if left <= 0:
-            self.is_read, self.next_look = True, 0
-        else:
-            self.next_look = events + max(1, min(_MAX_STEP_EVENTS, left // (2 * max(chars, 1))))
+
+class UnwatchedText(RelayedText):
+    """For streams that are checked elsewhere. Nothing is read."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_unread_bytes = 0
+
+    def read(self) -> None:
+        self.unread.clear()
+        self.unread_bytes = 0
+
+
+def index_of(value: Any) -> int:
+    """Return the index of a choice. An upstream with one choice may leave it out."""
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def check_whole(body: bytes) -> None:
@@ -178,14 +200,10 @@ def _each(block: bytes) -> list[_Chunk]:
 def _texts(block: bytes) -> Iterator[tuple[int, str]]:
     """Yield the text of each choice, and its reasoning with the key ~choice."""
     choices = [choice for chunk in _chunks(block) for choice in chunk.choices or ()]
-    for index in {choice.index for choice in choices}:
-        mine = choices if len(choices) == 1 else [choice for choice in choices if choice.index == index]
+    for index in {index_of(choice.index) for choice in choices}:
+        mine = [choice for choice in choices if index_of(choice.index) == index]
         deltas = [choice.delta for choice in mine if choice.delta is not None]
         if text := "".join([delta.content or "" for delta in deltas] or [choice.text or "" for choice in mine]):
             yield index, text
         if reasoning := "".join([delta.reasoning_content or delta.reasoning or "" for delta in deltas]):
             yield ~index, reasoning
-
-
-UNWATCHED_TEXT: Final = RelayedText(next_look=sys.maxsize)
-"""For streams that are checked elsewhere. It never reads anything, so all of them share it."""

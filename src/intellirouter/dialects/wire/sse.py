@@ -136,13 +136,12 @@ def iterate_data(block: bytes) -> Iterator[tuple[bytes, bytes | None]]:
 
 
 def data_lines(block: bytes) -> list[bytes] | None:
-    """Return the data of each event of a block, if every event is one data line that begins alike; otherwise None.
-
-    Lines with something else may be part of the data. Then a JSON decoder finds another number of lines.
-    """
+    """Return the data of each event of a block, if every event is exactly one data line; otherwise None."""
     if CR in block or not block.startswith(b"data:") or block[-2:] != b"\n\n":
         return None
-    return block[5:].split(b"\n\ndata:")  # two thirds of the time of `replace`
+    lines = block[5:].split(b"\n\ndata:")  # two thirds of the time of `replace`
+    # With more line ends, there are other lines, which must not become a part of the data.
+    return lines if block.count(b"\n") == 2 * len(lines) else None
 
 
 def event_data(event: bytes) -> bytes | None:
@@ -272,6 +271,15 @@ def check_utf8(block: bytes) -> None:
             block.decode()
         except UnicodeDecodeError:
             raise errors.UpstreamMalformed("The upstream sent text that is not valid UTF-8.") from None
+
+
+def valid_utf8_bytes(block: bytes) -> int:
+    """Return how many bytes at the beginning of a block are valid UTF-8."""
+    try:
+        block.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(block)
 
 
 class SseParser:

@@ -197,8 +197,11 @@ PLAIN = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 def test_the_relay_stops_at_invalid_json_after_content(bad: bytes, around: bytes) -> None:
     relay = ChatStreamRelay(keeps_usage=False)
     assert relay.feed(PLAIN) == PLAIN
+    if around:
+        assert relay.feed(around + bad + around) == around
+        assert relay.is_finished
     with pytest.raises(errors.UpstreamMalformed):
-        relay.feed(around + bad + around)
+        relay.end() if around else relay.feed(bad)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""What the relay of a stream rejects after content, and what the client gets before the error."""
+
+import itertools
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from intellirouter.core import errors
+from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
+
+END = b"data: [DONE]\n\n"
+
+
+def chunk(*deltas: dict[str, Any] | str, **members: Any) -> bytes:
+    """Return a chunk with a choice for each delta. A string is a finish reason."""
+    choices = [
+        {"index": place, "delta": {}, "finish_reason": delta}
+        if isinstance(delta, str)
+        else {"index": place, "delta": delta, "finish_reason": None}
+        for place, delta in enumerate(deltas)
+    ]
+    return json.dumps({"id": "c1", "object": "chat.completion.chunk", "choices": choices, **members}).encode()
+
+
+def stream(*datas: bytes) -> bytes:
+    return b"".join(b"data: " + data + b"\n\n" for data in datas)
+
+
+def call(index: int, **function: str) -> dict[str, Any]:
+    return {"tool_calls": [{"index": index, "id": f"call_{index}", "type": "function", "function": function}]}
+
+
+def relayed(pieces: list[bytes], *, keeps_usage: bool = False) -> tuple[bytes, bytes, ChatStreamRelay]:
+    """Return the results of `feed` and of `end`, and the relay."""
+    relay = ChatStreamRelay(keeps_usage=keeps_usage)
+    out = b""
+    for piece in pieces:
+        if relay.is_finished:
+            break
+        out += relay.feed(piece)
+    return out, relay.end(), relay
+
+
+def cut(whole: bytes, *places: int) -> list[bytes]:
+    return [whole[start:stop] for start, stop in itertools.pairwise([0, *sorted(places), len(whole)])]
+
+
+HI = chunk({"content": 'Hi \u4f60\U0001f600 "[DONE]" \n\n data: '})
+RAW = b'{"choices":[{"index":0,"delta":{"content":"\xe4\xbd\xa0\xf0\x9f\x98\x80 braces }{"}}]}'
+STOP = chunk("stop")
+
+
+REPEATED = "I am sorry, I cannot help. " * 5_000
+
+
+def outcome(pieces: list[bytes]) -> str:
+    try:
+        relayed(pieces)
+    except errors.UpstreamMalformed as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize("chars", [5, 200, 3_000, 100_000])
+@pytest.mark.parametrize("per_block", [1, 10_000])
+@pytest.mark.parametrize(
+    ("size", "reason"), [(2_500, "length"), (6_500, "length"), (20_000, "stop"), (100_000, "stop")]
+)
+def test_repetition_is_found_at_every_size_of_events(chars: int, per_block: int, size: int, reason: str) -> None:
+    text = REPEATED[:size]
+    events = [stream(chunk({"content": text[at : at + chars]})) for at in range(0, size, chars)]
+    events += [stream(chunk(reason)), END]
+    blocks = [b"".join(events[at : at + per_block]) for at in range(0, len(events), per_block)]
+    assert "repeats itself" in outcome(blocks)
+
+
+def test_a_stream_is_cut_off_if_one_choice_has_not_finished() -> None:
+    events = [chunk({"content": "a"}, {"content": "b"}), chunk("stop"), chunk({}, {"content": "more"})]
+    for pieces in ([stream(*events)], [stream(event) for event in events]):
+        assert "cut off" in outcome(pieces)
+
+
+def test_a_finish_is_put_in_for_each_choice_without_one() -> None:
+    _, last, relay = relayed([stream(chunk({"content": "a"}, {"content": "b"}), chunk("stop"), HI) + END])
+    finishes = [msgspec.json.decode(line[6:])["choices"][0] for line in last.splitlines() if b"{" in line]
+    assert [(each["index"], each["finish_reason"]) for each in finishes] == [(1, "stop")]
+    assert relay.finish_reason == "stop"
+
+
+def test_the_finish_that_is_put_in_does_not_depend_on_the_split() -> None:
+    sent = stream(HI, RAW, chunk(call(0, name="f", arguments="{}")), RAW, RAW, chunk({})) + END
+    for place in range(len(sent)):
+        assert relayed(cut(sent, place))[2].finish_reason == "tool_calls"
+
+
+def test_json_on_several_lines_without_a_field_is_malformed() -> None:
+    broken = b'data: {"choices":\n[{"index":0,"delta":{"content":"b"}}]}\n\n'
+    for pieces in ([stream(HI), broken + stream(STOP) + END], [stream(HI) + broken + stream(STOP) + END]):
+        assert "invalid chat completion chunk" in outcome(pieces)
+
+
+@pytest.mark.parametrize("invalid", [b"data: {bad\n\n", b'data: "\xff"\n\n', b"<html>\n\n"])
+def test_the_client_gets_what_came_before_a_malformed_event(invalid: bytes) -> None:
+    relay = ChatStreamRelay(keeps_usage=False)
+    relay.feed(stream(HI))
+    assert relay.feed(stream(RAW, RAW) + invalid + stream(HI)) == stream(RAW, RAW)
+    assert relay.is_finished
+    with pytest.raises(errors.UpstreamMalformed):
+        relay.end()

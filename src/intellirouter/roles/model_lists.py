@@ -3,8 +3,9 @@
 Each provider has a task that asks for its list, and again after the interval. A list that cannot be fetched does not
 remove the previous one. Neither the start nor a request waits for a list.
 
-A list that no client reads can wait: it is fetched when the gateway is quiet, so that it competes with no request for the
-limits and the connections of the provider. A list that was read since the last attempt is fetched without this wait.
+A list that no client reads can wait: it is fetched when the gateway is quiet, so that it does not compete with
+requests for the limits and the connections of the provider. A list that was read since the last attempt is fetched
+without this wait.
 """
 
 import asyncio

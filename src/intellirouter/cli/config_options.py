@@ -97,7 +97,8 @@ def problem_lines(error: "config.ConfigError") -> list[str]:
     message = "The configuration has 1 problem." if count == 1 else f"The configuration has {count} problems."
     lines = [line for problem in error.problems[:_MAX_PRINTED] for line in _problem_lines(problem)]
     if count > _MAX_PRINTED:
-        lines.append(f"… and {count - _MAX_PRINTED} more. `intellirouter config check -o json` lists all of them.")
+        rest = count - _MAX_PRINTED
+        lines.append(f"… and {rest} more. `intellirouter config check --format json` lists all of them.")
     return [message, *lines]
 
 

@@ -39,5 +39,5 @@ def test_the_first_hundred_problems_are_printed():
     message, *lines = problem_lines(ConfigError(problems))
     assert message == "The configuration has 120 problems."
     assert len(lines) == 101
-    assert lines[-1].startswith("… and 20 more.")
+    assert lines[-1] == "… and 20 more. `intellirouter config check --format json` lists all of them."
     assert len(problem_lines(ConfigError(problems[:100]))) == 101

@@ -66,6 +66,8 @@ class ProviderLists:
 
     def __init__(self) -> None:
         self._by_provider: dict[str, dict[str, ModelFacts]] = {}
+        self.reads = 0
+        """How often the lists were read."""
 
     def replace(self, provider: str, models: Iterable[ModelFacts]) -> None:
         self._by_provider[provider] = {model.name: model for model in models}
@@ -82,6 +84,7 @@ class ProviderLists:
 
     def of(self, providers: Iterable[str], is_wanted: Callable[[str], bool]) -> Iterator[ModelFacts]:
         """Yield the models of these providers, in the order of their lists, whose names are wanted."""
+        self.reads += 1
         for provider in providers:
             for name, model in self._by_provider.get(provider, {}).items():
                 if is_wanted(name):

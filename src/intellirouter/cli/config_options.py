@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -59,6 +59,10 @@ def takes_config_file(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_MAX_PRINTED: Final = 100
+"""How many problems are printed for people."""
+
+
 def chosen_file(file: Path | None) -> Path | None:
     """Return the given file, or else the default one, which is then named on standard error."""
     chosen = config.file_or_default(file)
@@ -88,10 +92,14 @@ def config_error(error: "config.ConfigError") -> CommandError:
 
 
 def problem_lines(error: "config.ConfigError") -> list[str]:
-    """Return how many problems a configuration has, and then the lines that describe them."""
+    """Return how many problems a configuration has, and then the lines that describe the first of them."""
     count = len(error.problems)
     message = "The configuration has 1 problem." if count == 1 else f"The configuration has {count} problems."
-    return [message, *(line for problem in error.problems for line in _problem_lines(problem))]
+    lines = [line for problem in error.problems[:_MAX_PRINTED] for line in _problem_lines(problem)]
+    if count > _MAX_PRINTED:
+        rest = count - _MAX_PRINTED
+        lines.append(f"… and {rest} more. `intellirouter config check --format json` lists all of them.")
+    return [message, *lines]
 
 
 def _problem_lines(problem: "config.ConfigProblem") -> Iterator[str]:

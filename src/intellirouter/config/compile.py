@@ -5,9 +5,12 @@ to clients. There is a warning unless the deployment is one of that model's own.
 """
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path as FilePath
+from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import structs
@@ -89,6 +92,9 @@ def compile_config(
     if problems:
         raise ConfigError(problems)
     return runtime
+
+
+_SEPARATORS: Final = re.compile(r"[.\[]")
 
 
 def compile_partly(
@@ -182,13 +188,20 @@ class _Compiler:
 
     def _origin(self, path: Path) -> str:
         """Return the origin of a setting or, if the setting is missing, of another setting in its section."""
-        origins = {known: origin for known, origin in self._origins.items() if origin != "default"}
         for length in range(len(path), 0, -1):
-            here = format_path(path[:length])
-            for known, origin in origins.items():
-                if known == here or known.startswith((f"{here}.", f"{here}[")):
-                    return origin
+            if (origin := self._section_origins.get(format_path(path[:length]))) is not None:
+                return origin
         return ""
+
+    @cached_property
+    def _section_origins(self) -> dict[str, str]:
+        """Settings and sections -> the origin of the first setting there that is not a default."""
+        found: dict[str, str] = {}
+        for setting, origin in self._origins.items():
+            if origin != "default":
+                for position in (*(each.start() for each in _SEPARATORS.finditer(setting)), len(setting)):
+                    found.setdefault(setting[:position], origin)
+        return found
 
     def _store(self, store: Store) -> StoreSpec:
         prefix, url = "sqlite:///", store.url

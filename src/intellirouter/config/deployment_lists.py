@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cached_property
+from typing import Final
 
 from intellirouter.config.problems import quoted, suggestion
 from intellirouter.config.schema import Config
@@ -9,6 +11,9 @@ from intellirouter.config.tree import Path
 
 Report = Callable[[Path, str, str], None]
 """Takes the path of a problem, its message and its hint."""
+
+_MAX_SUGGESTIONS: Final = 100
+"""Finding similar names takes long when there are many, and this many are enough."""
 
 
 class DeploymentLists:
@@ -19,6 +24,7 @@ class DeploymentLists:
         self._config = config
         self._wildcard_providers = wildcard_providers
         self._report = report
+        self._suggestions = 0
         self.implicit: dict[str, tuple[str, str]] = {}
         """Name of the deployment -> provider and upstream model."""
 
@@ -45,9 +51,8 @@ class DeploymentLists:
         if model and provider is not None:
             if model == "*":
                 return self._of_provider(provider_name, path)
-            found = [name for name, item in declared.items() if (item.provider, item.model) == (provider_name, model)]
-            if found:
-                return found[:1]
+            if (found := self._by_upstream_model.get((provider_name, model))) is not None:
+                return [found]
             if provider_name in self._wildcard_providers:
                 self.implicit[entry] = (provider_name, model)
                 return [entry]
@@ -55,12 +60,26 @@ class DeploymentLists:
         return []
 
     def _of_provider(self, provider: str, path: Path) -> list[str]:
-        names = [name for name, item in self._config.deployments.items() if item.provider == provider]
-        if not names and not self._has_unknown_providers():
+        names = self._by_provider.get(provider, [])
+        if not names and not self._has_unknown_providers:
             hint = f"Add a deployment, or name the models as `{provider}/MODEL`."
             self._report(path, f"No deployment uses the provider `{provider}`.", hint)
         return names
 
+    @cached_property
+    def _by_upstream_model(self) -> dict[tuple[str, str | None], str]:
+        """Provider and upstream model -> the first deployment of them."""
+        deployments = reversed(self._config.deployments.items())
+        return {(item.provider, item.model): name for name, item in deployments}
+
+    @cached_property
+    def _by_provider(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, item in self._config.deployments.items():
+            found.setdefault(item.provider, []).append(name)
+        return found
+
+    @cached_property
     def _has_unknown_providers(self) -> bool:
         """Return whether some deployments have a provider that does not exist: it may be meant to be another."""
         config = self._config
@@ -73,12 +92,19 @@ class DeploymentLists:
         config, provider = self._config, entry.partition("/")[0]
         if config.is_invalid("deployments") or (config.is_invalid("providers") and "/" in entry):
             return True
-        if provider in config.providers and self._has_unknown_providers():
+        if provider in config.providers and self._has_unknown_providers:
             return True
-        return any(
-            item.provider == provider and config.is_invalid("deployments", name, "model")
+        return provider in self._with_invalid_models
+
+    @cached_property
+    def _with_invalid_models(self) -> set[str]:
+        """The providers of deployments whose upstream model is invalid."""
+        config = self._config
+        return {
+            item.provider
             for name, item in config.deployments.items()
-        )
+            if config.is_invalid("deployments", name, "model")
+        }
 
     def _report_unknown(self, entry: str, path: Path) -> None:
         if self._is_uncertain(entry):
@@ -87,5 +113,9 @@ class DeploymentLists:
             hint = "This list takes deployments. Name the deployments of that model instead."
             self._report(path, f"{quoted(entry)} is a model, not a deployment.", hint)
         else:
-            hint = suggestion(entry, self._config.deployments, "deployments") or "Add it under `deployments`."
+            hint = ""
+            if self._suggestions < _MAX_SUGGESTIONS:
+                hint = suggestion(entry, self._config.deployments, "deployments")
+            self._suggestions += 1
+            hint = hint or "Add it under `deployments`."
             self._report(path, f"Unknown deployment {quoted(entry)}.", hint)

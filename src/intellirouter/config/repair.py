@@ -40,7 +40,7 @@ class _Repair:
         self._names: dict[Path, Path] = {}
         """Entry with a valid name -> the same with the invalid name that it has in the configuration."""
 
-        self._removed: list[Path] = []
+        self._removed: set[Path] = set()
         """What has been removed in this round."""
 
     def run(self, details: Sequence[ErrorDetails]) -> Config | None:
@@ -68,7 +68,7 @@ class _Repair:
         self._invalid.add(given)
         if detail["type"] == "extra_forbidden" and (intended := intended_setting(given)) is not None:
             self._invalid.add((*given[:-1], intended))
-        if any(path[: len(removed)] == removed for removed in self._removed):
+        if any(path[:length] in self._removed for length in range(1, len(path) + 1)):
             return  # with the section that contains it
         existing = self._existing_part(path)
         placeholders = _PLACEHOLDERS.get(str(path[0]))
@@ -101,7 +101,7 @@ class _Repair:
         while len(path) > 1 and isinstance(path[-1], int):
             path = path[:-1]
         self._invalid.add(self._given(path))
-        self._removed.append(path)
+        self._removed.add(path)
         self._value_at(path[:-1]).pop(path[-1], None)
 
     def _value_at(self, path: Path) -> Any:

@@ -160,16 +160,19 @@ class Layers:
             here = (*path, name)
             if isinstance(value, Mapping):
                 if not isinstance(node.get(name), dict):
-                    self._forget(here)
+                    if name in node:
+                        self._forget(here)
                     node[name] = {}
                 self.marks.setdefault(here, origin(here))
                 self._merge_into(node[name], value, here, origin)
             else:
-                self._forget(here)
+                if name in node:
+                    self._forget(here)
                 node[name] = _copy(value)
                 self._mark(here, value, origin)
 
     def _forget(self, path: Path) -> None:
+        """Remove the origins of a value that is about to be replaced. Slow, so do not call it for new values."""
         for known in [known for known in self.marks if known[: len(path)] == path]:
             del self.marks[known]
 

@@ -21,6 +21,8 @@ class InFlight:
         self._body_bytes: dict[Exchange, int] = {}
         """The sizes of large bodies, which are kept as long as their requests, because an attempt may need them."""
         self._total_bytes = 0
+        self.added = 0
+        """How many requests were added since the start."""
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -35,6 +37,7 @@ class InFlight:
             )
         # Passing the loop avoids a system call, which looking up the running loop needs on Python 3.11.
         self._requests[exchange] = asyncio.current_task(self._loop)
+        self.added += 1
 
     def add_body(self, exchange: Exchange, size: int, limit_bytes: int) -> None:
         """Count the body of a request. Raises `Overloaded` if the large bodies of all requests exceed the limit.

@@ -53,7 +53,7 @@ from intellirouter.resources import (
 )
 from intellirouter.roles.generation import Generations, Registries, SharedParts
 from intellirouter.roles.host import build_host, local_models
-from intellirouter.roles.model_lists import ModelLists
+from intellirouter.roles.model_lists import ModelLists, Traffic
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.routing import STRATEGIES
@@ -95,7 +95,9 @@ class GatewayProcess:
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
         rng = random.Random()  # noqa: S311 - for load balancing, not for security
         self._lists = ProviderLists()
-        self.model_lists = ModelLists(RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng)
+        self.model_lists = ModelLists(
+            RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng, traffic=self._traffic
+        )
         self._upstream = self._upstreams()
         self._generations = Generations(runtime, self._shared_parts(rng))
         entry = self._entry = Entry(self.current, self.in_flight)
@@ -228,6 +230,9 @@ class GatewayProcess:
         self._board.keep_only(frozenset(catalog.deployments))
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
+
+    def _traffic(self) -> Traffic:
+        return Traffic(in_flight=len(self.in_flight), total=self.in_flight.added)
 
     def _apply_model_lists(self) -> None:
         generation = self.current.value

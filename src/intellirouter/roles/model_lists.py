@@ -2,12 +2,16 @@
 
 Each provider has a task that asks for its list, and again after the interval. A list that cannot be fetched does not
 remove the previous one. Neither the start nor a request waits for a list.
+
+A list that no client reads can wait: it is fetched when the gateway is quiet, so that it does not compete with
+requests for the limits and the connections of the provider. A list that was read since the last attempt is fetched
+without this wait.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -24,8 +28,21 @@ _TIMEOUT_S: Final = 60.0
 _TIMEOUTS: Final = Timeouts(connect_s=5.0, first_token_s=20.0, idle_s=10.0, total_s=30.0)
 """For each page."""
 _FIRST_RETRY_S: Final = 10.0
+_QUIET_S: Final = 2.0
+"""The gateway is quiet after this time without a request."""
+_QUIET_LIMIT_S: Final = 60.0
+"""How long a fetch waits at most for the gateway to become quiet."""
+_QUIET_STEP_S: Final = 0.1
 _AT_ONCE: Final = 25
 """How many models are described before other tasks have their turn."""
+
+
+class Traffic(Struct, frozen=True):
+    """The requests of the gateway at one moment."""
+
+    in_flight: int
+    total: int
+    """Since the start."""
 
 
 class _Watch(Struct, eq=False):
@@ -50,7 +67,10 @@ class ModelLists:
         vendors: Mapping[str, VendorRow],
         clock: Clock,
         rng: random.Random,
+        *,
+        traffic: Callable[[], Traffic],
     ) -> None:
+        self._traffic = traffic
         self._upstream = upstream
         self._lists = lists
         self._vendors = vendors
@@ -81,7 +101,8 @@ class ModelLists:
             watch.task = self._owner.start(self._keep(provider, watch), provider)
 
     def views(self) -> list[dict[str, Any]]:
-        """Return the state of each list, as JSON."""
+        """Return the state of each list, as JSON. This counts as reading the lists."""
+        self._lists.reads += 1
         return [
             {
                 "name": provider,
@@ -103,8 +124,10 @@ class ModelLists:
 
     async def _keep(self, provider: str, watch: _Watch) -> None:
         endpoint = _listing_endpoint(watch.endpoint)
-        failures = 0
+        failures = reads = 0
         while True:
+            await self._wait_until_quiet(reads)
+            reads = self._lists.reads
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
                     found = await discover_models(self._upstream, endpoint)
@@ -116,6 +139,17 @@ class ModelLists:
                 self._lists.replace(provider, await self._described(provider, found))
                 watch.state, watch.detail, watch.updated_us = "ok", None, self._clock.epoch_us()
             await asyncio.sleep(delay_s(watch.interval_s, failures, self._rng))
+
+    async def _wait_until_quiet(self, reads: int) -> None:
+        """Wait until no client has sent a request for a while, or until the lists were read more than `reads` times."""
+        waited_s = quiet_s = 0.0
+        before = self._traffic()
+        while self._lists.reads == reads and quiet_s < _QUIET_S and waited_s < _QUIET_LIMIT_S:
+            await asyncio.sleep(_QUIET_STEP_S)
+            now = self._traffic()
+            quiet_s = quiet_s + _QUIET_STEP_S if now == before and now.in_flight == 0 else 0.0
+            waited_s += _QUIET_STEP_S
+            before = now
 
     async def _described(self, provider: str, found: tuple[DiscoveredModel, ...]) -> list[ModelFacts]:
         catalog = self._catalog

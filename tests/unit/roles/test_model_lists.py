@@ -13,7 +13,7 @@ from intellirouter.config import ProviderSpec, Runtime, ServerSpec, StoreSpec
 from intellirouter.core import Secret
 from intellirouter.providers import VENDORS, RotatingUpstream, UpstreamPool
 from intellirouter.roles import model_lists
-from intellirouter.roles.model_lists import ModelLists, delay_s
+from intellirouter.roles.model_lists import ModelLists, Traffic, delay_s
 from intellirouter.testing import FakeClock
 from tests.support.providers.loopback import Peer, Server, answer, serving
 
@@ -46,7 +46,11 @@ class Stage:
     def __init__(self) -> None:
         self.pool = UpstreamPool()
         self.lists = ProviderLists()
-        self.keeper = ModelLists(RotatingUpstream(self.pool), self.lists, VENDORS, FakeClock(), random.Random(1))
+        self.traffic = Traffic(in_flight=0, total=0)
+        upstream = RotatingUpstream(self.pool)
+        self.keeper = ModelLists(
+            upstream, self.lists, VENDORS, FakeClock(), random.Random(1), traffic=lambda: self.traffic
+        )
 
     def apply(self, server: Server | None, interval_s: float | None = SOON_S, **members: Any) -> Catalog:
         providers = {"fake": ProviderSpec(name="fake", vendor="fake", allows_any_model=True)}
@@ -76,7 +80,8 @@ class Stage:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
+async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    monkeypatch.setattr(model_lists, "_QUIET_S", 0.0)
     stage = Stage()
     yield stage
     await stage.keeper.stop()
@@ -180,6 +185,44 @@ async def test_a_refused_credential_is_not_set_aside_for_requests(stage: Stage) 
         await until(lambda: stage.view["state"] == "unavailable", "the failure is noted")
         states = stage.pool.credential_states([catalog.endpoint_of("lab")])
         assert [each.state for each in states] == ["ready", "ready"]
+
+
+async def test_a_list_that_nobody_reads_waits_until_the_gateway_is_quiet(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_lists, "_QUIET_S", 0.05)
+    monkeypatch.setattr(model_lists, "_QUIET_STEP_S", 0.01)
+    vendor = Vendor(listed("a"))
+    async with serving(vendor.script) as server:
+        stage.traffic = Traffic(in_flight=1, total=1)
+        stage.apply(server, 3600)
+        await asyncio.sleep(0.15)
+        assert vendor.heads == [], "a request is in flight"
+        for total in range(2, 8):
+            stage.traffic = Traffic(in_flight=0, total=total)
+            await asyncio.sleep(0.02)
+        assert vendor.heads == [], "requests still arrive"
+        await until(lambda: vendor.heads, "the list is fetched")
+
+
+async def test_a_list_that_is_read_is_fetched_during_requests(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_lists, "_QUIET_S", 60.0)
+    monkeypatch.setattr(model_lists, "_QUIET_STEP_S", 0.01)
+    async with serving(Vendor(listed("a")).script) as server:
+        stage.traffic = Traffic(in_flight=1, total=1)
+        stage.apply(server, 3600)
+        await until(lambda: stage.names == ["lab/a"], "the list is there")
+
+
+async def test_a_list_does_not_wait_forever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_lists, "_QUIET_S", 60.0)
+    monkeypatch.setattr(model_lists, "_QUIET_STEP_S", 0.01)
+    monkeypatch.setattr(model_lists, "_QUIET_LIMIT_S", 0.1)
+    vendor = Vendor(listed("a"))
+    async with serving(vendor.script) as server:
+        stage.traffic = Traffic(in_flight=1, total=1)
+        stage.apply(server, 3600)
+        await until(lambda: vendor.heads, "the list is fetched")
 
 
 @pytest.mark.parametrize(

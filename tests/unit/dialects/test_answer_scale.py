@@ -3,10 +3,7 @@
 Executed lines are counted, not time, so that the result does not depend on the machine.
 """
 
-import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
 
 import pytest
 from msgspec import structs
@@ -14,6 +11,7 @@ from msgspec import structs
 from intellirouter.core import AnswerLimits, Deployment
 from tests.support.dialects.pairs import BY_UPSTREAM, CLIENTS, UPSTREAMS, endpoint_of, plain_call
 from tests.support.dialects.standard import ENDPOINTS
+from tests.support.lines import lines_of
 from tests.support.slow_answers import corpus
 
 MAX_RATIO = 2.3
@@ -23,24 +21,6 @@ SLICE_BYTES = 4096
 UNLIMITED = AnswerLimits(bytes=2**40, chars=2**40, parts=2**40, tool_calls=2**40)
 STREAMS = [(upstream, family) for upstream in UPSTREAMS for family in corpus.stream_families(upstream)]
 BODIES = [(upstream, family) for upstream in UPSTREAMS for family in corpus.body_families()]
-
-
-def lines_of(work: Callable[[], Any]) -> int:
-    """Return how many lines of Python are executed, each as often as it is."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, arg: Any) -> Any:
-        nonlocal count
-        count += 1
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def unlimited(upstream: str) -> Deployment:

@@ -6,8 +6,8 @@ anything else, over
 
 - its last 2,000 characters, if the answer has reached its limit of tokens;
 - 16,000 characters, if the piece is language: at least three different words in a row, or two in a sentence or in
-  a long row, without the symbols of code and markup. Anything else may be data (the zeros of a matrix, the rows of a table, the pixels of a
-  drawing) or requested ("ha ha ha"), so it is only judged if the answer has reached its limit.
+  a long row, without the symbols of code and markup. Anything else may be data (the zeros of a matrix, the rows of a
+  table, the pixels of a drawing) or requested ("ha ha ha"), so it is only judged if the answer has reached its limit.
 """
 
 import re

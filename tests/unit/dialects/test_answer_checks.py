@@ -239,6 +239,7 @@ def test_what_is_not_language_is_accepted(piece: str, chunk_chars: int) -> None:
 LANGUAGE = {
     "words": "I am sorry, I cannot do that. ",
     "words without an end": "over and over again ",
+    "two words": "again and ",
     "a short sentence": "Thank you! ",
     "another alphabet": "\u043d\u0435 \u043c\u043e\u0433\u0443 \u043f\u043e\u043c\u043e\u0447\u044c, ",
     "a script without spaces": "\u6211\u5f88\u62b1\u6b49\uff0c\u6211\u4e0d\u80fd\u5e2e\u52a9\u4f60\u3002",

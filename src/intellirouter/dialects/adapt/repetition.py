@@ -5,9 +5,9 @@ and the arguments of each tool call. A text is runaway if one piece of at most 4
 anything else, over
 
 - its last 2,000 characters, if the answer has reached its limit of tokens;
-- 16,000 characters, if the piece is language: at least three different words in a row, or a sentence of two, without
-  the symbols of code and markup. Anything else may be data (the zeros of a matrix, the rows of a table, the pixels of a
-  drawing) or requested ("ha ha ha"), so it is only judged if the answer has reached its limit.
+- 16,000 characters, if the piece is language: at least three different words in a row, or two in a sentence or in
+  a long row, without the symbols of code and markup. Anything else may be data (the zeros of a matrix, the rows of a
+  table, the pixels of a drawing) or requested ("ha ha ha"), so it is only judged if the answer has reached its limit.
 """
 
 import re
@@ -29,6 +29,7 @@ _TAIL_CHARS: Final = MIN_RUN_CHARS + _MAX_PERIOD
 _SAMPLE_CHARS: Final = 200
 _MIN_WORDS: Final = 3
 _MIN_WORDS_OF_SENTENCE: Final = 2
+_LONG_ROW_WORDS: Final = 10
 _MIN_UNSPACED: Final = 4
 _STRUCTURE: Final = re.compile(r'[{}\[\]<>|=$#&;]|\\?"\s*[,:]|[\w.]\(|\(\d')
 """The symbols of code, tables and markup, strings in JSON, calls."""
@@ -40,9 +41,9 @@ _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\
 """Letters of scripts that have no spaces between words."""
 _NUMERALS: Final = frozenset("\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341")
 _NO_LANGUAGE: Final = re.compile(
-    r"[a-f]+|[acgtnu]+|null|true|false|none|nan|inf|infinity|undefined|yes|no|on|off|ok|x", re.IGNORECASE
+    r"[a-f]+|[acgtnu]+|null|true|false|none|nan|inf|infinity|undefined|yes|no|on|off|ok|[^\W\d_]", re.IGNORECASE
 )
-"""The words of data: hexadecimal digits, bases of DNA, values."""
+"""The words of data: hexadecimal digits, bases of DNA, values, single letters."""
 
 
 def check_text(text: str, *, is_at_limit: bool) -> None:
@@ -99,8 +100,9 @@ def _is_language(piece: str) -> bool:
         return True
     # The first and the last word may be a part of one.
     for words, end in _WORDS.findall(sample[sample.find(" ") + 1 : sample.rfind(" ")]):
-        different = {word.lower() for word in words.split(" ") if _is_of_language(word)}
-        if len(different) >= (_MIN_WORDS_OF_SENTENCE if end else _MIN_WORDS):
+        row = words.split(" ")
+        different = {word.lower() for word in row if _is_of_language(word)}
+        if len(different) >= (_MIN_WORDS_OF_SENTENCE if end or len(row) >= _LONG_ROW_WORDS else _MIN_WORDS):
             return True
     return False
 

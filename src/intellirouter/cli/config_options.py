@@ -65,7 +65,8 @@ _MAX_PRINTED: Final = 100
 
 def chosen_file(file: Path | None) -> Path | None:
     """Return the given file, or else the default one, which is then named on standard error."""
-    chosen = config.file_or_default(file)
+    with report_config_errors():
+        chosen = config.file_or_default(file)
     if file is None and chosen is not None:
         print_notice(f"Using {chosen} in this directory.")
     return chosen

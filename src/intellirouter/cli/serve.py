@@ -50,7 +50,7 @@ def serve(
     overrides: dict[str, object] = {setting: value for setting, value in options.items() if value is not None}
     if is_discovery and file is not None:
         raise typer.BadParameter("Use either --config or --discover.", param_hint="--discover")
-    path = None if is_discovery else config.file_or_default(file)
     with report_config_errors():
+        path = None if is_discovery else config.file_or_default(file)
         status = roles.serve(path, overrides)
     raise typer.Exit(status)

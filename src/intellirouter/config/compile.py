@@ -334,7 +334,7 @@ class _Compiler:
             artifact_sha256=entry.artifact_sha256,
             weight=entry.weight,
             region=entry.region,
-            context_tokens=entry.context_tokens,
+            context_tokens=entry.context_tokens or (self._config.host.context_tokens if entry.artifact else None),
             capabilities=None if entry.capabilities is None else frozenset(entry.capabilities),
             price=None if entry.price is None else compile_price(entry.price),
             timeouts=inherit_timeouts(entry.timeouts, provider.timeouts),

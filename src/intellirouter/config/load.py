@@ -20,11 +20,38 @@ from intellirouter.config.validate import validate
 
 DEFAULT_FILE: Final = FilePath("intellirouter.yaml")
 """Used if no file is given and the working directory contains it."""
+_SIMILAR_ENDINGS: Final = frozenset({".yaml", ".yml", ".json", ".toml"})
 
 
 def file_or_default(path: FilePath | None) -> FilePath | None:
-    """Return the given file, or else the one in the working directory; None if there is neither."""
-    return path if path is not None or not DEFAULT_FILE.exists() else DEFAULT_FILE
+    """Return the given file, or else the one in the working directory; None if there is neither.
+
+    Raises ConfigError if the working directory has one whose name is only similar. Without it, a gateway that should
+    require keys would be open.
+    """
+    if path is not None:
+        return path
+    if DEFAULT_FILE.exists():
+        return DEFAULT_FILE
+    if (similar := _similar_file()) is not None:
+        raise ConfigError([
+            ConfigProblem(
+                "",
+                f"The working directory has no {DEFAULT_FILE}, but {similar}, which is not read by itself.",
+                f"Rename it to {DEFAULT_FILE}, or use --config {similar}.",
+            )
+        ])  # fmt: skip
+    return None
+
+
+def _similar_file() -> str | None:
+    try:
+        paths = sorted(FilePath().iterdir())
+    except OSError:
+        return None
+    stem = DEFAULT_FILE.stem
+    similar = (each for each in paths if each.stem.lower() == stem and each.suffix.lower() in _SIMILAR_ENDINGS)
+    return next((each.name for each in similar if each.is_file()), None)
 
 
 class LoadedConfig(Struct, frozen=True):

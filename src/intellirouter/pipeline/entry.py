@@ -131,14 +131,20 @@ class Entry:
     def count_refusal(self, path: str, error: errors.GatewayError) -> None:
         """Count the refusal of an unidentified caller that has no exchange, and log it if it may be recorded."""
         if self.refusals.is_recorded(self._current.value.clock.monotonic_s()):
-            logger.info("Refused an unidentified caller of %s. %s", path[:200], error.message)
+            _log_refusal(path, error)
 
     def _identify(self, source: Source, generation: Generation, exchange: Exchange) -> Identity:
         try:
             return source.identify(generation)
-        except errors.GatewayError:
+        except errors.GatewayError as error:
             exchange.is_unrecorded = not self.refusals.is_recorded(exchange.started_s)
+            if not exchange.is_unrecorded:
+                _log_refusal(source.path, error)
             raise
+
+
+def _log_refusal(path: str, error: errors.GatewayError) -> None:
+    logger.info("Refused an unidentified caller of %s. %s", path[:200], error.message)
 
 
 def _uncancel() -> None:

@@ -1,5 +1,7 @@
 """Refusals of strangers are counted, and only some of them are recorded."""
 
+import pytest
+
 from intellirouter.config.runtime import KeySpec
 from intellirouter.core import errors
 from intellirouter.pipeline.refusals import Refusals
@@ -22,7 +24,8 @@ def test_burst_is_limited_after_a_pause() -> None:
     assert sum(refusals.is_recorded(1e9) for _ in range(100)) == 20
 
 
-async def test_strangers_cannot_fill_the_request_log() -> None:
+async def test_strangers_cannot_fill_the_request_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     world = World(keys=(KeySpec(digest=b"x" * 32, tenant="t", name="k"),))
     for _ in range(200):
         exchange = await world.serve(key=b"wrong")
@@ -31,6 +34,10 @@ async def test_strangers_cannot_fill_the_request_log() -> None:
     assert (world.entry.refusals.total, world.entry.refusals.unrecorded) == (200, 180)
     assert len(world.journal.records) == len(world.emitted) == 20
     assert {record.status for record in world.journal.records} == {401}
+    lines = [each.getMessage() for each in caplog.records if "unidentified caller" in each.getMessage()]
+    assert len(lines) == 20
+    assert lines[0].startswith("Refused an unidentified caller of /v1/chat/completions. ")
+    assert "wrong" not in lines[0]
     assert len(world.in_flight) == 0
 
 

@@ -17,7 +17,8 @@ def test_digest_is_read_in_the_usual_forms(compile_text, text):
 def test_the_context_of_a_local_model_is_the_hosts_unless_it_has_its_own(compile_text):
     runtime = compile_text(
         "providers: {local: {vendor: host}}\nhost: {context_tokens: 2048}\ndeployments:\n"
-        "  one: {provider: local, artifact: /w/x.gguf}\n  two: {provider: local, artifact: /w/x.gguf, context_tokens: 512}\n"
+        "  one: {provider: local, artifact: /w/x.gguf}\n"
+        "  two: {provider: local, artifact: /w/x.gguf, context_tokens: 512}\n"
     )
     assert [runtime.deployments[name].context_tokens for name in ("one", "two")] == [2048, 512]
 

@@ -36,7 +36,7 @@ async def test_strangers_cannot_fill_the_request_log(caplog: pytest.LogCaptureFi
     assert {record.status for record in world.journal.records} == {401}
     lines = [each.getMessage() for each in caplog.records if "unidentified caller" in each.getMessage()]
     assert len(lines) == 20
-    assert lines[0].startswith("Refused an unidentified caller of /v1/chat/completions. ")
+    assert lines[0].startswith("Refused an unidentified caller of /test. Incorrect API key")
     assert "wrong" not in lines[0]
     assert len(world.in_flight) == 0
 

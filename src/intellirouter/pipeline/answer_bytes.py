@@ -53,3 +53,8 @@ def compressed_error_note(encoding: str) -> str:
 
 def without_byte_order_mark(body: bytes) -> bytes:
     return body[3:] if body.startswith(_BYTE_ORDER_MARK) else body
+
+
+def is_cut_mark(body: bytes) -> bool:
+    """Return whether these bytes are only the beginning of a byte order mark."""
+    return len(body) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(body)

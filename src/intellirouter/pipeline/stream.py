@@ -13,12 +13,14 @@ from msgspec import Struct
 
 from intellirouter.core import Loss, OffLoop, Secret, UpstreamResponse, errors, mask_credentials_in_bytes
 from intellirouter.dialects import StreamRelay
-from intellirouter.pipeline.answer_bytes import TEXT_STARTS, content_encoding, without_byte_order_mark
+from intellirouter.pipeline.answer_bytes import TEXT_STARTS, content_encoding, is_cut_mark, without_byte_order_mark
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.large_answers import run_large
 
 _SLICE_BYTES: Final = 16 * 1024
 """How much of a stream is processed at a time. It takes at most about 10 ms."""
+_MAX_BLANK_BYTES: Final = 4 * 1024
+"""How much white space before a JSON document is skipped."""
 _TURN_S: Final = 0.005
 """After this time, other requests have their turn."""
 
@@ -65,11 +67,11 @@ async def open_stream(
             if not chunk:
                 break
             if not received:
-                chunk = without_byte_order_mark(chunk)
+                if not chunk.startswith(TEXT_STARTS):
+                    _check_uncompressed(response)
+                    chunk = await _first_text(response, chunk)
                 if chunk.startswith(b"{"):
                     relay = relay_whole() or relay
-                elif not chunk.startswith(TEXT_STARTS):
-                    _check_uncompressed(response)
             received += len(chunk)
             if len(chunk) <= _SLICE_BYTES and not relay.is_heavy:
                 first = relay.feed(chunk)
@@ -85,6 +87,22 @@ async def open_stream(
     except BaseException:
         _close(response, relay)
         raise
+
+
+async def _first_text(response: UpstreamResponse, chunk: bytes) -> bytes:
+    """Return the beginning without a byte order mark, and without white space before a JSON document.
+
+    Waits for more bytes if these may be only a part of that.
+    """
+    while len(chunk) < _MAX_BLANK_BYTES:
+        text = without_byte_order_mark(chunk)
+        stripped = text.lstrip()
+        if stripped and not is_cut_mark(chunk):
+            return stripped if stripped.startswith(b"{") else text
+        if not (more := await response.next_chunk()):
+            break
+        chunk += more
+    return without_byte_order_mark(chunk)
 
 
 async def relay_stream(stream: OpenStream, delivery: Delivery) -> bytes:

@@ -168,3 +168,36 @@ async def test_garbage_is_not_collected_during_work_on_very_large_answers() -> N
         off_loop.close()
         if not was_enabled:
             gc.disable()
+
+
+class FedRelay(LateRelay):
+    """Notes what it is fed."""
+
+    def __init__(self) -> None:
+        self.fed = b""
+
+    def feed(self, data: bytes) -> bytes:
+        self.fed += data
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("chunks", "fed", "is_whole"),
+    [
+        ((b"\xef", b"\xbb", b"\xbfdata: x\n\n"), b"data: x\n\n", False),
+        ((b"\xef\xbb\xbf", b"data: x\n\n"), b"data: x\n\n", False),
+        ((b" \n", b"\t", b'{"a": 1}'), b'{"a": 1}', True),
+        ((b"\xef\xbb\xbf \n{}",), b"{}", True),
+        ((b"\n\n", b"data: x\n\n"), b"\n\ndata: x\n\n", False),
+        ((b"\xef", b"\x01\x02"), b"\xef\x01\x02", False),
+        ((b"\n" * 5000, b"{}"), b"\n" * 5000 + b"{}", False),
+        ((b" ",), b" ", False),
+    ],
+)
+async def test_marks_and_white_space_at_the_beginning_may_be_split(
+    chunks: tuple[bytes, ...], fed: bytes, *, is_whole: bool
+) -> None:
+    events, whole = FedRelay(), FedRelay()
+    await open_stream(Response(*chunks), events, (), OffLoop(), lambda: whole)  # type: ignore[arg-type]  # test doubles
+    assert (whole if is_whole else events).fed == fed
+    assert not (events if is_whole else whole).fed

@@ -197,7 +197,9 @@ class FedRelay(LateRelay):
 async def test_marks_and_white_space_at_the_beginning_may_be_split(
     chunks: tuple[bytes, ...], fed: bytes, *, is_whole: bool
 ) -> None:
-    events, whole = FedRelay(), FedRelay()
-    await open_stream(Response(*chunks), events, (), OffLoop(), lambda: whole)  # type: ignore[arg-type]  # test doubles
+    response: Any = Response(*chunks)
+    events: Any = FedRelay()
+    whole: Any = FedRelay()
+    await open_stream(response, events, (), OffLoop(), lambda: whole)
     assert (whole if is_whole else events).fed == fed
     assert not (events if is_whole else whole).fed

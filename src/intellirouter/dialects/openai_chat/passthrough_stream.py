@@ -36,6 +36,7 @@ from intellirouter.dialects.wire.sse import (
 )
 
 _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[ ]*:[ ]*"')
+_ERROR_TYPE: Final = re.compile(rb"event:[ ]?error[\r\n]")
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
 _NULL_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
@@ -291,7 +292,7 @@ class ChatStreamRelay:
             if not chunk.choices:
                 return event if self._keeps_usage else b""
         if not chunk.choices:
-            if chunk.choices is None and (error := error_without_answer(data)) is not None:
+            if chunk.choices is None and (error := _error_without_answer(event, data)) is not None:
                 return self._end_with_error(error, encode_error_event(error))
             return event
         if not self._first_chunk:
@@ -410,6 +411,13 @@ def _checked(event: bytes) -> bytes:
     if not is_one_line and has_foreign_lines(event):
         raise _not_an_event_stream(event)
     return event
+
+
+def _error_without_answer(event: bytes, data: bytes) -> errors.UpstreamError | None:
+    """Return the error that an event without choices reports by its data or its type."""
+    if (error := error_without_answer(data)) is not None:
+        return error
+    return decode_error_in_stream(data) if _ERROR_TYPE.match(event) else None
 
 
 def _failure(choice: _Choice) -> errors.UpstreamError | None:

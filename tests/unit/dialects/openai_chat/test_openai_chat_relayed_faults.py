@@ -109,3 +109,14 @@ def test_the_client_gets_what_came_before_a_malformed_event(invalid: bytes) -> N
     assert relay.is_finished
     with pytest.raises(errors.UpstreamMalformed):
         relay.end()
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_an_event_of_the_type_error_is_an_error_whatever_its_data_says(line_end: bytes) -> None:
+    failure = b'event: error\ndata: {"message":"boom"}\n\n'.replace(b"\n", line_end)
+    _, last, relay = relayed([stream(HI), failure, stream(STOP, b"[DONE]")])
+    assert isinstance(relay.error, errors.UpstreamUnavailable)
+    assert "boom" in relay.error.message
+    assert b"[DONE]" not in last
+    with pytest.raises(errors.UpstreamUnavailable, match="boom"):
+        relayed([failure])

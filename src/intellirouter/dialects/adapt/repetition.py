@@ -67,10 +67,18 @@ def _check_runs(text: str, new_chars: int) -> int:
     """
     start = len(text) - new_chars
     for end in range(start + MIN_REPETITION_CHARS, len(text) + 1, MIN_REPETITION_CHARS):
+        if end < MIN_RUN_CHARS or not _recurs(text, end):
+            continue
         piece = _repeated_piece(text[max(0, end - _TAIL_CHARS) : end], MIN_RUN_CHARS)
         if piece is not None and _is_language(piece):
             raise _runaway()
     return new_chars % MIN_REPETITION_CHARS
+
+
+def _recurs(text: str, end: int) -> bool:
+    """Return whether the last characters before `end` occur again at the distance of a period, as they rarely do."""
+    probe = end - _PROBE_CHARS
+    return text.rfind(text[probe:end], probe - _MAX_PERIOD, end - _MIN_PERIOD) >= 0
 
 
 def _runaway() -> errors.UpstreamMalformed:

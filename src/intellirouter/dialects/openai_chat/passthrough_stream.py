@@ -219,8 +219,9 @@ class ChatStreamRelay:
         self.content_events += count
         text.unread.append(block)
         text.unread_bytes += len(block)
+        text.unread_events += count
         if text.unread_bytes > text.max_unread_bytes:
-            text.read()
+            text.settle()
         return True
 
     def _inspect(self, block: bytes) -> bytes:

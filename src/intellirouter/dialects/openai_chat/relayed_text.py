@@ -75,11 +75,12 @@ _choices_of: Final = attrgetter("choices")
 class RelayedText:
     """Watches the text of one stream.
 
-    Whoever must be fast adds a block to `unread` and its size to `unread_bytes`, and calls `read` above
-    `max_unread_bytes`. `add` does the same.
+    Until there is so much that it could be runaway, its blocks are kept unread, and the size of its text is estimated
+    from that of an event without its text. Whoever must be fast adds a block to `unread`, its size to `unread_bytes`
+    and the number of its events, and calls `settle` above `max_unread_bytes`. `add` does the same for one event.
     """
 
-    __slots__ = ("_tails", "is_read", "max_unread_bytes", "unread", "unread_bytes")
+    __slots__ = ("_chars", "_tails", "is_read", "max_unread_bytes", "unread", "unread_bytes", "unread_events")
 
     def __init__(self) -> None:
         self.max_unread_bytes = _MAX_UNREAD_BYTES
@@ -87,6 +88,9 @@ class RelayedText:
         """The text is read as it arrives. Until then, the blocks are kept."""
         self.unread: list[bytes] = []
         self.unread_bytes = 0
+        self.unread_events = 0
+        self._chars = 0
+        """About how much text has been forgotten."""
         self._tails: dict[int, TextTail] = {}
         """By choice. The reasoning of choice n is ~n."""
 
@@ -112,17 +116,40 @@ class RelayedText:
         return len(lines)
 
     def add(self, block: bytes) -> None:
-        """Add a block of events. Raises `UpstreamMalformed`."""
+        """Add an event. Raises `UpstreamMalformed`."""
         self.unread.append(block)
         self.unread_bytes += len(block)
+        self.unread_events += 1
         if self.unread_bytes > self.max_unread_bytes:
+            self.settle()
+
+    def settle(self) -> None:
+        """Read the blocks if there has been much text so far; otherwise forget them. Raises `UpstreamMalformed`."""
+        if not self.is_read:
+            self._chars += self._unread_chars()
+        if self.is_read or self._chars >= MIN_REPETITION_CHARS:
             self.read()
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.unread, self.unread_bytes, self.unread_events = [], 0, 0
+
+    def _unread_chars(self) -> int:
+        """Return about how many characters the text of the unread blocks has."""
+        if not self.unread:
+            return 0
+        last = self.unread[-1]
+        at = last.rfind(b"\n\n", 0, -2)
+        sample = last if at < 0 else last[at + 2 :]
+        envelope = len(sample) - sum([len(text) for _, text in _texts(sample)])
+        return self.unread_bytes - self.unread_events * envelope
 
     def read(self) -> None:
         """Read the text of the blocks so far, and from now on. Raises `UpstreamMalformed`."""
         block = b"".join(self.unread)
         self.is_read, self.max_unread_bytes = True, 0
-        self.unread, self.unread_bytes = [], 0
+        self._forget()
         for key, text in _texts(block):
             self._add(key, text)
 
@@ -135,7 +162,8 @@ class RelayedText:
 
     def check_finish(self, index: float | str = 0, *, is_at_limit: bool = False) -> None:
         """Check the text of a choice that has finished, as in complete answers. Raises `UpstreamMalformed`."""
-        if self.unread_bytes >= (MIN_REPETITION_CHARS if is_at_limit else MIN_RUN_CHARS):
+        least = MIN_REPETITION_CHARS if is_at_limit else MIN_RUN_CHARS
+        if self.unread_bytes >= least and (is_at_limit or self._unread_chars() >= least // 2):
             self.read()
         if is_at_limit:
             number = index_of(index)
@@ -154,8 +182,7 @@ class UnwatchedText(RelayedText):
         self.max_unread_bytes = 0
 
     def read(self) -> None:
-        self.unread.clear()
-        self.unread_bytes = 0
+        self._forget()
 
 
 def index_of(value: Any) -> int:

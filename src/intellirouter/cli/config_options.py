@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from intellirouter.cli.command_signature import own_parameters, with_signature
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import print_notice
@@ -38,10 +39,9 @@ _ConfigOption = Annotated[
 
 def takes_config_file(function: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command whose first parameter is a configuration file: it can also be given with --config."""
-    file, *others = inspect.signature(function, eval_str=True).parameters.values()
+    file, *others = own_parameters(function)
     option = inspect.Parameter("config_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ConfigOption)
-    own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (file, *others)]
-    parameters = [own[0], option, *own[1:]]
+    parameters = [file, option, *others]
 
     def command(**values: Any) -> None:
         named = values.pop("config_file")
@@ -51,12 +51,7 @@ def takes_config_file(function: Callable[..., None]) -> Callable[..., None]:
         values[file.name] = values[file.name] if named is None else named
         function(**values)
 
-    command.__name__ = function.__name__
-    command.__doc__ = function.__doc__
-    command.__module__ = function.__module__
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads the parameters here
-    return command
+    return with_signature(command, function, parameters)
 
 
 _MAX_PRINTED: Final = 100

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from intellirouter.cli.command_signature import own_parameters, with_signature
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.output import OutputFormat, OutputOption, print_notice
@@ -131,12 +132,12 @@ _SHARED: Final = (
 
 def gateway_command(function: Callable[..., None]) -> Callable[..., None]:
     """Decorate a function whose first parameter is a `GatewayOptions`: adds the options of its fields."""
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    own = own_parameters(function)[1:]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, annotation, default in _SHARED
     ]
-    parameters = [*(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *shared]
+    parameters = [*own, *shared]
 
     def command(**values: Any) -> None:
         values = {name: _decoded(name, value) for name, value in values.items()}
@@ -146,12 +147,7 @@ def gateway_command(function: Callable[..., None]) -> Callable[..., None]:
         except client.IntelliRouterError as error:
             raise options.describe(error) from error
 
-    command.__name__ = function.__name__
-    command.__doc__ = function.__doc__
-    command.__module__ = function.__module__
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads the parameters here
-    return command
+    return with_signature(command, function, parameters)
 
 
 def _decoded(name: str, value: Any) -> Any:

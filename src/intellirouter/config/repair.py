@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from intellirouter.config.schema import Config, invalid_settings_of
-from intellirouter.config.tree import Path
+from intellirouter.config.tree import Path, value_at
 from intellirouter.config.validation_messages import intended_setting
 
 _UNKNOWN: Final = "?"
@@ -73,13 +73,13 @@ class _Repair:
         existing = self._existing_part(path)
         placeholders = _PLACEHOLDERS.get(str(path[0]))
         if len(existing) == 2 and placeholders is not None:
-            entry = self._value_at(existing)
+            entry = value_at(self._values, existing)
             if len(path) > 2 and isinstance(entry, dict) and path[2] in placeholders:
                 entry[path[2]] = _copy(placeholders[str(path[2])])
             else:
-                self._value_at(existing[:1])[existing[1]] = _copy(placeholders)
+                value_at(self._values, existing[:1])[existing[1]] = _copy(placeholders)
         elif not is_repeated and isinstance(existing[-1], int):
-            self._value_at(existing[:-1])[existing[-1]] = _UNKNOWN
+            value_at(self._values, existing[:-1])[existing[-1]] = _UNKNOWN
         else:
             self._delete(existing)
 
@@ -90,7 +90,7 @@ class _Repair:
     def _existing_part(self, path: Path) -> Path:
         """Return the part of `path` that exists: the last step may be a missing setting or the name of a type."""
         for length in range(len(path), 1, -1):
-            parent, step = self._value_at(path[: length - 1]), path[length - 1]
+            parent, step = value_at(self._values, path[: length - 1]), path[length - 1]
             is_item = isinstance(parent, list) and isinstance(step, int) and step < len(parent)
             if is_item or (isinstance(parent, dict) and step in parent):
                 return path[:length]
@@ -102,22 +102,11 @@ class _Repair:
             path = path[:-1]
         self._invalid.add(self._given(path))
         self._removed.add(path)
-        self._value_at(path[:-1]).pop(path[-1], None)
-
-    def _value_at(self, path: Path) -> Any:
-        node: Any = self._values
-        for step in path:
-            if isinstance(node, dict):
-                node = node.get(step)
-            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-                node = node[step]
-            else:
-                return None
-        return node
+        value_at(self._values, path[:-1]).pop(path[-1], None)
 
     def _rename(self, path: Path) -> None:
         """Give an entry a valid name for now."""
-        section = self._value_at(path[:-1])
+        section = value_at(self._values, path[:-1])
         if len(path) != 2 or not isinstance(section, dict) or path[1] not in section:
             self._delete(path)
             return

@@ -199,15 +199,20 @@ class Layers:
 
     def value_at(self, path: Path) -> Any:
         """Return the value at `path`, or None."""
-        node: Any = self.values
-        for step in path:
-            if isinstance(node, dict):
-                node = node.get(step)
-            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-                node = node[step]
-            else:
-                return None
-        return node
+        return value_at(self.values, path)
+
+
+def value_at(values: Any, path: Path) -> Any:
+    """Return the value at `path` of nested mappings and lists, or None."""
+    node = values
+    for step in path:
+        if isinstance(node, dict):
+            node = node.get(step)
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            node = node[step]
+        else:
+            return None
+    return node
 
 
 def _copy(value: Any) -> Any:

@@ -22,13 +22,12 @@ from intellirouter.dialects.openai.upstream_errors import (
     failed_finish,
 )
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
-from intellirouter.dialects.openai_chat.relayed_text import RelayedText
+from intellirouter.dialects.openai_chat.relayed_text import RelayedText, plain_chunks
 from intellirouter.dialects.wire.search import contains
 from intellirouter.dialects.wire.sse import (
     LARGE_EVENT_BYTES,
     EventSplitter,
     check_utf8,
-    data_lines,
     has_foreign_lines,
     iterate_data,
     last_boundary,
@@ -213,9 +212,10 @@ class ChatStreamRelay:
         if text.is_read and self._check is not _check_none and (count := text.take_plain(block)) is not None:
             self.content_events += count
             return True
-        count = _plain_events(block, self._check)
-        if count is None:
+        chunks = plain_chunks(block, self._check)
+        if chunks is None:
             return False
+        count = len(chunks)
         self.content_events += count
         text.unread.append(block)
         text.unread_bytes += len(block)
@@ -389,21 +389,6 @@ def _last_events(block: bytes) -> int:
         if at < 0:
             return 0
     return at + 2
-
-
-def _plain_events(block: bytes, check: Callable[[bytes], list[Any]]) -> int | None:
-    """Return the number of events of a block, if each is one data line with a plain chunk; otherwise None.
-
-    This takes half as long as a regular expression that searches for events that are not plain.
-    """
-    lines = data_lines(block)
-    if lines is None:
-        return None
-    try:
-        chunks = check(b"\n".join(lines))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None  # The events are read one by one: a finish reason, a comment, the terminator, or a malformed event.
-    return len(lines) if len(chunks) == len(lines) else None
 
 
 def _checked(event: bytes) -> bytes:

@@ -1,51 +1,12 @@
 """What the relay of a stream rejects after content, and what the client gets before the error."""
 
-import itertools
-import json
-from typing import Any
-
 import msgspec
 import pytest
 
 from intellirouter.core import errors
+from intellirouter.dialects.openai_chat import relayed_text
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
-
-END = b"data: [DONE]\n\n"
-
-
-def chunk(*deltas: dict[str, Any] | str, **members: Any) -> bytes:
-    """Return a chunk with a choice for each delta. A string is a finish reason."""
-    choices = [
-        {"index": place, "delta": {}, "finish_reason": delta}
-        if isinstance(delta, str)
-        else {"index": place, "delta": delta, "finish_reason": None}
-        for place, delta in enumerate(deltas)
-    ]
-    return json.dumps({"id": "c1", "object": "chat.completion.chunk", "choices": choices, **members}).encode()
-
-
-def stream(*datas: bytes) -> bytes:
-    return b"".join(b"data: " + data + b"\n\n" for data in datas)
-
-
-def call(index: int, **function: str) -> dict[str, Any]:
-    return {"tool_calls": [{"index": index, "id": f"call_{index}", "type": "function", "function": function}]}
-
-
-def relayed(pieces: list[bytes], *, keeps_usage: bool = False) -> tuple[bytes, bytes, ChatStreamRelay]:
-    """Return the results of `feed` and of `end`, and the relay."""
-    relay = ChatStreamRelay(keeps_usage=keeps_usage)
-    out = b""
-    for piece in pieces:
-        if relay.is_finished:
-            break
-        out += relay.feed(piece)
-    return out, relay.end(), relay
-
-
-def cut(whole: bytes, *places: int) -> list[bytes]:
-    return [whole[start:stop] for start, stop in itertools.pairwise([0, *sorted(places), len(whole)])]
-
+from tests.support.dialects.chat_streams import END, call, chunk, cut, relayed, stream
 
 HI = chunk({"content": 'Hi \u4f60\U0001f600 "[DONE]" \n\n data: '})
 RAW = b'{"choices":[{"index":0,"delta":{"content":"\xe4\xbd\xa0\xf0\x9f\x98\x80 braces }{"}}]}'
@@ -120,3 +81,13 @@ def test_an_event_of_the_type_error_is_an_error_whatever_its_data_says(line_end:
     assert b"[DONE]" not in last
     with pytest.raises(errors.UpstreamUnavailable, match="boom"):
         relayed([failure])
+
+
+def test_a_stream_that_is_checked_elsewhere_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relayed_text, "_texts", lambda _: pytest.fail("The text was read."))
+    relay = ChatStreamRelay(keeps_usage=False, text=relayed_text.UnwatchedText())
+    for _ in range(50):
+        relay.feed(stream(HI))
+    relay.feed(stream(STOP, b"[DONE]"))
+    relay.end()
+    assert relay.error is None

@@ -1,0 +1,1 @@
+"""Availability: the share of requests that succeed while one of three deployments misbehaves."""

@@ -78,6 +78,23 @@ def suggestion(word: str, names: Iterable[str], kind: str) -> str:
     return known_names(names, kind) if names else ""
 
 
+class Suggestions:
+    """Makes suggestions for the unknown names of one configuration.
+
+    Finding a similar name takes long if there are many names, so only the first mistakes get a suggestion.
+    """
+
+    def __init__(self, limit: int = 100) -> None:
+        self._left = limit
+
+    def suggestion(self, word: str, names: Iterable[str], kind: str) -> str:
+        """Return `suggestion`, or an empty string for mistakes beyond the limit."""
+        if self._left <= 0:
+            return ""
+        self._left -= 1
+        return suggestion(word, names, kind)
+
+
 def known_names(names: Sequence[str], kind: str) -> str:
     """Return a sentence that lists names. `kind` is a plural: "vendors"."""
     return f"Known {kind} are {listed(names)}." if len(names) > 1 else f"The only one is {listed(names)}."

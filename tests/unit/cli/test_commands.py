@@ -310,7 +310,8 @@ def test_requests_are_listed_with_the_cursor_of_the_next_page(run: Any, gateway:
     result = run("requests", "list", "--limit", "1", "--model", "auto", "--errors")
     assert "req_1" in result.stdout
     assert "0.001500" in result.stdout
-    assert "--before c9" in result.stderr
+    command = "intellirouter requests list --limit 1 --model auto --errors --before c9"
+    assert result.stderr == f"For the next page, run `{command}`.\n"
     assert gateway.requests[0].path == "/api/v1/requests?limit=1&model=auto&errors=1"
     data = json.loads(run("requests", "list", "--format", "json").stdout)
     assert (data["requests"][0]["cost_usd"], data["next"]) == ("0.001500", "c9")

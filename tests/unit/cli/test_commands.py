@@ -132,6 +132,23 @@ def test_degraded_gateway_shows_the_reasons_and_one_line_per_worker(run: Any, ga
     ]
 
 
+def test_a_long_reason_is_shown_once(run: Any, gateway: Any) -> None:
+    reason = "The weights cannot be fetched, because the package index does not respond, and the disk is nearly full."
+    crash = "The worker of b crashed. The end of its output: out of memory"
+    workers = [
+        {"name": "a", "state": "backoff", "problem": reason, "restarts": 0},
+        {"name": "b", "state": "backoff", "problem": crash, "stderr_tail": ["loading", "out of memory"]},
+    ]
+    gateway.on_json("/api/v1/health", {"status": "degraded", "services": {"workers": workers}})
+    shown = run("health", "--verbose").stdout
+    assert shown.count(reason) == shown.count("out of memory") == 1
+    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in shown.splitlines()[5:]]
+    assert rows == [
+        ["worker a", "backoff", "see Reason", "restarts 0"],
+        ["worker b", "backoff", "see Reason", "stderr tail loading"],
+    ]
+
+
 def test_unhealthy_gateway_exits_with_failure_and_prints_the_report(run: Any, gateway: Any) -> None:
     gateway.on_json("/api/v1/health", {"status": "unhealthy", "warnings": ["the disk is full"]}, 503)
     result = run("health")

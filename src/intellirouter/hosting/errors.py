@@ -15,8 +15,8 @@ class ArtifactUnavailable(HostError):
 
     code = "artifact_unavailable"
     hint = (
-        "Check the network, the package index and the proxy that pip uses, and the free disk space. For a machine without "
-        "a network, see docs/guides/local-models.md."
+        "Check the network, the package index and the proxy that pip uses, and the free disk space. For a machine "
+        "without a network, see docs/guides/local-models.md."
     )
 
 

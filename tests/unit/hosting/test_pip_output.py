@@ -10,9 +10,9 @@ ERROR: Could not find a version that satisfies the requirement x==1 (from versio
 ERROR: No matching distribution found for x==1
 """
 PIP_23 = (
-    "broken by 'ProxyError('Cannot connect to proxy.', NewConnectionError('<pip._vendor.urllib3.connection."
-    "HTTPSConnection object at 0x7fdf7ce5e350>: Failed to establish a new connection: [Errno 111] Connection refused'))'"
-    ": /simple/x/\n"
+    "broken by 'ProxyError('Cannot connect to proxy.', NewConnectionError('<pip._vendor.urllib3."
+    "connection.HTTPSConnection object at 0x7fdf7ce5e350>: Failed to establish a new connection: "
+    "[Errno 111] Connection refused'))': /simple/x/\n"
 )
 PIP_26 = (
     "broken by 'NameResolutionError(\"HTTPSConnection(host='pypi.invalid', port=443): Failed to resolve 'pypi.invalid' "
@@ -26,8 +26,8 @@ CASES = {
         f"pip cannot connect to its package index: ProxyError('Cannot connect to proxy.', {REFUSED})."
     ),
     RETRY.format(0) + PIP_26 + NOT_FOUND: (
-        "pip cannot connect to its package index: NameResolutionError(\"HTTPSConnection(host='pypi.invalid', port=443): "
-        "Failed to resolve 'pypi.invalid' ([Errno -2] Name or service not known)\")."
+        "pip cannot connect to its package index: NameResolutionError(\"HTTPSConnection(host='pypi.invalid', port="
+        "443): Failed to resolve 'pypi.invalid' ([Errno -2] Name or service not known)\")."
     ),
     "WARNING: 403 Error, Credentials not correct for https://me:hunter2@index.test/simple/x/\n" + NOT_FOUND: (
         "WARNING: 403 Error, Credentials not correct for https://***@index.test/simple/x/ "

@@ -39,9 +39,7 @@ def similar_file_warnings(path: FilePath | None) -> tuple[str, ...]:
         return ()
     names = [each for each in _similar_files() if not _is_same(each, DEFAULT_FILE)]
     return tuple(
-        f"{name}: This file is not read, because {DEFAULT_FILE} exists. Rename it or remove it, so that nobody edits "
-        "the wrong file."
-        for name in names
+        f"{name}: This file is not read, because {DEFAULT_FILE} exists. Rename it or remove it." for name in names
     )
 
 

@@ -234,7 +234,7 @@ class WorkerActor:
         if self._fault is None:
             logger.warning("The weights of the local model %s cannot be fetched. %s", self._name, outage.message)
         self._fault = ArtifactUnavailable(
-            f"The weights of the local model {self._name} cannot be fetched: {outage.message}",
+            f"The weights of the local model {self._name} cannot be fetched: {outage.message.removesuffix('.')}.",
             retry_after_s=delay_s,
         )
         self._set(WorkerState.BACKOFF, f"{outage.message} Next attempt in {delay_s:g} s.")

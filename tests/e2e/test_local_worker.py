@@ -21,6 +21,7 @@ import pytest
 
 from intellirouter.core.errors import HostError
 from intellirouter.hosting import (
+    EMBEDDING_INPUT_TOKENS,
     ArtifactInvalid,
     HostSettings,
     LocalHost,
@@ -29,6 +30,7 @@ from intellirouter.hosting import (
     WorkerState,
     WorkerView,
     ensure_artifact,
+    reworded_error,
 )
 
 pytestmark = [
@@ -146,6 +148,23 @@ async def test_worker_returns_embeddings(cache_dir: Path, socket_dir: Path) -> N
         likeness = [sum(x * y for x, y in zip(first, vector, strict=True)) for vector in (same, other)]
         assert likeness[0] > 0.99 > likeness[1]
         assert answer["usage"]["prompt_tokens"] > 0
+
+
+async def test_errors_about_the_context_are_recognized(cache_dir: Path, socket_dir: Path) -> None:
+    async with started(cache_dir, socket_dir / "run") as worker:
+        long = "\u0f04" * 3000
+        chat = {"model": MODEL, "messages": [{"role": "user", "content": long}]}
+        for path, body, limit in (
+            ("/v1/chat/completions", chat, 2048),
+            ("/v1/chat/completions", {**chat, "stream": True}, 2048),
+            ("/v1/embeddings", {"model": MODEL, "input": long}, EMBEDDING_INPUT_TOKENS),
+        ):
+            response = await worker.client.post(path, json=body)
+            error = reworded_error(response.status_code, response.content, MODEL, 2048)
+            assert error.status == 400
+            detail = json.loads(error.body)["error"]
+            assert (detail["type"], detail["n_ctx"]) == ("exceed_context_size_error", limit)
+            assert f"the local model {MODEL}" in detail["message"]
 
 
 async def test_killed_worker_breaks_the_stream_and_is_restarted(cache_dir: Path, socket_dir: Path) -> None:

@@ -52,7 +52,9 @@ def refresh(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Price list: the data.json of genai-prices, or IntelliRouter's own format."
+            metavar="FILE",
+            help="Price list: the data.json of genai-prices, or IntelliRouter's own format.",
+            readable=False,  # it is reported by the command
         ),
     ],
     config_file: StoreConfigOption = None,

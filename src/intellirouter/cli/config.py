@@ -92,7 +92,8 @@ def show(
     """Show every setting with its effective value.
 
     Merges the file, environment variables and defaults as `serve` does. A note says why a setting is not in force.
-    Secrets are shown as references, never as values. Problems are listed as by `check`.
+    Secrets are shown as references, never as values. Problems are listed as by `check`, but the exit status is 0 if the
+    settings can be shown in spite of them.
     """
     path = chosen_file(file)
     with report_config_errors():

@@ -20,20 +20,25 @@ else:
     roles = LazyModule("intellirouter.roles")
 
 _DEFAULT = "Default: intellirouter.yaml in this directory, if it exists."
+# A file that cannot be read is a problem of the configuration, not of the command line: so `readable=False`.
 OptionalConfigFile = Annotated[
     Path | None,
-    typer.Argument(metavar="FILE", help=f"Configuration file (YAML or TOML). {_DEFAULT}"),
+    typer.Argument(metavar="FILE", help=f"Configuration file (YAML or TOML). {_DEFAULT}", readable=False),
 ]
 StoreConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", metavar="FILE", help=f"Configuration file that sets the database (`store`). {_DEFAULT}"
+        "--config",
+        "-c",
+        metavar="FILE",
+        help=f"Configuration file that sets the database (`store`). {_DEFAULT}",
+        readable=False,
     ),
 ]
 
 
 _ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same as the argument FILE.")
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same as the argument FILE.", readable=False)
 ]
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from intellirouter import client
 
 _NORMAL_STATES: Final = frozenset({"ok", "ready", "healthy"})
+_MAX_REPEATED: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
@@ -40,16 +41,16 @@ def _blocks(report: "client.Health", url: str, is_verbose: bool) -> Iterator[Any
         yield "The gateway shows details only to a key with the admin grant."
         return
     yield f"{report.status}: {url}, version {format_value(report.version)}, up {format_duration(report.uptime_s)}"
-    if report.status != "healthy":
-        yield from (f"Reason: {reason}" for reason in _reasons(report))
+    reasons = [] if report.status == "healthy" else list(_reasons(report))
+    yield from (f"Reason: {reason}" for reason in reasons)
     yield from (f"Warning: {warning}" for warning in report.warnings)
     if is_verbose:
-        yield from _details(report)
+        yield from _details(report, has_reasons=bool(reasons))
 
 
-def _details(report: "client.Health") -> Blocks:
+def _details(report: "client.Health", *, has_reasons: bool) -> Blocks:
     yield f"requests in flight: {format_value(report.in_flight)}"
-    rows = [part.row() for part in _parts(report.services)]
+    rows = [part.row(has_reason=has_reasons and part.has_reason) for part in _parts(report.services)]
     headings = ("SERVICE", "STATE", "DETAIL", "FACTS")
     yield make_table(headings, rows, wrapped=("DETAIL", "FACTS"), optional=("FACTS", "DETAIL"))
     if lists := report.raw.get("model_lists"):
@@ -69,9 +70,22 @@ class _Part:
     detail: str
     facts: Mapping[str, Any]
 
-    def row(self) -> tuple[str, ...]:
+    @property
+    def has_reason(self) -> bool:
+        """Whether it does not work normally."""
+        return self.state not in _NORMAL_STATES
+
+    def row(self, *, has_reason: bool) -> tuple[str, ...]:
+        """Return the row of the table. `has_reason`: the detail is above the table, and a long one is not repeated."""
         detail = "" if self.detail == self.state else self.detail
-        return self.name, self.state, detail, format_state(self.facts)
+        if has_reason and len(detail) > _MAX_REPEATED:
+            detail = "see Reason"
+        facts = {name: self._new_lines(value) for name, value in self.facts.items()}
+        return self.name, self.state, detail, format_state(facts)
+
+    def _new_lines(self, fact: Any) -> Any:
+        """Leave out the lines of a list, such as the last output of a worker, that are in the detail as well."""
+        return [each for each in fact if str(each) not in self.detail] if isinstance(fact, list) else fact
 
 
 def _parts(services: Mapping[str, Any]) -> Iterator[_Part]:
@@ -89,7 +103,7 @@ def _parts(services: Mapping[str, Any]) -> Iterator[_Part]:
 def _reasons(report: "client.Health") -> Iterator[str]:
     """Describe each service that does not work normally."""
     for part in _parts(report.services):
-        if part.state not in _NORMAL_STATES:
+        if part.has_reason:
             state = part.state.replace("_", " ")
             yield f"{part.name}: {state}. {part.detail}".rstrip()
 

@@ -21,7 +21,10 @@ else:
 
 def init(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write; - writes to standard output.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="YAML file to write; - writes to standard output.", readable=False
+        ),
     ] = Path("intellirouter.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
@@ -34,6 +37,8 @@ def init(
     if is_file and os.path.lexists(output) and not force:
         hint = "Choose another file with --output, or overwrite it with --force."
         raise CommandError(f"The file {output} already exists.", hint)
+    if output.suffix.lower() == ".toml":  # `serve` would read it as TOML
+        raise CommandError(f"Cannot write {output}, because `init` writes YAML.", "Choose a name that ends in .yaml.")
     with report_config_errors():
         discovery = roles.discover_here(config.process_environment())
     text = config.render_config(discovery)

@@ -11,7 +11,7 @@ import typer
 
 from intellirouter.cli.lazy import LazyModule
 from intellirouter.cli.standard_streams import is_unicode_output
-from intellirouter.cli.tables import Part, Table, fit_parts, lay_out
+from intellirouter.cli.tables import Part, Table, fit_parts, lay_out, wrap_prose
 
 if TYPE_CHECKING:
     import msgspec
@@ -141,11 +141,11 @@ def printable(untrusted: str, *, keeps_lines: bool = True) -> str:
 
 def print_notice(message: str) -> None:
     """Print a message for people on standard error, apart from the data."""
-    _print_message(_styled(_message(message), _DIM, sys.stderr))
+    _print_message(_message(message), _DIM)
 
 
 def print_error(message: str, *notes: str) -> None:
-    _print_message(_styled(f"Error: {_message(message)}", _RED, sys.stderr))
+    _print_message(f"Error: {_message(message)}", _RED)
     for note in notes:
         _print_message(f"  {_message(note)}")
 
@@ -159,9 +159,24 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _print_message(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+def _print_message(text: str, style: str = "") -> None:
+    columns = _message_columns()
+    for line in text.split("\n"):
+        for part in [line] if columns is None else wrap_prose(line, columns):
+            sys.stderr.write(f"{_styled(part, style, sys.stderr) if style else part}\n")
     sys.stderr.flush()
+
+
+def _message_columns() -> int | None:
+    """Return the width of standard error if it is a terminal. It need not be the one of standard output."""
+    if not sys.stderr.isatty():
+        return None
+    wanted = os.environ.get("COLUMNS", "")  # noqa: TID251 - describes the terminal, as for tables
+    try:
+        columns = int(wanted) if wanted.isdecimal() else os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        return None
+    return columns or None
 
 
 def _output_columns() -> int:

@@ -1,6 +1,7 @@
 """Exchange records as text: one line each, or one in detail with its attempts drawn over time."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ else:
     msgspec = LazyModule("msgspec")
 
 _BAR_CELLS: Final = 40
+_BAR_LEGEND: Final = ("░ waiting for the first byte", "█ receiving")
 
 
 def record_data(record: "core.ExchangeRecord | client.RequestSummary") -> dict[str, Any]:
@@ -71,8 +73,6 @@ def record_blocks(record: "core.ExchangeRecord") -> Iterator[Any]:
     if record.attempts:
         yield ""
         yield attempts_table(record.attempts, record.duration_ms)
-        yield "░ waiting for the first byte"
-        yield "█ receiving"
 
 
 def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
@@ -118,21 +118,25 @@ def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> 
         )
         for number, attempt in enumerate(attempts, start=1)
     ]
-    return make_table(
+    table = make_table(
         ("#", "ATTEMPT", "DEPLOYMENT", "OUTCOME", "TIME", "MS", "MESSAGE"),
         rows,
         right=("#", "MS"),
         wrapped=("MESSAGE",),
         optional=("TIME", "ATTEMPT", "MS", "#", "MESSAGE", "OUTCOME"),
     )
+    return replace(table, legends={"TIME": _BAR_LEGEND})
 
 
 def attempt_bar(attempt: "core.Attempt", duration_ms: float) -> str:
-    """Draw one attempt within `duration_ms`: at least one cell wide, never beyond the end of the scale."""
+    """Draw one attempt within `duration_ms`: at least one cell wide, never beyond the end of the scale.
+
+    An attempt that never received a byte has waited all the time.
+    """
     scale = _BAR_CELLS / max(duration_ms, 0.001)
     ended_ms = duration_ms if attempt.ended_ms is None else attempt.ended_ms
-    first_ms = ended_ms if attempt.first_byte_ms is None else attempt.first_byte_ms
     start = min(_BAR_CELLS - 1, max(0, int(attempt.started_ms * scale)))
     end = min(_BAR_CELLS, max(start + 1, round(ended_ms * scale)))
-    first = min(end, max(start, round(first_ms * scale)))
+    first_byte_ms = attempt.first_byte_ms
+    first = end if first_byte_ms is None else min(end, max(start, round(first_byte_ms * scale)))
     return "·" * start + "░" * (first - start) + "█" * (end - first) + "·" * (_BAR_CELLS - end)

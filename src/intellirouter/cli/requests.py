@@ -1,6 +1,7 @@
 """`intellirouter requests`: finished requests, as a list, one in detail, or as they complete."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -36,6 +37,7 @@ _LIST_OPTIONAL: Final = ("USD", "DEPLOYMENT", "MS", "TIME", "ERROR", "MODEL", "S
 _ID_PATTERN: Final = re.compile(r"[a-z0-9_]{1,36}")
 _ID_HINT: Final = "Run `intellirouter requests list` to list requests."
 _MAX_LISTED: Final = 10
+_PAGE_SIZE: Final = 20
 
 ErrorsOption = Annotated[bool, typer.Option("--errors", help="Show failed requests only.")]
 
@@ -53,7 +55,7 @@ def list_requests(
     options: GatewayOptions,
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="N", min=1, max=200, help="Maximum number of requests to show.")
-    ] = 20,
+    ] = _PAGE_SIZE,
     before: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +79,10 @@ def list_requests(
     data = {"requests": [record_data(record) for record in page.requests], "next": page.next}
     print_data(data, options.output, lambda: [_list_table(page.requests)])
     if page.next is not None and options.output == "table":
-        print_notice(f"For the next page, run: intellirouter requests list --before {page.next}")
+        named = {"--limit": None if limit == _PAGE_SIZE else limit, "--model": model, "--deployment": deployment}
+        filters = [f"{name} {shlex.quote(str(value))}" for name, value in named.items() if value is not None]
+        command = ["intellirouter requests list", *filters, *(["--errors"] if errors else []), f"--before {page.next}"]
+        print_notice(f"For the next page, run `{' '.join(command)}`.")
 
 
 def _list_table(records: "Sequence[client.RequestSummary]") -> Table:

@@ -1,11 +1,14 @@
 """Lays out tables for a terminal. Identifiers are never broken: a narrow terminal gets fewer columns. Pure."""
 
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 _GAP: Final = 2
+_QUOTED: Final = re.compile(r"`[^`]*`")
+_KEPT_SPACE: Final = "\0"
 _MAX_WORD_CELLS: Final = 40
 """A longer word, such as a URL in an error message, may be broken."""
 
@@ -22,11 +25,14 @@ class Table:
     """Headings of the columns with prose or lists, which may be wrapped between words."""
     optional: Sequence[str] = ()
     """Headings of the columns that a narrow terminal leaves out, the least important first."""
+    legends: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Heading -> the lines below the table that explain the column. They are printed if the column is."""
 
 
 @dataclass(frozen=True)
 class Layout:
     lines: Sequence[str]
+    """Of the table, and then of the legends of its columns."""
     heading_lines: int
     hidden: Sequence[str] = field(default_factory=tuple)
     """Headings of the columns that do not fit."""
@@ -46,6 +52,7 @@ def lay_out(table: Table, width: int) -> Layout:
         lines += _row_lines(table, [(row[index], widths[index], index) for index in shown])
         if number == 0 and has_headings:
             heading_lines = len(lines)
+    lines += [line for index in shown for line in table.legends.get(table.headings[index], ())]
     hidden = tuple(heading for index, heading in enumerate(table.headings) if index not in shown)
     return Layout(lines=lines, heading_lines=heading_lines, hidden=hidden)
 
@@ -96,6 +103,23 @@ def wrap(text: str, width: int) -> list[str]:
             rest = rest[len(head) :]
         lines[-1] = rest
     return lines
+
+
+def wrap_prose(text: str, width: int) -> list[str]:
+    """Break a line between words, but neither within words nor within backticks, so that commands can be copied.
+
+    All lines are indented as the first one.
+    """
+    words = _QUOTED.sub(lambda found: found[0].replace(" ", _KEPT_SPACE), text.lstrip(" ")).split(" ")
+    indent = " " * (len(text) - len(text.lstrip(" ")))
+    lines = [indent + words[0]]
+    for word in words[1:]:
+        joined = f"{lines[-1]} {word}"
+        if cell_width(joined) <= width:
+            lines[-1] = joined
+        elif word:
+            lines.append(indent + word)
+    return [line.replace(_KEPT_SPACE, " ").rstrip() for line in lines]
 
 
 def _prefix(text: str, width: int) -> str:

@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from intellirouter.client.settings import BASE_URL_VARIABLE
 from intellirouter.core import is_service_link
 
+BASE_URL_VARIABLE: Final = "INTELLIROUTER_BASE_URL"
 _PORT_VARIABLES: Final = ("INTELLIR_SERVER__PORT", "ORCHESTRATOR_API_PORT", "API_PORT")
 _HOST_VARIABLES: Final = ("INTELLIR_SERVER__HOST", "ORCHESTRATOR_HOST")
 """In the order in which `serve` prefers them."""

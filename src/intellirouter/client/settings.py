@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from intellirouter.client.local_gateway import BASE_URL_VARIABLE, local_gateway_url
 from intellirouter.core import (
     SYSTEM_TRUST,
     Proxy,
@@ -18,7 +19,6 @@ from intellirouter.core import (
     environment_trust,
 )
 
-BASE_URL_VARIABLE: Final = "INTELLIROUTER_BASE_URL"
 DEFAULT_BASE_URL: Final = "http://127.0.0.1:8080"
 _UNIX: Final = "unix:"
 _PORTS: Final = {"http": 80, "https": 443}
@@ -61,12 +61,13 @@ def resolve_settings(
 ) -> Settings:
     """Read INTELLIROUTER_BASE_URL and INTELLIROUTER_API_KEY for arguments that are None.
 
+    Without an address, it is the one at which `serve` would listen with this environment, such as that of API_PORT.
     The usual variables for proxies and for certificate authorities are read as well. White space around the key is
     removed: files with keys end in a line feed. Raises `ValueError` if the address or the proxy cannot be used, or if
     the key cannot be sent. No message contains the key or a password.
     """
     environ = os.environ  # noqa: TID251 - the client has no configuration file; it is configured by these variables
-    address = (base_url or environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL).strip()
+    address = (base_url or environ.get(BASE_URL_VARIABLE) or local_gateway_url(environ) or DEFAULT_BASE_URL).strip()
     if not address.startswith(f"{_UNIX}/"):
         _check_address(address)
         address = address.rstrip("/").removesuffix("/v1").rstrip("/")

@@ -69,9 +69,10 @@ class Client:
     ) -> None:
         """Create a client. Nothing is sent until the first call.
 
-        `base_url` defaults to INTELLIROUTER_BASE_URL, then to http://127.0.0.1:8080; `unix:/PATH` is a unix socket.
-        `api_key` defaults to INTELLIROUTER_API_KEY, then to none. `timeout_s` limits connecting (with at most 10 s) and
-        each read of a response. Failed connection attempts and the statuses 408, 409, 429 and 5xx are retried up to
+        `base_url` defaults to INTELLIROUTER_BASE_URL, then to the address at which `serve` would listen with this
+        environment (API_PORT), which is http://127.0.0.1:8080 by default; `unix:/PATH` is a unix socket. `api_key`
+        defaults to INTELLIROUTER_API_KEY, then to none. `timeout_s` limits connecting (with at most 10 s) and each read
+        of a response. Failed connection attempts and the statuses 408, 409, 429 and 5xx are retried up to
         `max_retries` times. `ca_file` names a file of additional certificate authorities. Raises `ValueError` if an
         argument or a proxy of the environment cannot be used.
         """

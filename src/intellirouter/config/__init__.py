@@ -9,17 +9,11 @@ This room knows no vendor and no strategy: the caller passes them in.
 """
 
 from intellirouter.config.compile import compile_config, compile_partly
+from intellirouter.config.default_file import DEFAULT_FILE, file_or_default
 from intellirouter.config.discovery import Discovery, ProbeResult, ProbeTarget, discover, probe_targets
 from intellirouter.config.effective import EffectiveSetting, effective_settings
 from intellirouter.config.listen_address import ListenAddress, listen_address
-from intellirouter.config.load import (
-    DEFAULT_FILE,
-    InvalidConfig,
-    LoadedConfig,
-    file_or_default,
-    load_config,
-    process_environment,
-)
+from intellirouter.config.load import InvalidConfig, LoadedConfig, load_config, process_environment
 from intellirouter.config.problems import ConfigError, ConfigProblem, nearest
 from intellirouter.config.render import render_config
 from intellirouter.config.resource_ports import resource_port

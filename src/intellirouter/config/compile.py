@@ -26,7 +26,14 @@ from intellirouter.config.feature_support import (
 )
 from intellirouter.config.keys import auth_warnings, compile_keys, requires_key
 from intellirouter.config.load import process_environment
-from intellirouter.config.problems import ConfigError, ConfigProblem, did_you_mean, known_names, quoted, suggestion
+from intellirouter.config.problems import (
+    ConfigError,
+    ConfigProblem,
+    Suggestions,
+    did_you_mean,
+    known_names,
+    quoted,
+)
 from intellirouter.config.resource_ports import local_base_url, unused_port_warning
 from intellirouter.config.runtime import (
     AnswersSpec,
@@ -128,6 +135,7 @@ class _Compiler:
         self._origins = origins
         self.problems: list[ConfigProblem] = []
         self._warnings: list[str] = []
+        self._suggestions = Suggestions()
         self._proxies = environment_proxies(sources.environ)
         self._egress = EgressCompiler(self._proxies, sources, self._report)
         self._default_timeouts = inherit_timeouts(config.defaults.timeouts, Timeouts())
@@ -140,7 +148,7 @@ class _Compiler:
         providers = {name: self._provider(name) for name in config.providers}
         deployments = {name: self._deployment(name, providers) for name in config.deployments}
         models = self._models(deployments, providers)
-        keys = compile_keys(config, self._sources, self._report)
+        keys = compile_keys(config, self._sources, self._report, self._suggestions)
         if config.server.tls_key_file is not None and config.server.tls_cert_file is None:
             hint = "Set server.tls_cert_file as well, or remove this setting."
             self._report(("server", "tls_key_file"), "A private key needs a certificate.", hint)
@@ -320,7 +328,8 @@ class _Compiler:
         provider = providers.get(entry.provider)
         if provider is None:
             if not self._config.is_invalid("providers"):
-                hint = suggestion(entry.provider, self._config.providers, "providers") or "Add it under `providers`."
+                hint = self._suggestions.suggestion(entry.provider, self._config.providers, "providers")
+                hint = hint or "Add it under `providers`."
                 self._report((*path, "provider"), f"Unknown provider {quoted(entry.provider)}.", hint)
             provider = ProviderSpec(name=entry.provider, vendor=_UNKNOWN_VENDOR.name)
         if entry.region is not None and provider.is_regional and not is_region_name(entry.region):
@@ -374,7 +383,7 @@ class _Compiler:
             or entry.vendor not in self._vendors
             or self._config.is_invalid("providers", name, "models")
         }
-        lists = DeploymentLists(self._config, wildcard_providers, self._report)
+        lists = DeploymentLists(self._config, wildcard_providers, self._report, self._suggestions)
         models: dict[str, ModelSpec] = {}
         for name, entry in self._config.models.items():
             pool = lists.expand(entry.deployments, ("models", name, "deployments"))
@@ -398,6 +407,10 @@ class _Compiler:
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
             )
+        self._warnings += [
+            f"{format_path(path)}: The list names the deployment `{each}` more than once, which has no effect."
+            for path, each in dict.fromkeys(lists.repeated)
+        ]
         for name, (provider, model) in lists.implicit.items():
             if (spec := providers.get(provider)) is not None:
                 deployments[name] = DeploymentSpec(

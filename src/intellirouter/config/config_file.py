@@ -1,14 +1,17 @@
 """Reads a configuration file: YAML, with the line of every setting and without duplicate names, or TOML."""
 
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
 
 import yaml
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from intellirouter.config.default_file import DEFAULT_FILE
+from intellirouter.config.file_format import format_hint, is_toml_name
 from intellirouter.config.problems import ConfigError, ConfigProblem
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.yaml_problems import describe_yaml_error
@@ -45,8 +48,7 @@ def read_config_file(path: FilePath) -> ConfigFile:
     try:
         raw = read_bounded(path, MAX_FILE_BYTES)
     except FileNotFoundError:
-        hint = "Run `intellirouter init` to create one from what this machine offers."
-        raise _failure(path, "The file does not exist.", hint) from None
+        raise _failure(path, "The file does not exist.", _missing_file_hint(path)) from None
     except OSError as error:
         raise _failure(path, f"The file cannot be read: {error.strerror or error}.") from error
     if len(raw) > MAX_FILE_BYTES:
@@ -55,7 +57,23 @@ def read_config_file(path: FilePath) -> ConfigFile:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _failure(path, f"The file is not valid UTF-8 at byte {error.start}.", "Save it as UTF-8.") from None
-    return _read_toml(path, text) if path.suffix.lower() == ".toml" else _read_yaml(path, text)
+    try:
+        return _read_toml(path, text) if is_toml_name(path) else _read_yaml(path, text)
+    except ConfigError as error:
+        raise ConfigError([
+            structs.replace(each, hint=format_hint(path, text, each.hint)) for each in error.problems
+        ]) from None  # fmt: skip
+
+
+def _missing_file_hint(path: FilePath) -> str:
+    if path.is_symlink():
+        return "It is a symbolic link to a file that does not exist."
+    if not path.parent.is_dir():
+        return f"The directory {path.parent} does not exist either. Check the path."
+    if is_toml_name(path):
+        return "Check the path. `intellirouter init` writes YAML files only."
+    option = "" if path == DEFAULT_FILE else f" -o {shlex.quote(str(path))}"
+    return f"Check the path, or run `intellirouter init{option}` to create the file from what this machine offers."
 
 
 def parse_scalar(text: str) -> Any:

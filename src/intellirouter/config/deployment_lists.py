@@ -3,30 +3,30 @@
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
-from typing import Final
 
-from intellirouter.config.problems import quoted, suggestion
+from intellirouter.config.problems import Suggestions, quoted
 from intellirouter.config.schema import Config
 from intellirouter.config.tree import Path
 
 Report = Callable[[Path, str, str], None]
 """Takes the path of a problem, its message and its hint."""
 
-_MAX_SUGGESTIONS: Final = 100
-"""Finding similar names takes long when there are many, and this many are enough."""
-
 
 class DeploymentLists:
     """Expands lists of deployments. `implicit` collects the `provider/model` entries that no deployment declares."""
 
-    def __init__(self, config: Config, wildcard_providers: AbstractSet[str], report: Report) -> None:
+    def __init__(
+        self, config: Config, wildcard_providers: AbstractSet[str], report: Report, suggestions: Suggestions
+    ) -> None:
         """`wildcard_providers` are the providers whose models need no deployment of their own."""
         self._config = config
         self._wildcard_providers = wildcard_providers
         self._report = report
-        self._suggestions = 0
+        self._suggestions = suggestions
         self.implicit: dict[str, tuple[str, str]] = {}
         """Name of the deployment -> provider and upstream model."""
+        self.repeated: list[tuple[Path, str]] = []
+        """The path of each list that names a deployment more than once, and the deployment."""
 
     def expand(self, entries: Sequence[str], path: Path) -> tuple[str, ...]:
         """Return the names of the deployments in order, without duplicates.
@@ -34,8 +34,13 @@ class DeploymentLists:
         `*` and `provider/*` stand for deployments in the order of the file.
         """
         names: dict[str, None] = {}
+        single: set[str] = set()
         for index, entry in enumerate(entries):
-            names.update(dict.fromkeys(self._expand_one(entry, (*path, index))))
+            found = self._expand_one(entry, (*path, index))
+            if not entry.endswith("*"):  # a pattern may well match what is named next to it
+                self.repeated += [(path, each) for each in found if each in single]
+                single.update(found)
+            names.update(dict.fromkeys(found))
         return tuple(names)
 
     def _expand_one(self, entry: str, path: Path) -> list[str]:
@@ -113,9 +118,6 @@ class DeploymentLists:
             hint = "This list takes deployments. Name the deployments of that model instead."
             self._report(path, f"{quoted(entry)} is a model, not a deployment.", hint)
         else:
-            hint = ""
-            if self._suggestions < _MAX_SUGGESTIONS:
-                hint = suggestion(entry, self._config.deployments, "deployments")
-            self._suggestions += 1
+            hint = self._suggestions.suggestion(entry, self._config.deployments, "deployments")
             hint = hint or "Add it under `deployments`."
             self._report(path, f"Unknown deployment {quoted(entry)}.", hint)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC
 from typing import Final
 
-from intellirouter.config.problems import quoted, suggestion
+from intellirouter.config.problems import Suggestions, quoted
 from intellirouter.config.runtime import KeySpec, is_loopback
 from intellirouter.config.schema import Config, Key
 from intellirouter.config.secret_references import SecretReferenceError, SecretSources, resolve_key_digest
@@ -16,7 +16,9 @@ Report = Callable[[Path, str, str], None]
 _SHOWN_DIGITS: Final = 12
 
 
-def compile_keys(config: Config, sources: SecretSources, report: Report) -> tuple[KeySpec, ...]:
+def compile_keys(
+    config: Config, sources: SecretSources, report: Report, suggestions: Suggestions
+) -> tuple[KeySpec, ...]:
     """Return all keys whose reference can be resolved, and report every problem."""
     keys: list[KeySpec] = []
     seen_digests: dict[bytes, str] = {}
@@ -24,7 +26,7 @@ def compile_keys(config: Config, sources: SecretSources, report: Report) -> tupl
     for index, entry in enumerate(config.keys):
         path = ("keys", index)
         if entry.tenant != "default" and entry.tenant not in config.tenants and not config.is_invalid("tenants"):
-            hint = suggestion(entry.tenant, config.tenants, "tenants") or "Add it under `tenants`."
+            hint = suggestions.suggestion(entry.tenant, config.tenants, "tenants") or "Add it under `tenants`."
             report((*path, "tenant"), f"Unknown tenant {quoted(entry.tenant)}.", hint)
         if entry.name is not None:
             _check_name(entry.tenant, entry.name, path, seen_names, report)

@@ -6,52 +6,18 @@ This is the only place that reads the environment of the process.
 import os
 from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 
 from intellirouter.config.config_file import read_config_file
+from intellirouter.config.default_file import similar_file_warnings
 from intellirouter.config.environment import FIXED_VARIABLES, apply_environment, apply_overrides
 from intellirouter.config.environment_warnings import environment_warnings
 from intellirouter.config.problems import ConfigError, ConfigProblem
 from intellirouter.config.schema import Config
 from intellirouter.config.tree import ROOT, Layers, format_path, leaves, normalize
 from intellirouter.config.validate import validate
-
-DEFAULT_FILE: Final = FilePath("intellirouter.yaml")
-"""Used if no file is given and the working directory contains it."""
-_SIMILAR_ENDINGS: Final = frozenset({".yaml", ".yml", ".json", ".toml"})
-
-
-def file_or_default(path: FilePath | None) -> FilePath | None:
-    """Return the given file, or else the one in the working directory; None if there is neither.
-
-    Raises ConfigError if the working directory has one whose name is only similar. Without it, a gateway that should
-    require keys would be open.
-    """
-    if path is not None:
-        return path
-    if DEFAULT_FILE.exists():
-        return DEFAULT_FILE
-    if (similar := _similar_file()) is not None:
-        raise ConfigError([
-            ConfigProblem(
-                "",
-                f"The working directory has no {DEFAULT_FILE}, but {similar}, which is not read by itself.",
-                f"Rename it to {DEFAULT_FILE}, or use --config {similar}.",
-            )
-        ])  # fmt: skip
-    return None
-
-
-def _similar_file() -> str | None:
-    try:
-        paths = sorted(FilePath().iterdir())
-    except OSError:
-        return None
-    stem = DEFAULT_FILE.stem
-    similar = (each for each in paths if each.stem.lower() == stem and each.suffix.lower() in _SIMILAR_ENDINGS)
-    return next((each.name for each in similar if each.is_file()), None)
 
 
 class LoadedConfig(Struct, frozen=True):
@@ -63,7 +29,7 @@ class LoadedConfig(Struct, frozen=True):
     path: FilePath | None
     """The file it was read from, if any."""
     warnings: tuple[str, ...] = ()
-    """Variables that look like settings and have no effect."""
+    """Variables that look like settings and have no effect, and files that are not read."""
 
 
 class InvalidConfig(ConfigError):
@@ -112,7 +78,8 @@ def load_config(
     if config is None:
         raise InvalidConfig(problems, None)
     origins = {format_path(here): layers.marks.get(here, "default") for here, _ in leaves(config)}
-    loaded = LoadedConfig(config, origins, file, environment_warnings(variables, FIXED_VARIABLES))
+    warnings = (*similar_file_warnings(file), *environment_warnings(variables, FIXED_VARIABLES))
+    loaded = LoadedConfig(config, origins, file, warnings)
     if problems:
         raise InvalidConfig(problems, loaded)
     return loaded

@@ -1,6 +1,8 @@
 """Problems of a configuration, as values: one per mistake, all of them reported together."""
 
 import difflib
+import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -8,6 +10,7 @@ from msgspec import Struct
 
 _MAX_LISTED: Final = 16
 _MAX_QUOTED: Final = 100
+_FILE_LINE: Final = re.compile(r"file .*:(\d+)\Z", re.DOTALL)
 
 
 class ConfigProblem(Struct, frozen=True):
@@ -30,13 +33,22 @@ class ConfigProblem(Struct, frozen=True):
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used. `problems` holds every mistake that was found, in the order of the file."""
+    """A configuration that cannot be used. `problems` holds every mistake that was found.
+
+    Those that have a line come first, in the order of the file.
+    """
 
     def __init__(self, problems: Sequence[ConfigProblem]) -> None:
-        self.problems = list(problems)
+        self.problems = sorted(problems, key=_line)
         count = len(self.problems)
         head = "The configuration has a problem" if count == 1 else f"The configuration has {count} problems"
         super().__init__("\n".join([f"{head}:", *(f"  {problem}" for problem in self.problems)]))
+
+
+def _line(problem: ConfigProblem) -> float:
+    """Return the line of a problem in the configuration file. For one without a line, it is beyond every line."""
+    found = _FILE_LINE.match(problem.origin)
+    return int(found[1]) if found else math.inf
 
 
 def quoted(text: str) -> str:
@@ -64,6 +76,23 @@ def suggestion(word: str, names: Iterable[str], kind: str) -> str:
     if hint := did_you_mean(word, names):
         return hint
     return known_names(names, kind) if names else ""
+
+
+class Suggestions:
+    """Makes suggestions for the unknown names of one configuration.
+
+    Finding a similar name takes long if there are many names, so only the first mistakes get a suggestion.
+    """
+
+    def __init__(self, limit: int = 100) -> None:
+        self._left = limit
+
+    def suggestion(self, word: str, names: Iterable[str], kind: str) -> str:
+        """Return `suggestion`, or an empty string for mistakes beyond the limit."""
+        if self._left <= 0:
+            return ""
+        self._left -= 1
+        return suggestion(word, names, kind)
 
 
 def known_names(names: Sequence[str], kind: str) -> str:

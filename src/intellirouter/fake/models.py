@@ -74,6 +74,11 @@ _ERRORS: Final = {
 }
 
 
+def is_fake_model(model: str) -> bool:
+    """Return whether `model` (with or without `fake/`) is the name of a fake model. All others are not found."""
+    return find_behavior(model) is not None
+
+
 def find_behavior(model: str) -> ModelBehavior | None:
     """Return the behavior that `model` (with or without `fake/`) selects, or None if it is not a fake model."""
     name = model.removeprefix("fake/")

@@ -24,6 +24,7 @@ from intellirouter.hosting.model import (
     WorkerView,
 )
 from intellirouter.hosting.supervisor import LocalHost
+from intellirouter.hosting.worker_errors import reworded_error
 
 __all__ = [
     "BUNDLED",
@@ -43,4 +44,5 @@ __all__ = [
     "WorkerState",
     "WorkerView",
     "ensure_artifact",
+    "reworded_error",
 ]

@@ -14,7 +14,10 @@ class ArtifactUnavailable(HostError):
     """The artifact could not be fetched this time because of the network, the disk or a timeout."""
 
     code = "artifact_unavailable"
-    hint = "Check the network, the package index that pip uses, and the free disk space."
+    hint = (
+        "Check the network, the package index and the proxy that pip uses, and the free disk space. For a machine "
+        "without a network, see docs/guides/local-models.md."
+    )
 
 
 class EngineMissing(HostError):

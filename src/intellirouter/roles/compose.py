@@ -56,6 +56,7 @@ from intellirouter.roles.host import build_host, local_models
 from intellirouter.roles.model_lists import ModelLists, Traffic
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
+from intellirouter.roles.worker_errors import WorkerErrors
 from intellirouter.routing import STRATEGIES
 from intellirouter.serving import serve_asgi
 from intellirouter.store import ExchangeStore, ReasoningMemories
@@ -260,7 +261,7 @@ class GatewayProcess:
             if row.transport == "fake":
                 special[name] = FakeProvider(off_loop=self._off_loop)
             elif row.transport == "host":
-                special[name] = HostedUpstream(self.pool, self.host)
+                special[name] = HostedUpstream(WorkerErrors(self.pool), self.host)
         return UpstreamSwitch(self.pool, special)
 
     def _emit(self, record: ExchangeRecord, model: str) -> None:

@@ -29,4 +29,5 @@ def _context_overflow(deployment: Deployment, call: Call) -> str | None:
     if upper_bound <= limit or (tokens := call.estimated_input_tokens()) <= limit:
         return None
     needed = tokens + (call.max_output_tokens or 0)
-    return f"has a context of {deployment.context_tokens} tokens, but the request needs about {needed}"
+    setting = " (see `host.context_tokens`)" if deployment.artifact is not None else ""
+    return f"has a context of {deployment.context_tokens} tokens{setting}, but the request needs about {needed}"

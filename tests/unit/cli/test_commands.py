@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
-from intellirouter.cli import ExitStatus, build_app
+from intellirouter.cli import ExitStatus
 
 CHAT = "/v1/chat/completions"
 CANDIDATES = [
@@ -81,17 +80,6 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
     return {name: record[name] for name in names}
 
 
-@pytest.fixture
-def run(gateway: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run a command line against the scripted gateway."""
-    monkeypatch.setenv("INTELLIROUTER_BASE_URL", gateway.url)
-
-    def run(*arguments: str, typed: str | None = None) -> Result:
-        return CliRunner().invoke(build_app(), arguments, input=typed)
-
-    return run
-
-
 def test_gateway_is_at_the_port_that_serve_uses(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INTELLIROUTER_BASE_URL")
     monkeypatch.setenv("API_PORT", "1")
@@ -109,34 +97,6 @@ def test_all_output_formats_contain_the_same_data(run: Any, gateway: Any) -> Non
     assert table.exit_code == ExitStatus.OK
     assert f"healthy: {gateway.url}, version 9, up 1 h 2 min" in table.stdout
     assert table.stdout.splitlines()[-1].split() == ["store", "ok", "–", "–"]
-
-
-def test_degraded_gateway_shows_the_reasons_and_one_line_per_worker(run: Any, gateway: Any) -> None:
-    store = {"state": "ok", "detail": "ok", "backlog_records": 0}
-    workers = [
-        {"name": "smol", "state": "ready", "pid": 7, "restarts": 1, "stderr_tail": []},
-        {"name": "bad", "state": "failed", "detail": "The file is damaged."},
-        {"name": "off", "state": "fetching", "detail": "Looking for x.", "problem": "No network."},
-    ]
-    gateway.on_json("/api/v1/health", {"status": "degraded", "services": {"store": store, "workers": workers}})
-    assert run("health").stdout.splitlines()[1:] == [
-        "Reason: worker bad: failed. The file is damaged.",
-        "Reason: worker off: fetching. No network.",
-    ]
-    rows = [line.split("  ") for line in run("health", "--verbose").stdout.splitlines()[5:]]
-    assert [[cell.strip() for cell in row if cell.strip()] for row in rows] == [
-        ["store", "ok", "–", "backlog records 0"],
-        ["worker smol", "ready", "–", "pid 7, restarts 1"],
-        ["worker bad", "failed", "The file is damaged.", "–"],
-        ["worker off", "fetching", "No network.", "–"],
-    ]
-
-
-def test_unhealthy_gateway_exits_with_failure_and_prints_the_report(run: Any, gateway: Any) -> None:
-    gateway.on_json("/api/v1/health", {"status": "unhealthy", "warnings": ["the disk is full"]}, 503)
-    result = run("health")
-    assert result.exit_code == ExitStatus.FAILURE
-    assert "Warning: the disk is full" in result.stdout
 
 
 def test_models_prints_prices_and_optionally_metrics(run: Any, gateway: Any) -> None:
@@ -310,7 +270,8 @@ def test_requests_are_listed_with_the_cursor_of_the_next_page(run: Any, gateway:
     result = run("requests", "list", "--limit", "1", "--model", "auto", "--errors")
     assert "req_1" in result.stdout
     assert "0.001500" in result.stdout
-    assert "--before c9" in result.stderr
+    command = "intellirouter requests list --limit 1 --model auto --errors --before c9"
+    assert result.stderr == f"For the next page, run `{command}`.\n"
     assert gateway.requests[0].path == "/api/v1/requests?limit=1&model=auto&errors=1"
     data = json.loads(run("requests", "list", "--format", "json").stdout)
     assert (data["requests"][0]["cost_usd"], data["next"]) == ("0.001500", "c9")

@@ -1,16 +1,19 @@
 """Commands that read or write a configuration, run with the real implementation."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner, Result
 
 from intellirouter import config, roles
 from intellirouter.cli import ExitStatus, build_app
+from intellirouter.config import config_file
 
 GOOD = """\
 server: {port: 9001}
@@ -190,8 +193,8 @@ def test_all_commands_list_the_same_problems(tmp_path: Path) -> None:
     path.write_text(INVALID_AND_INCONSISTENT)
     checked = run("config", "check", path)
     expected = (
-        "server.prot", "deployments.one.weight", "providers.lab.vendor", "providers.lab.ca_file",
-        "providers.cloud.credential", "deployments.one.model", "models.m.deployments[1]", "models.m.strategy",
+        "server.prot", "providers.lab.vendor", "providers.lab.ca_file", "providers.cloud.credential",
+        "deployments.one.weight", "deployments.one.model", "models.m.deployments[1]", "models.m.strategy",
         "keys[0].tenant", "keys[0].key", "catalog.file",
     )  # fmt: skip
     lines = [line.strip() for line in checked.stderr.splitlines() if "[file " in line]
@@ -203,6 +206,54 @@ def test_all_commands_list_the_same_problems(tmp_path: Path) -> None:
     for command in others:
         found = run(*command)
         assert (found.exit_code, found.stderr) == (ExitStatus.CONFIGURATION, checked.stderr)
+
+
+@pytest.mark.parametrize("command", [("config", "check"), ("config", "show"), ("serve",), ("discover",)])
+def test_a_file_that_cannot_be_read_is_a_configuration_problem(
+    file: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "access", lambda *_args, **_options: False)
+    monkeypatch.setattr(config_file, "read_bounded", refuse)
+    by_argument, by_option = run(*command, file), run(*command, "--config", file)
+    for result in (by_argument, by_option):
+        assert result.exit_code == ExitStatus.CONFIGURATION
+        assert f"The file cannot be read: Permission denied.  [file {file}]" in result.stderr
+    monkeypatch.undo()
+    directory = run(*command, file.parent)
+    assert directory.exit_code == ExitStatus.CONFIGURATION
+    assert f"The file cannot be read: Is a directory.  [file {file.parent}]" in directory.stderr
+
+
+def test_no_command_leaves_the_check_of_a_file_to_the_command_line() -> None:
+    def files(command: Any) -> Iterator[Any]:
+        described = [each.type_descriptor for each in command.params]
+        yield from (each.parameter_info for each in described if each.annotation is Path)
+        for name in command.list_commands(None) if hasattr(command, "list_commands") else ():
+            yield from files(command.get_command(None, name))
+
+    found = list(files(typer.main.get_command(build_app())))
+    assert len(found) > 10
+    assert not any(each.readable for each in found)
+
+
+def test_the_hint_for_a_missing_file_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dangling.yaml").symlink_to("nowhere.yaml")
+    hints = {
+        "nope.yaml": "Check the path, or run `intellirouter init -o nope.yaml` to create the file",
+        "intellirouter.yaml": "or run `intellirouter init` to create the file",
+        "two words.yaml": "`intellirouter init -o 'two words.yaml'`",
+        "none/nope.yaml": "The directory none does not exist either.",
+        "nope.toml": "`intellirouter init` writes YAML files only.",
+        "dangling.yaml": "It is a symbolic link to a file that does not exist.",
+    }
+    for name, hint in hints.items():
+        result = run("serve", name)
+        assert result.exit_code == ExitStatus.CONFIGURATION
+        assert hint in result.stderr
 
 
 def test_show_without_a_file_uses_defaults_and_environment() -> None:
@@ -291,6 +342,22 @@ def test_init_reports_a_write_error(tmp_path: Path) -> None:
     result = run("init", "--output", tmp_path / "no" / "such" / "folder.yaml")
     assert result.exit_code == ExitStatus.FAILURE
     assert "Cannot write" in result.stderr
+
+
+def test_init_does_not_write_yaml_to_a_toml_file(tmp_path: Path) -> None:
+    result = run("init", "--output", tmp_path / "new.toml")
+    assert result.exit_code == ExitStatus.FAILURE
+    assert "because `init` writes YAML" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_similar_file_next_to_the_configuration_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "intellirouter.yaml").write_text(GOOD)
+    (tmp_path / "intellirouter.yml").write_text(GOOD)
+    warning = "Warning: intellirouter.yml: This file is not read, because intellirouter.yaml exists."
+    assert warning in run("config", "check").stderr
+    assert warning in run("config", "show").stderr
 
 
 def test_serve_overrides_only_the_settings_of_given_options(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,17 @@ def test_ids_are_not_broken_on_a_narrow_terminal(gateway: Any) -> None:
         assert all(len(line) <= columns for line in shown.splitlines() if request_id in line)
 
 
+def test_notes_are_wrapped_between_words_on_a_terminal(gateway: Any) -> None:
+    row = {"request_id": f"req_{'0' * 32}", "started_us": 1, "tenant": "t", "status": 200, "duration_ms": 1.0}
+    gateway.on_json("/api/v1/requests", {"requests": [row], "next": None})
+    terminal = Terminal("requests", "list", "--url", gateway.url, columns=40)
+    shown = terminal.wait_for("json.")
+    terminal.close()
+    note = shown[shown.index("Columns that do not fit") :]
+    assert all(len(line) <= 40 for line in note.splitlines())
+    assert " ".join(note.split()).endswith("Use a wider terminal, or --format")
+
+
 @pytest.mark.parametrize(
     "command", [("helth",), ("health", "--nope"), ("requests", "list", "--limit", "0"), ("models", "--format", "xml")]
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from intellirouter.cli.output import LinePrinter, make_table, print_data
-from intellirouter.cli.tables import Part, Table, cell_width, fit_parts, lay_out, wrap
+from intellirouter.cli.tables import Part, Table, cell_width, fit_parts, lay_out, wrap, wrap_prose
 
 REQUEST_ID = "req_01a229b7b577970031f44e154d80118a"
 REQUESTS = Table(
@@ -111,3 +111,26 @@ def test_columns_of_all_tables_that_do_not_fit_are_named_in_one_note(capsys: pyt
     assert capsys.readouterr().err == (
         "Columns that do not fit: SCORE, MESSAGE. Use a wider terminal, or --format json.\n"
     )
+
+
+def test_a_legend_is_printed_only_with_its_column() -> None:
+    table = Table(("ID", "TIME"), [("req_1", "▒" * 20)], optional=("TIME",), legends={"TIME": ("▒ waiting",)})
+    assert list(lay_out(table, 40).lines)[-1] == "▒ waiting"
+    narrow = lay_out(table, 20)
+    assert (list(narrow.lines), narrow.hidden) == (["ID", "req_1"], ("TIME",))
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one two three four", ["one two", "three four"]),
+        ("  one two three", ["  one two", "  three"]),
+        ("see `a b c d e f` now", ["see", "`a b c d e f`", "now"]),
+        ("averyverylongword x", ["averyverylongword", "x"]),
+        ("one twos.  [file a:1]", ["one twos.", "[file a:1]"]),
+        ("short", ["short"]),
+        ("", [""]),
+    ],
+)
+def test_wrap_prose(text: str, lines: list[str]) -> None:
+    assert wrap_prose(text, 10) == lines

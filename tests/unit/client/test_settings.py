@@ -1,5 +1,6 @@
 import pytest
 
+from intellirouter.client import Client
 from intellirouter.client.settings import resolve_settings
 
 
@@ -18,6 +19,18 @@ def test_defaults_are_the_local_gateway_and_no_key() -> None:
     settings = resolve_settings(None, None, 1, 0)
     assert settings.base_url == "http://127.0.0.1:8080"
     assert "authorization" not in settings.headers()
+
+
+def test_the_port_of_a_gateway_on_this_machine_is_used_as_by_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_PORT", "9001")
+    assert resolve_settings(None, None, 1, 0).base_url == "http://127.0.0.1:9001"
+    assert Client().base_url == "http://127.0.0.1:9001"
+    assert resolve_settings("http://h:1", None, 1, 0).base_url == "http://h:1"
+    monkeypatch.setenv("INTELLIROUTER_BASE_URL", "http://h:2")
+    assert resolve_settings(None, None, 1, 0).base_url == "http://h:2"
+    monkeypatch.delenv("INTELLIROUTER_BASE_URL")
+    monkeypatch.setenv("API_PORT", "tcp://10.0.0.1:80")
+    assert resolve_settings(None, None, 1, 0).base_url == "http://127.0.0.1:8080"
 
 
 @pytest.mark.parametrize("address", ["http://h:1/", "http://h:1/v1", "http://h:1/v1/", " http://h:1 "])

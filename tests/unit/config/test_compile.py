@@ -342,8 +342,8 @@ keys: [{key: "env:NOPE", tenant: nobody}]
     problems = compile_problems(text)
     assert [problem.path for problem in problems] == [
         "server.workers",
-        "shared_state",
         "store.url",
+        "shared_state",
         "providers.p.vendor",
         "deployments.d.provider",
         "models.m.deployments[0]",

@@ -40,6 +40,28 @@ def test_many_unknown_names_take_linear_work(compile_problems: Callable[[str], A
     assert all(problem.origin for problem in problems)
 
 
+def _unknown_providers(count: int) -> str:
+    providers = "".join(f"  p{i}: {{vendor: openai-compatible, base_url: 'http://h:1'}}\n" for i in range(count))
+    deployments = "".join(f"  d{i}: {{provider: nope{i}, model: m}}\n" for i in range(count))
+    return f"providers:\n{providers}deployments:\n{deployments}"
+
+
+def _unknown_tenants(count: int) -> str:
+    tenants = "".join(f"  t{i}: {{}}\n" for i in range(count))
+    keys = "".join(f"  - {{key: 'sha256:{i:064x}', tenant: nope{i}}}\n" for i in range(count))
+    return f"tenants:\n{tenants}keys:\n{keys}"
+
+
+@pytest.mark.parametrize("text", [_unknown_providers, _unknown_tenants])
+def test_many_unknown_providers_and_tenants_take_linear_work(
+    compile_problems: Callable[[str], Any], text: Callable[[int], str]
+) -> None:
+    small, large = text(SMALL), text(LARGE)
+    compile_problems(small)
+    work = [lines_of(lambda each=each: compile_problems(each)) for each in (large, small)]
+    assert work[0] / work[1] < MAX_GROWTH
+
+
 def test_the_first_hundred_problems_are_printed() -> None:
     problems = [ConfigProblem(f"models.m{i}", "Wrong.") for i in range(120)]
     message, *lines = problem_lines(ConfigError(problems))

@@ -55,6 +55,54 @@ def test_advice(tmp_path: Path, text: str, warning: str) -> None:
     assert len(found) == (1 if warning else 0)
 
 
+FAKE = """\
+providers:
+  lab: {vendor: openai-compatible, base_url: "http://127.0.0.1:9/v1", credentials: []}
+  any: {vendor: openai-compatible, base_url: "http://127.0.0.1:9/v1", credentials: [], models: "*"}
+  magic: {vendor: fake}
+deployments:
+  a: {provider: lab, model: one}
+  b: {provider: lab, model: two}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("  any/gpt: {provider: any, model: gpt}", ""),
+        (
+            "  any/gpt: {provider: lab, model: gpt-mini}",
+            "hides the model `gpt` of the provider `any`, and serves `gpt-mini` of `lab` instead. Rename it.",
+        ),
+        ("  any/gpt: {provider: any, model: gpt-mini}", "and serves `gpt-mini` of `any` instead. Rename it."),
+        ("  lab/one: {provider: lab, model: two}", "deployments.lab/one: The deployment hides the model `one` of the"),
+        ("  lab/three: {provider: lab, model: four}", ""),
+        ("  nobody/one: {provider: lab, model: one}", ""),
+        ("  magic/echo: {provider: magic, model: slow}", "deployments.magic/echo: The deployment hides the model"),
+        ("models: {any/gpt: {deployments: [a]}}", ""),
+        ("models: {lab/one: {deployments: [b]}}", "models.lab/one: The model hides the model `one` of the provider"),
+        ("models: {lab/one: {deployments: [b], fallbacks: [a]}}", ""),
+        ("models: {m: {deployments: [a, b]}}", ""),
+        ("models: {m: {deployments: [a, a]}}", "models.m.deployments: The list names the deployment `a` more than"),
+        ("models: {m: {deployments: [a, b, lab/one]}}", "m.deployments: The list names the deployment `a` more than"),
+        ("models: {m: {deployments: [any/x, any/x]}}", "m.deployments: The list names the deployment `any/x` more"),
+        ("models: {m: {deployments: [a], fallbacks: [b, b]}}", "models.m.fallbacks: The list names the deployment `b`"),
+        ("models: {m: {deployments: [a, lab/*]}}", ""),
+        ('models: {m: {deployments: ["*", a]}}', ""),
+        ("models: {m: {deployments: [a], fallbacks: [magic/echo, magic/slow-20, magic/fake/lorem]}}", ""),
+        (
+            "models: {m: {deployments: [a], fallbacks: [magic/ecco]}}",
+            "The vendor `fake` has no model `ecco`, so its requests fail with status 404. Did you mean `echo`?",
+        ),
+        ("  c: {provider: magic, model: gpt-4o}", "The vendor `fake` has no model `gpt-4o`, so its requests fail with"),
+    ],
+)
+def test_advice_about_names(tmp_path: Path, text: str, warning: str) -> None:
+    found = warnings(tmp_path, text, FAKE)
+    assert [each for each in found if warning in each] == found
+    assert len(found) == (1 if warning else 0)
+
+
 @pytest.mark.parametrize(
     ("text", "way"),
     [

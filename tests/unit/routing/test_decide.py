@@ -1,6 +1,7 @@
 """Decisions: verdict and reason of every candidate, failing deployments, and the reuse of decisions."""
 
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,11 @@ def test_unknown_strategy_keeps_the_configured_order() -> None:
             "has a context of 100 tokens, but the request needs about 201",
         ),
         (
+            {"context_tokens": 100, "artifact": "own.gguf"},
+            {"size_bytes": 804},
+            "has a context of 100 tokens (see `host.context_tokens`), but the request needs about 201",
+        ),
+        (
             {"context_tokens": 100},
             {"max_output_tokens": 191},
             "has a context of 100 tokens, but the request needs about 201",
@@ -79,7 +85,7 @@ def test_unsuitable_deployment_is_excluded_with_a_reason(
     decision = decide(router(), call(**needed), target(pool, "f"), 0.0)
     assert decision.order == ("able", "f")
     assert decision.candidates[-1] == Candidate("poor", "p", "up-poor", "excluded", reason)
-    with pytest.raises(errors.NoEligibleDeployment, match=reason) as caught:
+    with pytest.raises(errors.NoEligibleDeployment, match=re.escape(reason)) as caught:
         decide(router(), call(**needed), target(pool[:1]), 0.0)
     assert (caught.value.status, caught.value.code) == (400, "no_eligible_deployment")
 

@@ -36,6 +36,7 @@ from intellirouter.dialects.wire.json_reader import missing, wrong_value
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers
+from intellirouter.dialects.wire.unique_members import UniqueDecoder, UniqueModel, UniqueStream
 
 _MAX_TOKENS: Final = 2**53
 """The upper bound, because the integers of JSON are unlimited and those of the ledger are not."""
@@ -95,9 +96,9 @@ class ResponseFormat(Struct):
 class ChatRequest(ReservedMembers):
     """The members whose types the gateway validates. The order of optional ones follows the reference."""
 
-    model: str
+    model: UniqueModel
     messages: list[Message]
-    stream: bool | None = None
+    stream: UniqueStream | None = None
     stream_options: StreamOptions | UnsetType | None = UNSET
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -149,7 +150,7 @@ class _Response(Struct):
     error: Any = None
 
 
-_decode_request: Final = msgspec.json.Decoder(ChatRequest)
+_decode_request: Final = UniqueDecoder(ChatRequest)
 _decode_response: Final = msgspec.json.Decoder(_Response)
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -166,13 +167,14 @@ class OpenAIChatPassthrough(Route):
         check_nested(body, len(request.messages), _check(request))
         return ChatCall(
             operation="chat",
-            model=request.model,
+            model=str(request.model),
             body=body,
             is_stream=bool(request.stream),
             wants_usage=wants_usage(request.stream_options),
             needs=_needs(request),
             wants_json=request.response_format is not None and request.response_format.type == "json_object",
             max_output_tokens=request.max_completion_tokens or request.max_tokens,
+            is_checked=True,
             source=request,
         )
 

@@ -176,14 +176,14 @@ def plain_chunks(block: bytes, decode: Callable[[bytes], list[Any]]) -> list[Any
 
     This takes half as long as a regular expression that searches for other events.
     """
-    lines = data_lines(block)
-    if lines is None:
+    if (lines := data_lines(block)) is None:
         return None
+    data, count = lines
     try:
-        chunks = decode(b"\n".join(lines))
+        chunks = decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # The events are read one by one: a finish reason, a comment, the terminator, or a malformed event.
-    return chunks if len(chunks) == len(lines) else None
+    return chunks if len(chunks) == count else None
 
 
 def index_of(value: Any) -> int:

@@ -4,8 +4,7 @@
 here, however its name is written.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
@@ -18,19 +17,21 @@ class UniqueModel(str):
     """The value of the top-level member `model`."""
 
     __slots__ = ()
+    member: ClassVar = "model"
+    value_type: ClassVar[type] = str
+    expected: ClassVar = "str"
+    """The name of the type in the errors of msgspec."""
 
 
 class UniqueStream(int):
     """The value of the top-level member `stream`, a boolean."""
 
     __slots__ = ()
+    member: ClassVar = "stream"
+    value_type: ClassVar[type] = bool
+    expected: ClassVar = "bool | null"
 
 
-_MEMBERS: Final[dict[type, tuple[str, type, str]]] = {
-    UniqueModel: ("model", str, "str"),
-    UniqueStream: ("stream", bool, "bool | null"),
-}
-"""The name of each member, the type of its values, and how msgspec's errors call it."""
 _TYPE_NAMES: Final[dict[type, str]] = {
     str: "str",
     bool: "bool",
@@ -54,20 +55,15 @@ class UniqueDecoder(Generic[T]):
         self._type = decoded_type
 
     def decode(self, body: bytes) -> T:
-        return msgspec.json.decode(body, type=self._type, dec_hook=_reader())
+        found: list[type] = []
 
+        def read(member_type: Any, value: Any) -> Any:
+            if member_type in found:
+                raise duplicate_parameter(member_type.member)
+            found.append(member_type)
+            if value.__class__ is member_type.value_type:
+                return member_type(value)
+            got = _TYPE_NAMES[value.__class__]
+            raise TypeError(f"Expected `{member_type.expected}`, got `{got}`")  # becomes a `ValidationError`
 
-def _reader() -> Callable[[type, Any], Any]:
-    """Return the function that the decoder calls for each member of one request."""
-    found: list[type] = []
-
-    def read(unique_type: type, value: Any) -> Any:
-        name, expected, title = _MEMBERS[unique_type]
-        if unique_type in found:
-            raise duplicate_parameter(name)
-        found.append(unique_type)
-        if value.__class__ is not expected:
-            raise TypeError(f"Expected `{title}`, got `{_TYPE_NAMES[value.__class__]}`")  # a `ValidationError`, then
-        return unique_type(value)
-
-    return read
+        return msgspec.json.decode(body, type=self._type, dec_hook=read)

@@ -86,7 +86,7 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     def decode_request(self, body: bytes, context: RequestContext) -> Call:
         """Validate and read a request. Raises `InvalidRequest`."""
         call = self.client.decode_request(body, context)
-        if self.is_json and self.unique_members:
+        if self.is_json and self.unique_members and not call.is_checked:
             check_unique(body, self.unique_members)
             call.is_checked = call.body is body
         return call

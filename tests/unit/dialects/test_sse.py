@@ -12,6 +12,7 @@ from intellirouter.dialects import SseEvent, SseParser
 from intellirouter.dialects.wire.sse import (
     EventReader,
     EventSplitter,
+    data_lines,
     event_data,
     has_foreign_lines,
     iterate_events,
@@ -235,3 +236,48 @@ def test_events_of_a_block_are_those_of_its_parts(shapes: list[str], end: str) -
 def test_a_web_page_among_valid_events_is_rejected() -> None:
     with pytest.raises(errors.UpstreamMalformed, match="a web page instead of an event stream"):
         EventReader().feed(b"data: a\n\n<html>\n\ndata: b\n\n")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b'data: {"a":1}\n\ndata:{"b":2}\n\n',
+        b"data: 1\n\n",
+    ],
+)
+def test_data_of_events_that_are_one_line_each(block: bytes) -> None:
+    events = split_events(block)
+    expected = b"".join([(event_data(event) or b"") + b"\n" for event in events])
+    found = data_lines(block)
+    assert found is not None
+    assert (found[0].replace(b" ", b""), found[1]) == (expected, len(events))
+
+
+def test_data_of_events_that_are_one_line_each_after_their_type() -> None:
+    block = b"event: x\ndata: 1\n\nevent: x\ndata: 2\n\n"
+    assert data_lines(block, b"event: x\n") == (b" 1\n 2\n", 2)
+
+
+@pytest.mark.parametrize(
+    ("block", "type_line"),
+    [
+        (b'data: {"a":1}\n\n{"b":2}\n\n', b""),
+        (b'data: {"a":\n1}\n\ndata: {"b":2}\n\n', b""),
+        (b'data: {"a":1}\n\ndata: {"b":2}\n', b""),
+        (b'data: {"a":1}\n\ndata: {"b":2}', b""),
+        (b'data: {"a":\r1}\n\ndata: {"b":2}\n\n', b""),
+        (b"data: 1\r\n\r\ndata: 2\r\n\r\n", b""),
+        (b'{"a":1}\ndata:\n', b""),
+        (b'{"a":1}\ndata:\n\n', b""),
+        (b": x\n\ndata: 1\n\n", b""),
+        (b" data: 1\n\n", b""),
+        (b"\n\ndata: 1\n\n", b""),
+        (b"event: x\ndata: 1\n\nevent: y\ndata: 2\n\n", b"event: x\n"),
+        (b"event: x\ndata: 1\n\nevent: x\n 2\n\n", b"event: x\n"),
+        (b"event: x\ndata: 1\ndata: 2\n\n", b"event: x\n"),
+        (b"data: 1\nevent: x\n\n", b"event: x\n"),
+        (b"event: x\ndata: 1\n\n\nevent: x\ndata: 1\n", b"event: x\n"),
+    ],
+)
+def test_events_of_any_other_form_are_read_one_by_one(block: bytes, type_line: bytes) -> None:
+    assert data_lines(block, type_line) is None

@@ -25,6 +25,7 @@ _PROBE_CHARS: Final = 64
 MIN_RUN_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
 """The same for an answer that has not reached a limit. The client may have asked for some repetition, so it is more."""
 _TAIL_CHARS: Final = MIN_RUN_CHARS + _MAX_PERIOD
+_CHECKS_PER_RUN: Final = MIN_RUN_CHARS // MIN_REPETITION_CHARS
 
 _SAMPLE_CHARS: Final = 200
 _MIN_WORDS: Final = 3
@@ -66,12 +67,15 @@ def _check_runs(text: str, new_chars: int) -> int:
     characters follow the last of them.
     """
     start = len(text) - new_chars
-    for end in range(start + MIN_REPETITION_CHARS, len(text) + 1, MIN_REPETITION_CHARS):
-        if end < MIN_RUN_CHARS or not _recurs(text, end):
+    end = start + MIN_REPETITION_CHARS * max(1, -((start - MIN_RUN_CHARS) // MIN_REPETITION_CHARS))
+    while end <= len(text):
+        if not _recurs(text, end):  # nor does a run end at the next positions: it would include this one
+            end += _CHECKS_PER_RUN * MIN_REPETITION_CHARS
             continue
         piece = _repeated_piece(text[max(0, end - _TAIL_CHARS) : end], MIN_RUN_CHARS)
         if piece is not None and _is_language(piece):
             raise _runaway()
+        end += MIN_REPETITION_CHARS
     return new_chars % MIN_REPETITION_CHARS
 
 

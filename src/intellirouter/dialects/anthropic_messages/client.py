@@ -51,13 +51,13 @@ class MessagesClient:
     def decode_request(self, body: bytes, context: RequestContext) -> ConversationCall:
         head = read_body(HEAD_DECODER, body)
         check_model(head.model)
-        _check_messages(head, body)
+        _check_messages(head)
         check_nested(body, len(head.messages), _count_texts(head))
         _check_sampling(head)
         self._check_max_tokens(head.max_tokens)
         return MessagesCall(
             operation=self.operation,
-            model=head.model,
+            model=str(head.model),
             body=body,
             dialect=DIALECT,
             context=context,
@@ -65,6 +65,7 @@ class MessagesClient:
             wants_usage=True,
             needs=_needs(head),
             max_output_tokens=head.max_tokens,
+            is_checked=True,
             source=head,
         )
 
@@ -99,18 +100,19 @@ class CountTokensClient(MessagesClient):
         return msgspec.json.encode({"input_tokens": tokens})
 
 
-def _check_messages(head: RequestHead, body: bytes) -> None:
+def _check_messages(head: RequestHead) -> None:
     if not head.messages:
         raise errors.InvalidRequest("messages: at least one message is required", code="empty_array", param="messages")
+    has_blocks = False
     for index, message in enumerate(head.messages):
+        has_blocks = has_blocks or message.content.__class__ is list
         if message.role not in _ROLES:
             raise errors.InvalidRequest(
                 f"messages.{index}.role: Input should be 'user', 'assistant' or 'system'",
                 code="invalid_value",
                 param=f"messages.{index}.role",
             )
-
-    if b'"tool_result"' in body:
+    if has_blocks:
         _check_results(head.messages)
 
 

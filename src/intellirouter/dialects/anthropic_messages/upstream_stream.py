@@ -38,7 +38,7 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, decode_as
 from intellirouter.dialects.wire.lenient import text_in
-from intellirouter.dialects.wire.sse import EventReader
+from intellirouter.dialects.wire.sse import EventReader, data_lines
 
 
 class _Delta(Struct):
@@ -78,7 +78,8 @@ class _PlainEvent(Struct, gc=False):
     index: int = 0
 
 
-_PLAIN_START: Final = b"event: content_block_delta\ndata:"
+_PLAIN_TYPE: Final = b"event: content_block_delta\n"
+_PLAIN_START: Final = _PLAIN_TYPE + b"data:"
 _decode_plain: Final = msgspec.json.Decoder(_PlainEvent).decode_lines
 _text_of: Final = attrgetter("delta.text")
 _index_of: Final = attrgetter("index")
@@ -348,14 +349,14 @@ def _plain_span(data: bytes) -> tuple[int, int]:
 
 def _plain_events(block: bytes) -> list[_PlainEvent]:
     """Return the events if all of them are pieces of the same text; otherwise none."""
-    lines = block[len(_PLAIN_START) :].split(b"\n\n" + _PLAIN_START)
-    if block.count(b"\n") != 3 * len(lines):
-        return []  # There are other lines, which must not become a part of the data.
+    if (lines := data_lines(block, _PLAIN_TYPE)) is None:
+        return []
+    data, count = lines
     try:
-        events = _decode_plain(b"\n".join(lines))
+        events = _decode_plain(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
-    is_one_text = len(events) == len(lines) and len(set(map(_index_of, events))) == 1
+    is_one_text = len(events) == count and len(set(map(_index_of, events))) == 1
     return events if is_one_text else []
 
 

@@ -14,8 +14,9 @@ from intellirouter.core import Call, errors
 from intellirouter.core.json_errors import lower_first, missing_member, split_validation_error
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.wire.json_reader import Reader
-from intellirouter.dialects.wire.request_validation import decode_body
+from intellirouter.dialects.wire.request_validation import BodyDecoder, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers, reserved_member
+from intellirouter.dialects.wire.unique_members import UniqueDecoder, UniqueModel, UniqueStream
 
 T = TypeVar("T")
 
@@ -52,10 +53,10 @@ class OutputHead(Struct):
 class RequestHead(ReservedMembers):
     """The members that are validated in every request, also in a passthrough."""
 
-    model: str
+    model: UniqueModel
     messages: list[MessageHead]
     max_tokens: int | None = None
-    stream: bool | None = None
+    stream: UniqueStream | None = None
     tools: list[msgspec.Raw] | None = None
     output_config: OutputHead | None = None
     output_format: FormatHead | None = None
@@ -74,7 +75,7 @@ def source_of(call: Call) -> RequestHead:
     return narrow_call(call, MessagesCall).source
 
 
-HEAD_DECODER: Final = msgspec.json.Decoder(RequestHead)
+HEAD_DECODER: Final = UniqueDecoder(RequestHead)
 BLOCKS_DECODER: Final = msgspec.json.Decoder(list[BlockHead])
 
 _EXPECTED_TYPE: Final = re.compile(r"Expected `(?P<expected>[^`|]+?)(?: \|[^`]*)?`, got")
@@ -96,7 +97,7 @@ _READER_TYPE_NAMES: Final = {
 """Anthropic's names for the types that `Reader` expects."""
 
 
-def read_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+def read_body(decoder: BodyDecoder[T], body: bytes) -> T:
     """Decode a request body. Raises `InvalidRequest` with Anthropic's wording."""
     try:
         return decoder.decode(body)

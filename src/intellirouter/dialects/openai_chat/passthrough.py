@@ -18,24 +18,23 @@ from intellirouter.core import (
     UpstreamRequest,
     errors,
 )
-from intellirouter.core.json_errors import describe_json_error
-from intellirouter.dialects.adapt.repetition import MIN_RUN_CHARS
+from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS
 from intellirouter.dialects.adapt.stop_sequences import CHAT_STOPS, has_more_stops, max_chat_stops, usable_stops
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.openai import upstream_errors
-from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.openai.usage import decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
-from intellirouter.dialects.openai_chat.relayed_text import check_whole
+from intellirouter.dialects.openai_chat.relayed_answer import check_texts, read_answer
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.duplicates import check_nested
 from intellirouter.dialects.wire.json_edit import append_member, json_string, model_spans, replace, top_level_spans
 from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.json_reader import missing, wrong_value
-from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers
+from intellirouter.dialects.wire.unique_members import UniqueDecoder, UniqueModel, UniqueStream
 
 _MAX_TOKENS: Final = 2**53
 """The upper bound, because the integers of JSON are unlimited and those of the ledger are not."""
@@ -95,9 +94,9 @@ class ResponseFormat(Struct):
 class ChatRequest(ReservedMembers):
     """The members whose types the gateway validates. The order of optional ones follows the reference."""
 
-    model: str
+    model: UniqueModel
     messages: list[Message]
-    stream: bool | None = None
+    stream: UniqueStream | None = None
     stream_options: StreamOptions | UnsetType | None = UNSET
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -138,19 +137,7 @@ class RequestOptions(Protocol):
     def stream_options(self) -> StreamOptions | UnsetType | None: ...
 
 
-class _Choice(Struct):
-    finish_reason: str | None = None
-    error: Any = None
-
-
-class _Response(Struct):
-    choices: list[_Choice] | None = None
-    usage: msgspec.Raw = NOT_REPORTED
-    error: Any = None
-
-
-_decode_request: Final = msgspec.json.Decoder(ChatRequest)
-_decode_response: Final = msgspec.json.Decoder(_Response)
+_decode_request: Final = UniqueDecoder(ChatRequest)
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -166,13 +153,14 @@ class OpenAIChatPassthrough(Route):
         check_nested(body, len(request.messages), _check(request))
         return ChatCall(
             operation="chat",
-            model=request.model,
+            model=str(request.model),
             body=body,
             is_stream=bool(request.stream),
             wants_usage=wants_usage(request.stream_options),
             needs=_needs(request),
             wants_json=request.response_format is not None and request.response_format.type == "json_object",
             max_output_tokens=request.max_completion_tokens or request.max_tokens,
+            is_checked=True,
             source=request,
         )
 
@@ -219,16 +207,7 @@ class OpenAIChatPassthrough(Route):
         call: Call | None = None,  # noqa: ARG002 - required by the protocol
         deployment: Deployment | None = None,  # noqa: ARG002
     ) -> Answer:
-        try:
-            if not body.isascii():
-                body.decode()  # The decoder does not check the members that it skips.
-            if len(body) > LARGE_BYTES:
-                check_size(body, counts_values=False)
-            response = _decode_response.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise errors.UpstreamMalformed(
-                f"The upstream returned an invalid chat completion: {describe_json_error(error)}."
-            ) from None
+        response = read_answer(body)
         if response.error:
             raise upstream_errors.decode_error_in_200(body)
         if not response.choices:
@@ -239,8 +218,8 @@ class OpenAIChatPassthrough(Route):
             raise upstream_errors.decode_error_in_200(msgspec.json.encode({"error": choice.error}))
         if choice.finish_reason in upstream_errors.FAILED_FINISHES:
             raise upstream_errors.failed_finish(choice.finish_reason)
-        if len(body) >= MIN_RUN_CHARS or choice.finish_reason == "length" or len(response.choices) > 1:
-            check_whole(body)
+        if len(body) >= MIN_REPETITION_CHARS:
+            check_texts(body, response.choices)
         return Answer(decode_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002

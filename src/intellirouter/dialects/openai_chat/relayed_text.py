@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, MIN_RUN_CHARS, TextTail, check_text
+from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, MIN_RUN_CHARS, TextTail
 from intellirouter.dialects.wire.sse import data_lines, event_data, iterate_events
 
 _MAX_UNREAD_BYTES: Final = 4 * MIN_RUN_CHARS
@@ -55,18 +55,7 @@ class _PlainChunk(Struct, gc=False):
     error: None = None
 
 
-class _WholeChoice(Struct):
-    finish_reason: Any = None
-    message: _Delta | None = None
-    text: str | None = None
-
-
-class _Whole(Struct):
-    choices: list[_WholeChoice]
-
-
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk).decode
-_decode_whole: Final = msgspec.json.Decoder(_Whole).decode
 _decode_chunks: Final = msgspec.json.Decoder(_Chunk).decode_lines
 _decode_plain: Final = msgspec.json.Decoder(_PlainChunk).decode_lines
 _choices_of: Final = attrgetter("choices")
@@ -187,35 +176,19 @@ def plain_chunks(block: bytes, decode: Callable[[bytes], list[Any]]) -> list[Any
 
     This takes half as long as a regular expression that searches for other events.
     """
-    lines = data_lines(block)
-    if lines is None:
+    if (lines := data_lines(block)) is None:
         return None
+    data, count = lines
     try:
-        chunks = decode(b"\n".join(lines))
+        chunks = decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # The events are read one by one: a finish reason, a comment, the terminator, or a malformed event.
-    return chunks if len(chunks) == len(lines) else None
+    return chunks if len(chunks) == count else None
 
 
 def index_of(value: Any) -> int:
     """Return the index of a choice. An upstream with one choice may leave it out."""
     return value if isinstance(value, int) and value > 0 else 0
-
-
-def check_whole(body: bytes) -> None:
-    """Check the choices of a complete answer for runaway repetition. Raises `UpstreamMalformed`."""
-    if len(body) < MIN_REPETITION_CHARS:
-        return
-    try:
-        choices = _decode_whole(body).choices
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return  # A member that is relayed has an unknown form.
-    for choice in choices:
-        is_at_limit = choice.finish_reason == "length"
-        message = choice.message or _Delta()
-        for text in (message.content, message.reasoning_content, message.reasoning, choice.text):
-            if text and len(text) >= MIN_REPETITION_CHARS:
-                check_text(text, is_at_limit=is_at_limit)
 
 
 def _chunks(block: bytes) -> list[_Chunk]:

@@ -21,9 +21,13 @@ _ESCAPED_LETTER: Final = rb"\u006"
 _ESCAPED_ASCII: Final = rb"\u00"
 _ESCAPED_LETTERS: Final = (rb"\u006", rb"\u007", rb"\u005", rb"\u004")
 """The beginnings of the escape sequences of letters and of the underscore."""
+ESCAPED_LOWERCASE: Final = _ESCAPED_LETTERS[:2]
+"""The beginnings of the escape sequences of lowercase letters."""
 _ESCAPED_LETTER_PATTERN: Final = re.compile(rb"\\u00[4-7]")
 _SMALL_BYTES: Final = 4096
 _SPACE: Final = b" \t\r\n"
+_BACKSLASH: Final = 0x5C
+"""An integer, because `in` takes several times as long for `bytes`."""
 
 Span = tuple[int, int]
 
@@ -66,13 +70,16 @@ def end_of_string(body: bytes, at: int) -> int:
     return at + 1
 
 
-def may_escape_names(body: bytes) -> bool:
-    """Return whether letters, also those in the names of members, may be written with escape sequences."""
-    if b"\\" not in body:
+def may_escape_names(body: bytes, letters: tuple[bytes, ...] = _ESCAPED_LETTERS) -> bool:
+    """Return whether letters, also those in the names of members, may be written with escape sequences.
+
+    `letters` are the beginnings of the escape sequences to search for in a large body.
+    """
+    if _BACKSLASH not in body:
         return False
     if len(body) <= _SMALL_BYTES:
         return _ESCAPED_LETTER_PATTERN.search(body) is not None
-    return contains(body, _ESCAPED_ASCII) and any(contains(body, each) for each in _ESCAPED_LETTERS)
+    return contains(body, _ESCAPED_ASCII) and any(contains(body, each) for each in letters)
 
 
 def end_of_value(body: bytes, at: int) -> int:

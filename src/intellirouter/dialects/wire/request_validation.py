@@ -1,7 +1,7 @@
 """Validation of request bodies, with OpenAI's messages, `param` and `code` for msgspec's errors."""
 
 import codecs
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -10,6 +10,7 @@ from intellirouter.dialects.wire import json_reader as members
 from intellirouter.dialects.wire.reserved_members import reserved_member
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _MAX_MODEL_CHARS: Final = 512
 _SLICE_BYTES: Final = 1024 * 1024
@@ -17,7 +18,13 @@ _SLICE_BYTES: Final = 1024 * 1024
 _Utf8Decoder: Final = codecs.getincrementaldecoder("utf-8")
 
 
-def decode_body(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+class BodyDecoder(Protocol[T_co]):
+    """Decodes the body of a request, as `msgspec.json.Decoder` does."""
+
+    def decode(self, body: bytes, /) -> T_co: ...
+
+
+def decode_body(decoder: BodyDecoder[T], body: bytes) -> T:
     """Decode a request body. Raises `InvalidRequest`, which names the invalid member."""
     try:
         if not body.isascii():

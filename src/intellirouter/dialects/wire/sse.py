@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from io import BytesIO
+from itertools import repeat
 from typing import Final
 
 from msgspec import Struct
@@ -13,6 +15,7 @@ _BLANK_LINE: Final = re.compile(rb"\n\r?\n|\r\r")
 LARGE_EVENT_BYTES: Final = 32 * 1024
 """The size of events that may take too long to process on the event loop."""
 CR: Final = ord("\r")
+_DATA: Final = b"data:"
 _LF: Final = ord("\n")
 """Integers, because `in` tries to use a `bytes` operand as an integer first, and takes ten times as long for it."""
 _OVERLAP_BYTES: Final = 2
@@ -135,13 +138,24 @@ def iterate_data(block: bytes) -> Iterator[tuple[bytes, bytes | None]]:
         yield event, event_data(event)
 
 
-def data_lines(block: bytes) -> list[bytes] | None:
-    """Return the data of each event of a block, if every event is exactly one data line; otherwise None."""
-    if CR in block or not block.startswith(b"data:") or block[-2:] != b"\n\n":
+def data_lines(block: bytes, type_line: bytes = b"") -> tuple[bytes, int] | None:
+    """Return the data of all events of a block, each with a line end, and the number of events.
+
+    Returns None unless each event consists of `type_line`, if any, one data line and a blank line.
+    """
+    if CR in block:
         return None
-    lines = block[5:].split(b"\n\ndata:")  # two thirds of the time of `replace`
-    # With more line ends, there are other lines, which must not become a part of the data.
-    return lines if block.count(b"\n") == 2 * len(lines) else None
+    lines = BytesIO(block).readlines()  # a third of the time of a search for blank lines, with a check of all line ends
+    step = 3 if type_line else 2
+    data = lines[step - 2 :: step]
+    count = len(data)
+    if len(lines) != step * count or lines[step - 1 :: step].count(b"\n") != count:
+        return None
+    if type_line and lines[::step].count(type_line) != count:
+        return None
+    joined = b"".join(map(bytes.removeprefix, data, repeat(_DATA)))
+    has_only_data = len(joined) == len(block) - count * (len(type_line) + len(_DATA) + 1)
+    return (joined, count) if has_only_data else None
 
 
 def event_data(event: bytes) -> bytes | None:

@@ -4,12 +4,12 @@ import msgspec
 import pytest
 
 from intellirouter.core import errors
-from intellirouter.dialects.wire.unique_members import UniqueDecoder, UniqueModel, UniqueStream
+from intellirouter.dialects.wire.unique_members import NOT_STREAMED, UniqueDecoder, UniqueModel, UniqueStream
 
 
 class _Request(msgspec.Struct):
     model: UniqueModel
-    stream: UniqueStream | None = None
+    stream: UniqueStream = NOT_STREAMED
     nested: msgspec.Raw = msgspec.Raw()
 
 
@@ -24,6 +24,9 @@ _DECODER = UniqueDecoder(_Request)
         (b'{"model":"a","mod\\u0065l":"b"}', "model"),
         (b'{"model":"a","stream":false,"x":1,"stream":true}', "stream"),
         (b'{"stream":false,"\\u0073tream":true,"model":"a"}', "stream"),
+        (b'{"model":"a","stream":null,"stream":true}', "stream"),
+        (b'{"model":"a","stream":true,"stream":null}', "stream"),
+        (b'{"model":"a","stream":null,"stream":null}', "stream"),
     ],
 )
 def test_member_that_occurs_twice_is_refused(body: bytes, name: str) -> None:
@@ -38,7 +41,7 @@ def test_members_that_occur_once_are_decoded(stream: str) -> None:
         b'{"model":"a","stream":%s,"nested":{"model":"b","stream":1,"model":2}}' % stream.encode()
     )
     assert str(request.model) == "a"
-    assert request.stream == {"true": True, "false": False, "null": None}[stream]
+    assert request.stream == (stream == "true")
 
 
 @pytest.mark.parametrize(

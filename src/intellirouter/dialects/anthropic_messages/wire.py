@@ -16,7 +16,7 @@ from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.wire.json_reader import Reader
 from intellirouter.dialects.wire.request_validation import BodyDecoder, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers, reserved_member
-from intellirouter.dialects.wire.unique_members import UniqueDecoder, UniqueModel, UniqueStream
+from intellirouter.dialects.wire.unique_members import NOT_STREAMED, UniqueDecoder, UniqueModel, UniqueStream
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class RequestHead(ReservedMembers):
     model: UniqueModel
     messages: list[MessageHead]
     max_tokens: int | None = None
-    stream: UniqueStream | None = None
+    stream: UniqueStream = NOT_STREAMED
     tools: list[msgspec.Raw] | None = None
     output_config: OutputHead | None = None
     output_format: FormatHead | None = None

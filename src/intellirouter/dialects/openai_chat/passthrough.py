@@ -34,7 +34,7 @@ from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.json_reader import missing, wrong_value
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers
-from intellirouter.dialects.wire.unique_members import UniqueDecoder, UniqueModel, UniqueStream
+from intellirouter.dialects.wire.unique_members import NOT_STREAMED, UniqueDecoder, UniqueModel, UniqueStream
 
 _MAX_TOKENS: Final = 2**53
 """The upper bound, because the integers of JSON are unlimited and those of the ledger are not."""
@@ -96,7 +96,7 @@ class ChatRequest(ReservedMembers):
 
     model: UniqueModel
     messages: list[Message]
-    stream: UniqueStream | None = None
+    stream: UniqueStream = NOT_STREAMED
     stream_options: StreamOptions | UnsetType | None = UNSET
     max_tokens: int | None = None
     max_completion_tokens: int | None = None

@@ -18,18 +18,24 @@ class UniqueModel(str):
 
     __slots__ = ()
     member: ClassVar = "model"
-    value_type: ClassVar[type] = str
+    value_types: ClassVar = frozenset({str})
     expected: ClassVar = "str"
     """The name of the type in the errors of msgspec."""
 
 
 class UniqueStream(int):
-    """The value of the top-level member `stream`, a boolean."""
+    """The value of the top-level member `stream`, a boolean or null, which means false.
+
+    Do not declare it as optional: the decoder would not call the function for null, and a second member would be missed.
+    """
 
     __slots__ = ()
     member: ClassVar = "stream"
-    value_type: ClassVar[type] = bool
+    value_types: ClassVar = frozenset({bool, type(None)})
     expected: ClassVar = "bool | null"
+
+
+NOT_STREAMED: Final = UniqueStream(False)
 
 
 _TYPE_NAMES: Final[dict[type, str]] = {
@@ -61,8 +67,8 @@ class UniqueDecoder(Generic[T]):
             if member_type in found:
                 raise duplicate_parameter(member_type.member)
             found.append(member_type)
-            if value.__class__ is member_type.value_type:
-                return member_type(value)
+            if value.__class__ in member_type.value_types:
+                return member_type() if value is None else member_type(value)
             got = _TYPE_NAMES[value.__class__]
             raise TypeError(f"Expected `{member_type.expected}`, got `{got}`")  # becomes a `ValidationError`
 

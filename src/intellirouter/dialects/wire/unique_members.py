@@ -26,7 +26,7 @@ class UniqueModel(str):
 class UniqueStream(int):
     """The value of the top-level member `stream`, a boolean or null, which means false.
 
-    Do not declare it as optional: the decoder would not call the function for null, and a second member would be missed.
+    Do not declare it as optional: the decoder would not call the function for null, and would miss a second member.
     """
 
     __slots__ = ()

@@ -168,6 +168,7 @@ class Source:
 
     def __init__(self, body: bytes | BaseException = BODY, endpoint: str = "openai_chat", **members: Any) -> None:
         self.path = "/test"
+        self.peer: tuple[str, int] | None = members.get("peer", ("192.0.2.7", 40000))
         self.endpoint = ENDPOINTS[endpoint]
         self.context: RequestContext = members.get("context", EMPTY_CONTEXT)
         self.request_id: str | None = members.get("request_id")

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from intellirouter.core import Current, Loss, encoding_refusal, errors, new_id
 from intellirouter.gateway import description, models
 from intellirouter.gateway.destination import destination_of, media_type_refusal
-from intellirouter.gateway.http import HttpRequest, RequestHead, header_lines
+from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control
 from intellirouter.gateway.reply import ClientReply
@@ -54,7 +54,7 @@ class Gateway:
         """Refuse a request before its caller is identified."""
         destination = destination_of(request.head, self._current.value)
         if destination is None:
-            self._entry.count_refusal(request.head.path, error)
+            self._entry.count_refusal(request.head.path, request.peer, error)
             style = errors_for(request.head, self._current.value.dialects)
             return ClientReply(request, style).refuse(error, [(b"x-request-id", new_id("req_").encode())])
         reply = ClientReply(request, destination.endpoint.errors)
@@ -110,7 +110,7 @@ class Gateway:
         if path in description.PATHS:
             return await asyncio.to_thread(description.page, path)
         generation = self._current.value
-        identity = self._identify(head, generation)
+        identity = self._identify(request, generation)
         if path == "/metrics":
             if not identity.is_admin:
                 raise errors.Forbidden("Metrics require a key with the admin grant.")
@@ -119,11 +119,12 @@ class Gateway:
             return models.page(generation.catalog, identity, path, head.headers, head.query)
         return await self._resource(request, identity)
 
-    def _identify(self, head: RequestHead, generation: Generation) -> Identity:
+    def _identify(self, request: HttpRequest, generation: Generation) -> Identity:
+        head = request.head
         try:
             return generation.identify(request_key(head.headers, head.query))
         except errors.GatewayError as error:
-            self._entry.count_refusal(head.path, error)
+            self._entry.count_refusal(head.path, request.peer, error)
             raise
 
     async def _resource(self, request: HttpRequest, identity: Identity) -> Page | Download:

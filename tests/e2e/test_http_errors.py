@@ -132,12 +132,23 @@ def test_unknown_model_is_not_found(link: RawConnection) -> None:
         ),
         *(
             (path, b"{}", f"Invalid URL (POST {path}). Paths are matched exactly. Did you mean /api/v1/explain?")
-            for path in ("/api/v1/explain/", "/api//v1/explain", "//api/v1/explain", "/v1/../api/v1/explain")
+            for path in (
+                "/api/v1/explain/",
+                "/api//v1/explain",
+                "//api/v1/explain",
+                "/v1/../api/v1/explain",
+                "/api/v1%2Fexplain",
+            )
         ),
-        (
-            "/api/v1%2Fexplain",
-            b"{}",
-            "Invalid URL (POST /api/v1%2Fexplain). See /api/docs for the endpoints of this gateway.",
+        *(
+            (path, b"{}", f"Invalid URL (POST {path}). Did you mean {meant}? Remove {extra} from the base URL.")
+            for path, meant, extra in (
+                ("/v1/v1/chat/completions", "/v1/chat/completions", "/v1"),
+                ("/v1/v1/messages", "/v1/messages", "/v1"),
+                ("/v1beta/v1/responses", "/v1/responses", "/v1beta"),
+                ("/v1beta/v1beta/models/auto:countTokens", "/v1beta/models/auto:countTokens", "/v1beta"),
+                ("/v1/api/v1/health", "/api/v1/health", "/v1"),
+            )
         ),
         ("/health", b"{}", "/health does not support POST. Use GET or HEAD."),
         ("/api/v1/requests", b"{}", "/api/v1/requests does not support POST. Use GET."),
@@ -188,6 +199,31 @@ def test_unknown_model_is_not_found(link: RawConnection) -> None:
 def test_message_is_specific_in_every_dialect(link: RawConnection, path: str, body: bytes, message: str) -> None:
     error = link.post(body, path, authorization=BEARER).json()["error"]
     assert (error if isinstance(error, str) else error["message"]).startswith(message)
+
+
+def test_unsupported_paths_have_the_error_format_of_their_dialect(link: RawConnection) -> None:
+    for method, path in (
+        *(("POST", f"/api/{name}") for name in ("copy", "push", "pull", "create", "vanished", "blobs/sha256:0")),
+        ("DELETE", "/api/delete"),
+        ("GET", "/api/chat"),
+        ("POST", "/v1/api/delete"),
+    ):
+        link.send(f"{method} {path} HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n\r\n".encode())
+        answer = link.answer()
+        assert answer.status in {404, 405}
+        assert isinstance(answer.json()["error"], str), path
+    for path in ("/v1/messages/batches", "/v1/messages/batches/x/cancel", "/v1/v1/messages"):
+        answer = link.post(b"{}", path, authorization=BEARER)
+        assert (answer.status, answer.json()["type"], answer.json()["error"]["type"]) == (
+            404,
+            "error",
+            "not_found_error",
+        )
+    for path in ("/v1beta/models/m:vanish", "/v1beta/cachedContents", "/upload/v1beta/files", "/v1/v1beta/models/m:x"):
+        answer = link.post(b"{}", path, authorization=BEARER)
+        assert (answer.status, answer.json()["error"]["status"]) == (404, "NOT_FOUND"), path
+    for path in ("/api/v1/vanished", "/v1/vanished"):
+        assert error_of(link.post(b"{}", path, authorization=BEARER))["code"] == "unknown_url"
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/api/v1/explain"])

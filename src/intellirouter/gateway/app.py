@@ -12,7 +12,7 @@ from intellirouter.gateway import description, models
 from intellirouter.gateway.destination import destination_of, media_type_refusal
 from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
-from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control
+from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control, without_extra_base
 from intellirouter.gateway.reply import ClientReply
 from intellirouter.gateway.request_headers import header_refusal, ignored_headers
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
@@ -167,11 +167,17 @@ class Gateway:
             return "GET, HEAD"
         return next((allowed for each in self._resources if (allowed := each.allowed(path))), "")
 
+    def _is_known(self, path: str) -> bool:
+        return bool(self._allowed(path)) or is_control(path, self._current.value.dialects)
+
     def _path_hint(self, path: str) -> str:
         """Return the hint for an unknown path, which may be another spelling of a known one."""
         canonical = canonical_path(path)
-        if canonical != path and (self._allowed(canonical) or is_control(canonical, self._current.value.dialects)):
+        if canonical != path and self._is_known(canonical):
             return f"Paths are matched exactly. Did you mean {canonical[:200]}?"
+        if (rest := without_extra_base(canonical)) != canonical and self._is_known(rest):
+            extra = canonical.removesuffix(rest)
+            return f"Did you mean {rest[:200]}? Remove {extra[:200]} from the base URL."
         if self._allowed(versioned := f"/v1{canonical}"):  # The base URL of OpenAI's clients ends in /v1.
             return f"Did you mean {versioned[:200]}? A base URL must end in /v1."
         return errors.API_DOCS_HINT

@@ -21,7 +21,7 @@ from intellirouter.core import (
     errors,
     is_large,
 )
-from intellirouter.dialects import Answer, Route, estimate_answer_tokens
+from intellirouter.dialects import CONTEXT_LENGTH, Answer, Route, estimate_answer_tokens
 from intellirouter.governance import estimated_usage, plausible_usage
 from intellirouter.pipeline.answer_bytes import (
     compressed_error_note,
@@ -38,6 +38,8 @@ from intellirouter.pipeline.media import fetch_media
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
 from intellirouter.resilience import is_credential_at_fault, refusal_status
 
+_ENGINE_ADVICE: Final = ", try increasing it"
+"""The end of llama.cpp's message about a request that exceeds the context."""
 _MAX_ERROR_BYTES: Final = 64 * 1024
 
 
@@ -172,6 +174,8 @@ class Executor(Struct, frozen=True, kw_only=True):
             response.abort()
         clock = self.attempts.clock
         error = route.decode_error(response.status, response.headers, text, deployment=deployment.name, clock=clock)
+        if error.code == CONTEXT_LENGTH and deployment.artifact is not None:
+            _name_context_setting(error, deployment)
         if not is_readable:
             error.message = f"{errors.as_sentence(error.message)} {compressed_error_note(encoding)}"
         if not is_credential_at_fault(error):
@@ -226,6 +230,14 @@ class Executor(Struct, frozen=True, kw_only=True):
         else:
             self.attempts.fail(context, relay.error)
         await delivery.end(last)
+
+
+def _name_context_setting(error: errors.UpstreamError, deployment: Deployment) -> None:
+    """Let the error of a request that is too long for a local model name our setting instead of the engine's advice."""
+    error.message = errors.as_sentence(error.message.partition(_ENGINE_ADVICE)[0])
+    error.hint = deployment.context_hint
+    if isinstance(error, errors.UpstreamRejected):
+        error.vendor_body = None
 
 
 def _stream_usage(context: AttemptContext, stream: OpenStream, estimated_tokens: int) -> Usage:

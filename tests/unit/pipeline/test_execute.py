@@ -294,6 +294,25 @@ async def test_request_without_an_eligible_deployment_is_rejected_with_reasons()
     assert (world.record.status, world.record.model, world.record.attempts) == (400, "m", ())
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_request_that_a_local_engine_finds_too_long_names_the_setting(stream: bool) -> None:
+    body = (
+        b'{"error":{"code":400,"message":"request (4431 tokens) exceeds the available context size (4096 tokens), '
+        b'try increasing it","type":"exceed_context_size_error","n_prompt_tokens":4431,"n_ctx":4096}}'
+    )
+    for members, message in (
+        ({"artifact": "bundled:x"}, "request (4431 tokens) exceeds the available context size (4096 tokens)."),
+        ({}, "request (4431 tokens) exceeds the available context size (4096 tokens), try increasing it"),
+    ):
+        world = World(resolved("a", **members), a=Response(body, status=400))
+        await world.serve(STREAM_BODY if stream else BODY)
+        error = world.reply.error
+        assert isinstance(error, errors.UpstreamRejected)
+        assert (error.message, error.code) == (message, "context_length_exceeded")
+        assert ("host.context_tokens" in error.full_message) is bool(members)
+        assert (error.vendor_body is None) is bool(members)
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b'{"model":1}', b"[" * 1000, b"\xff"])
 async def test_malformed_request_is_rejected_and_recorded(body: bytes) -> None:
     world = World()

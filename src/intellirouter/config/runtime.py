@@ -170,6 +170,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     client_certificate: ClientCertificate | None = None
     proxies: ProxyRules = DIRECT
     allows_any_model: bool = False
+    is_listed: bool = False
+    """Lists of models contain those that the provider offers (`models: "*"`)."""
     """True for `models: "*"`: clients can call any `provider/model`."""
     max_connections: int = 1024
     retries: int | None = None

@@ -63,11 +63,13 @@ class Response:
         self.outcome = "open"
         self.spares_credential = False
         self.refused_with: int | None = None
+        self.tenant = ""
         self._chunks = list(chunks)
         self._error = error
         self._gate = gate
 
-    async def read(self, limit_bytes: int) -> bytes:
+    async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
+        self.tenant = tenant
         body = b""
         while chunk := await self.next_chunk():
             body += chunk

@@ -64,9 +64,9 @@ class Gateway:
         head = request.head
         headers: Headers = [(b"x-request-id", new_id("req_").encode())]
         try:
-            page = await self._page(request)
+            tenant, page = await self._page(request)
             if not isinstance(page, Download) and head.path not in description.PATHS:  # all clients share these bytes
-                self._entry.answers.hold_if_possible(request, len(page[2]))
+                self._entry.answers.hold_if_possible(request, len(page[2]), tenant)
         except errors.ClientDisconnected:
             return
         except errors.GatewayError as error:
@@ -90,7 +90,8 @@ class Gateway:
         finally:
             self._entry.answers.release(request)
 
-    async def _page(self, request: HttpRequest) -> Page | Download:
+    async def _page(self, request: HttpRequest) -> tuple[str, Page | Download]:
+        """Return the tenant of the caller, which is empty for a page that needs no key, and the page."""
         head = request.head
         path, method = head.path, head.method
         allowed = self._allowed(path)
@@ -104,20 +105,20 @@ class Gateway:
             hint = PREFLIGHT_HINT if is_refused_page else errors.allowed_methods_hint(allowed)
             raise errors.MethodNotAllowed(f"{path[:200]} does not support {method}.", hint=hint)
         if path == "/health/ready":
-            return ready(self._check_ready)
+            return "", ready(self._check_ready)
         if path.startswith("/health"):
-            return live()
+            return "", live()
         if path in description.PATHS:
-            return await asyncio.to_thread(description.page, path)
+            return "", await asyncio.to_thread(description.page, path)
         generation = self._current.value
         identity = self._identify(request, generation)
         if path == "/metrics":
             if not identity.is_admin:
                 raise errors.Forbidden("Metrics require a key with the admin grant.")
-            return self._render_metrics()
+            return identity.tenant, self._render_metrics()
         if models.is_page(path):
-            return models.page(generation.catalog, identity, path, head.headers, head.query)
-        return await self._resource(request, identity)
+            return identity.tenant, models.page(generation.catalog, identity, path, head.headers, head.query)
+        return identity.tenant, await self._resource(request, identity)
 
     def _identify(self, request: HttpRequest, generation: Generation) -> Identity:
         head = request.head

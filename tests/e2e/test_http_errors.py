@@ -201,31 +201,6 @@ def test_message_is_specific_in_every_dialect(link: RawConnection, path: str, bo
     assert (error if isinstance(error, str) else error["message"]).startswith(message)
 
 
-def test_unsupported_paths_have_the_error_format_of_their_dialect(link: RawConnection) -> None:
-    for method, path in (
-        *(("POST", f"/api/{name}") for name in ("copy", "push", "pull", "create", "vanished", "blobs/sha256:0")),
-        ("DELETE", "/api/delete"),
-        ("GET", "/api/chat"),
-        ("POST", "/v1/api/delete"),
-    ):
-        link.send(f"{method} {path} HTTP/1.1\r\nhost: gateway\r\ncontent-length: 0\r\n\r\n".encode())
-        answer = link.answer()
-        assert answer.status in {404, 405}
-        assert isinstance(answer.json()["error"], str), path
-    for path in ("/v1/messages/batches", "/v1/messages/batches/x/cancel", "/v1/v1/messages"):
-        answer = link.post(b"{}", path, authorization=BEARER)
-        assert (answer.status, answer.json()["type"], answer.json()["error"]["type"]) == (
-            404,
-            "error",
-            "not_found_error",
-        )
-    for path in ("/v1beta/models/m:vanish", "/v1beta/cachedContents", "/upload/v1beta/files", "/v1/v1beta/models/m:x"):
-        answer = link.post(b"{}", path, authorization=BEARER)
-        assert (answer.status, answer.json()["error"]["status"]) == (404, "NOT_FOUND"), path
-    for path in ("/api/v1/vanished", "/v1/vanished"):
-        assert error_of(link.post(b"{}", path, authorization=BEARER))["code"] == "unknown_url"
-
-
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings", "/api/v1/explain"])
 def test_too_large_body_is_rejected_before_it_is_read(link: RawConnection, path: str) -> None:
     link.send_post(b"", path, content_length=str(MAX_BODY_BYTES + 1), authorization=BEARER)

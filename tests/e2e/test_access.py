@@ -156,6 +156,13 @@ SERVED_PATHS = [
     "/v1/files",
 ]
 PAGES = ["/v1/models", "/metrics", "/api/tags", "/api/v1/models"]
+SOCKETS = ["/v1/ws", "/v1/realtime"]
+HANDSHAKE = {
+    "connection": "upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 
 
 def test_refused_strangers_are_logged_with_endpoint_and_address(tmp_path: Path) -> None:
@@ -167,8 +174,10 @@ def test_refused_strangers_are_logged_with_endpoint_and_address(tmp_path: Path) 
             assert response.status_code == 401, path
         for path in PAGES:
             assert httpx.get(f"{root}{path}").status_code == 401, path
+        for path in SOCKETS:
+            assert httpx.get(f"{root}{path}?model=fake/echo", headers=HANDSHAKE).status_code == 401, path
         lines = [line for line in gateway.stderr().splitlines() if "unidentified caller" in line]
-    for path, line in zip([*SERVED_PATHS, *PAGES], lines, strict=True):
+    for path, line in zip([*SERVED_PATHS, *PAGES, *SOCKETS], lines, strict=True):
         assert f" of {path} from 127.0.0.1. " in line
         assert key not in line
 

@@ -1,6 +1,7 @@
 """Who may do what: whether keys are required, what a wrong key gets, whose requests a key reads, what health shows."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from tests.support.gateway.fixtures import digest
 from tests.support.gateway.process import GatewayProcess, chat_request, until
+from tests.support.gateway.raw_http import RawConnection
+from tests.support.http_corpus_load import cpu_seconds, resident_bytes
 
 KEYS = {
     "admin": ("default", ["admin"], ["*"]),
@@ -141,3 +144,64 @@ def test_reload_does_not_change_who_an_unnamed_key_is(tmp_path: Path) -> None:
         gateway.signal(signal.SIGHUP)
         until(lambda: send(gateway, "new").status_code == 200, "the new key is known")
         assert gateway.record(send(gateway, "unnamed").headers["x-request-id"])["key_name"] == before
+
+
+SERVED_PATHS = [
+    "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/embeddings",
+    "/v1beta/models/fake%2Fecho:generateContent",
+    "/api/chat",
+    "/v1/files",
+]
+PAGES = ["/v1/models", "/metrics", "/api/tags", "/api/v1/models"]
+SOCKETS = ["/v1/ws", "/v1/realtime"]
+HANDSHAKE = {
+    "connection": "upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def test_refused_strangers_are_logged_with_endpoint_and_address(tmp_path: Path) -> None:
+    key = secret("wrong-and-long-enough")
+    with GatewayProcess(config(), tmp_path, admin_key=secret("admin")) as gateway:
+        root = gateway.base_url.removesuffix("/v1")
+        for path in SERVED_PATHS:
+            response = httpx.post(f"{root}{path}", json={}, headers={"authorization": f"Bearer {key}"})
+            assert response.status_code == 401, path
+        for path in PAGES:
+            assert httpx.get(f"{root}{path}").status_code == 401, path
+        for path in SOCKETS:
+            assert httpx.get(f"{root}{path}?model=fake/echo", headers=HANDSHAKE).status_code == 401, path
+        lines = [line for line in gateway.stderr().splitlines() if "unidentified caller" in line]
+    for path, line in zip([*SERVED_PATHS, *PAGES, *SOCKETS], lines, strict=True):
+        assert f" of {path} from 127.0.0.1. " in line
+        assert key not in line
+
+
+def test_flood_of_wrong_keys_fills_neither_memory_nor_log(tmp_path: Path) -> None:
+    # Each key is new, and so is each head: nothing may be remembered for every key.
+    def flood(link: RawConnection, first: int, count: int) -> None:
+        for at in range(first, first + count, 50):
+            keys = [f"sk-{number:08d}-{'x' * 500}" for number in range(at, at + 50)]
+            for key in keys:
+                link.send_post(b"{}", authorization=f"Bearer {key}")
+            for _ in keys:
+                assert link.answer().status == 401
+
+    with GatewayProcess(config(), tmp_path, admin_key=secret("admin")) as gateway:
+        with RawConnection(gateway.port) as link:
+            flood(link, 0, 12_000)
+            before, cpu_before_s = resident_bytes(gateway.process.pid), cpu_seconds(gateway.process.pid)
+            flood(link, 12_000, 10_000)
+        grown = resident_bytes(gateway.process.pid) - before
+        assert grown < 8 * 1024 * 1024, grown
+        assert (cpu_seconds(gateway.process.pid) - cpu_before_s) / 10_000 < 0.002
+        lines = [line for line in gateway.stderr().splitlines() if "sk-" in line]
+        assert 20 <= len(lines) < 60
+        metrics = gateway.get("/metrics", key=secret("admin")).text
+        assert re.search(r"^intellirouter_refused_strangers 22000(\.0)?$", metrics, re.MULTILINE)
+        assert send(gateway, "ann").status_code == 200

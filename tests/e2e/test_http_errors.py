@@ -132,12 +132,23 @@ def test_unknown_model_is_not_found(link: RawConnection) -> None:
         ),
         *(
             (path, b"{}", f"Invalid URL (POST {path}). Paths are matched exactly. Did you mean /api/v1/explain?")
-            for path in ("/api/v1/explain/", "/api//v1/explain", "//api/v1/explain", "/v1/../api/v1/explain")
+            for path in (
+                "/api/v1/explain/",
+                "/api//v1/explain",
+                "//api/v1/explain",
+                "/v1/../api/v1/explain",
+                "/api/v1%2Fexplain",
+            )
         ),
-        (
-            "/api/v1%2Fexplain",
-            b"{}",
-            "Invalid URL (POST /api/v1%2Fexplain). See /api/docs for the endpoints of this gateway.",
+        *(
+            (path, b"{}", f"Invalid URL (POST {path}). Did you mean {meant}? Remove {extra} from the base URL.")
+            for path, meant, extra in (
+                ("/v1/v1/chat/completions", "/v1/chat/completions", "/v1"),
+                ("/v1/v1/messages", "/v1/messages", "/v1"),
+                ("/v1beta/v1/responses", "/v1/responses", "/v1beta"),
+                ("/v1beta/v1beta/models/auto:countTokens", "/v1beta/models/auto:countTokens", "/v1beta"),
+                ("/v1/api/v1/health", "/api/v1/health", "/v1"),
+            )
         ),
         ("/health", b"{}", "/health does not support POST. Use GET or HEAD."),
         ("/api/v1/requests", b"{}", "/api/v1/requests does not support POST. Use GET."),

@@ -63,11 +63,13 @@ class Response:
         self.outcome = "open"
         self.spares_credential = False
         self.refused_with: int | None = None
+        self.tenant = ""
         self._chunks = list(chunks)
         self._error = error
         self._gate = gate
 
-    async def read(self, limit_bytes: int) -> bytes:
+    async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
+        self.tenant = tenant
         body = b""
         while chunk := await self.next_chunk():
             body += chunk
@@ -168,6 +170,7 @@ class Source:
 
     def __init__(self, body: bytes | BaseException = BODY, endpoint: str = "openai_chat", **members: Any) -> None:
         self.path = "/test"
+        self.peer: tuple[str, int] | None = members.get("peer", ("192.0.2.7", 40000))
         self.endpoint = ENDPOINTS[endpoint]
         self.context: RequestContext = members.get("context", EMPTY_CONTEXT)
         self.request_id: str | None = members.get("request_id")

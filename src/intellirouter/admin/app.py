@@ -123,7 +123,7 @@ def _identity(request: Request) -> Identity:
     try:
         return plane.current.value.identify(_key(request))
     except errors.GatewayError as error:
-        plane.count_refusal(request.url.path, error)
+        plane.count_refusal(request.url.path, request.client, error)
         raise
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from intellirouter.catalog import HealthBoard
-from intellirouter.core import Clock, Current, errors
+from intellirouter.core import Clock, Current, PeerAddress, errors
 from intellirouter.pipeline import Generation
 from intellirouter.store import LogReader, StoreHealth
 from intellirouter.telemetry import LiveFeed, Metrics
@@ -38,7 +38,7 @@ class ControlPlane(Struct, frozen=True, kw_only=True):
     """Returns the current state of the providers' credentials, as JSON, without any part of a credential."""
     model_lists: Callable[[], list[dict[str, Any]]]
     """Returns the state of the lists of models of wildcard providers, as JSON."""
-    count_refusal: Callable[[str, errors.GatewayError], None]
-    """Counts the refusal of an unidentified caller of a path."""
+    count_refusal: Callable[[str, PeerAddress | None, errors.GatewayError], None]
+    """Counts the refusal of an unidentified caller of a path, with its address."""
     started_s: float
     version: str

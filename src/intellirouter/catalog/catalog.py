@@ -72,6 +72,10 @@ class Catalog:
     def wildcard_providers(self) -> tuple[str, ...]:
         return tuple(name for name, spec in self._runtime.providers.items() if spec.allows_any_model)
 
+    def is_listed(self, provider: str) -> bool:
+        """Return whether lists of models contain those that this provider offers."""
+        return self._runtime.providers[provider].is_listed
+
     def resolve(self, model: str) -> ResolvedModel | None:
         """Return what a name stands for: a model, a deployment, `provider/model` or a wildcard; None if unknown."""
         return self._resolved.get(model) or self._wildcards.get(model) or self._wildcard(model)

@@ -15,10 +15,9 @@ from intellirouter.cli.standard_streams import has_undecoded_bytes
 if TYPE_CHECKING:
     import readline
 
-    from intellirouter import client, core
+    from intellirouter import client
 else:
     client = LazyModule("intellirouter.client")
-    core = LazyModule("intellirouter.core")
     readline = LazyModule("readline")
 
 _HELP: Final = """\
@@ -151,16 +150,14 @@ class Conversation:
         return " · ".join(parts)
 
     def _cost_usd(self, reply: "client.ChatReply") -> str | None:
-        """Return the cost from the headers; for a stream, whose headers precede its cost, from the record."""
-        if reply.cost_usd is not None:
-            return str(reply.cost_usd)
-        if not self._is_streaming or reply.request_id is None:
-            return None
+        """Return the cost, as far as this key can find it out."""
+        if not self._is_streaming:
+            return None if reply.cost_usd is None else str(reply.cost_usd)
         try:
-            record = self._gateway.request(reply.request_id)
+            cost_usd = self._gateway.cost_usd(reply)
         except client.IntelliRouterError:
             return None  # this key may not read records, or the record is not stored yet
-        return None if record.cost_microusd is None else core.format_usd(record.cost_microusd)
+        return None if cost_usd is None else str(cost_usd)
 
 
 def _message(role: str, text: str) -> dict[str, Any]:

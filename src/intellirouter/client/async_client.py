@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,6 +41,7 @@ from intellirouter.client.replies import (
     ModelInfo,
     RequestPage,
     Route,
+    cost_of_record,
     parse_chat,
     parse_embeddings,
     parse_explanation,
@@ -93,6 +95,11 @@ class AsyncClient:
 
     async def request(self, request_id: str) -> ExchangeRecord:
         return parse_record(await self._call(record_request(request_id)))
+
+    async def cost_usd(self, reply: ChatReply | EmbeddingsReply) -> Decimal | None:
+        if reply.cost_usd is not None or reply.request_id is None:
+            return reply.cost_usd
+        return cost_of_record(await self.request(reply.request_id))
 
     async def requests(self, **filters: Any) -> RequestPage:
         return parse_record_page(await self._call(record_page_request(filters)))

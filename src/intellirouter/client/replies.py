@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from intellirouter.client.errors import IntelliRouterError, error_from_response, invalid_response_error
 from intellirouter.client.retries import ApiResponse
-from intellirouter.core import Decision, ExchangeRecord
+from intellirouter.core import Decision, ExchangeRecord, format_usd
 
 Parsed = TypeVar("Parsed")
 
@@ -68,7 +68,9 @@ class ChatReply(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     deployment: str | None = None
     cost_usd: Decimal | None = None
-    """None if the price is unknown, which is not the same as zero."""
+    """None if the price is unknown, which is not the same as zero, and for a stream, which begins before its cost is
+    known. `Client.cost_usd` returns the cost of both.
+    """
     raw: dict[str, Any]
 
 
@@ -231,6 +233,10 @@ def parse_explanation(response: ApiResponse) -> Explanation:
 
 def parse_record(response: ApiResponse) -> ExchangeRecord:
     return _convert(_decode(response), ExchangeRecord, response)
+
+
+def cost_of_record(record: ExchangeRecord) -> Decimal | None:
+    return None if record.cost_microusd is None else Decimal(format_usd(record.cost_microusd))
 
 
 def parse_record_page(response: ApiResponse) -> RequestPage:

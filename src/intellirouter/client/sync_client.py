@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,6 +41,7 @@ from intellirouter.client.replies import (
     ModelInfo,
     RequestPage,
     Route,
+    cost_of_record,
     parse_chat,
     parse_embeddings,
     parse_explanation,
@@ -111,6 +113,15 @@ class Client:
 
     def request(self, request_id: str) -> ExchangeRecord:
         return parse_record(self._call(record_request(request_id)))
+
+    def cost_usd(self, reply: ChatReply | EmbeddingsReply) -> Decimal | None:
+        """Return the cost of an answer; None if the price is unknown.
+
+        The headers of a complete answer contain its cost. That of a stream is read from its record, with a request.
+        """
+        if reply.cost_usd is not None or reply.request_id is None:
+            return reply.cost_usd
+        return cost_of_record(self.request(reply.request_id))
 
     def requests(self, **filters: Any) -> RequestPage:
         """Return finished requests, newest first.

@@ -254,6 +254,7 @@ class _Compiler:
             client_certificate=self._egress.client_certificate(entry, path),
             proxies=self._egress.proxies(entry, path),
             allows_any_model=self._allows_any_model(entry),
+            is_listed=entry.models == "*",
             max_connections=entry.max_connections,
             retries=entry.retries,
             is_regional=is_regional(entry, row),

@@ -171,6 +171,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     proxies: ProxyRules = DIRECT
     allows_any_model: bool = False
     """True for `models: "*"`: clients can call any `provider/model`."""
+    is_listed: bool = False
+    """Lists of models contain those that the provider offers (`models: "*"`)."""
     max_connections: int = 1024
     retries: int | None = None
     """For its deployments that do not set their own, and for wildcards."""

@@ -245,7 +245,9 @@ class DeploymentEntry(Section):
         "it is the region of the provider. Has no effect for other vendors.",
     )
     context_tokens: Count | None = Field(
-        default=None, description="Context window in tokens. If not set, it is taken from the price list."
+        default=None,
+        description="Context window in tokens. If not set, it is taken from the price list; for a local "
+        "model, it is host.context_tokens.",
     )
     capabilities: list[Text] | None = Field(
         default=None,

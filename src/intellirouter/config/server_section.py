@@ -99,7 +99,8 @@ class Server(Section):
         le=64 * 1024**3,
         description="Maximum memory for answers larger than 64 KiB that are not streamed, over all requests, in bytes: "
         "those that clients have not read yet, and in addition as much again for those that are arriving. Further ones "
-        "are not read from their upstreams meanwhile, for up to 30 seconds, and are then errors.",
+        "are not read from their upstreams meanwhile, for up to 30 seconds, and are then errors. Each tenant may use "
+        "as much as is left for the others: half if it is alone, except for its first answer.",
     )
     tls_cert_file: Text | None = Field(
         default=None,

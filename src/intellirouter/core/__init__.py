@@ -7,7 +7,7 @@ from intellirouter.core import errors
 from intellirouter.core.answer_budget import FREE_ANSWER_BYTES, AnswerBudget, ArrivingAnswer
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.bounded_files import read_bounded
-from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, RequestContext, UpstreamRequest
+from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, PeerAddress, RequestContext, UpstreamRequest
 from intellirouter.core.certificates import (
     CertificateFileError,
     authorities_in,
@@ -120,6 +120,7 @@ __all__ = [
     "LossReport",
     "OffLoop",
     "Operation",
+    "PeerAddress",
     "Phase",
     "Price",
     "Profile",

@@ -3,11 +3,16 @@
 While the limit is reached, the gateway reads no further from upstreams. Answers that arrive could then wait for each
 other forever, so one of them, the leader, may ignore the others. Answers that wait for their clients stop it as well.
 The memory in use is therefore at most twice the limit.
+
+Tenants have fair shares, as in `fair_share`: the answers of a tenant whose clients do not read use at most as much as
+is left for the others. The first answer of a tenant needs no share, because it may be larger.
 """
 
 import asyncio
 from collections import deque
 from typing import Final
+
+from msgspec import Struct, field
 
 from intellirouter.core import errors
 
@@ -16,17 +21,42 @@ FREE_ANSWER_BYTES: Final = 64 * 1024
 _MAX_WAIT_S: Final = 30.0
 
 
+class _Waiting(Struct, eq=False):
+    """An answer that waits until it may grow."""
+
+    answer: "ArrivingAnswer"
+    size_bytes: int
+    granted: "asyncio.Future[None]"
+
+
+class _Share(Struct, eq=False):
+    """What one tenant uses of the budget."""
+
+    arriving_bytes: int = 0
+    held_bytes: int = 0
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    """In the order in which they are granted."""
+
+    @property
+    def used_bytes(self) -> int:
+        return self.arriving_bytes + self.held_bytes
+
+
+_NOTHING: Final = _Share()
+
+
 class AnswerBudget:
     """One per gateway. Use it on one event loop only."""
 
     def __init__(self, limit_bytes: int = 128 * 1024 * 1024) -> None:
         self._limit_bytes = limit_bytes
         self._arriving_bytes = 0
-        self.held: dict[object, int] = {}
-        """The sizes of the answers that have arrived, by owner. Empty most of the time."""
+        self.held: dict[object, tuple[str, int]] = {}
+        """The tenants and the sizes of the answers that have arrived, by owner. Empty most of the time."""
         self._held_bytes = 0
         self._leader: ArrivingAnswer | None = None
-        self._waiting: deque[tuple[ArrivingAnswer, int, asyncio.Future[None]]] = deque()
+        self._shares: dict[str, _Share] = {}
+        """By tenant. The tenants that use nothing, and wait for nothing, have none."""
 
     @property
     def used_bytes(self) -> int:
@@ -36,89 +66,140 @@ class AnswerBudget:
         self._limit_bytes = limit_bytes
         self._grant()
 
-    def hold(self, owner: object, size_bytes: int) -> None:
+    def hold(self, owner: object, size_bytes: int, tenant: str = "") -> None:
         """Count an answer that has arrived, until `release`. It replaces another answer of the same owner."""
         if size_bytes > FREE_ANSWER_BYTES:
-            self._held_bytes += size_bytes - self.held.get(owner, 0)
-            self.held[owner] = size_bytes
+            if owner in self.held:
+                self._uncount(owner)
+            self._held_bytes += size_bytes
+            self._share(tenant).held_bytes += size_bytes
+            self.held[owner] = (tenant, size_bytes)
 
-    def hold_if_possible(self, owner: object, size_bytes: int) -> None:
+    def hold_if_possible(self, owner: object, size_bytes: int, tenant: str = "") -> None:
         """Count an answer that the gateway can make again, until `release`. Raises `AnswerBufferFull`."""
-        if size_bytes > FREE_ANSWER_BYTES and self._held_bytes and self.used_bytes + size_bytes > self._limit_bytes:
-            raise self._full()
-        self.hold(owner, size_bytes)
+        if size_bytes > FREE_ANSWER_BYTES and self._held_bytes and not self._fits(tenant, 0, size_bytes):
+            raise self._full(tenant)
+        self.hold(owner, size_bytes, tenant)
 
     def release(self, owner: object) -> None:
         """Stop counting the owner's answer, because its client has read it, or never will. Idempotent."""
-        if self.held and (size := self.held.pop(owner, 0)):
-            self._held_bytes -= size
+        if self.held and owner in self.held:
+            self._uncount(owner)
             self._grant()
 
     async def reserve(self, answer: "ArrivingAnswer", size_bytes: int) -> None:
         """Wait until an answer may grow by this size. Raises `AnswerBufferFull` if that takes too long."""
-        is_leader = answer is self._leader
-        if (is_leader or not self._waiting) and self._take(answer, size_bytes):
+        share, is_leader = self._share(answer.tenant), answer is self._leader
+        if (is_leader or not share.waiting) and self._take(answer, size_bytes):
             return
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (answer, size_bytes, granted)
+        entry = _Waiting(answer, size_bytes, asyncio.get_running_loop().create_future())
         if is_leader:
-            self._waiting.appendleft(entry)
+            share.waiting.appendleft(entry)
         else:
-            self._waiting.append(entry)
+            share.waiting.append(entry)
         try:
             async with asyncio.timeout(_MAX_WAIT_S):
-                await granted
+                await entry.granted
         except TimeoutError:
-            raise self._full() from None
+            raise self._full(answer.tenant) from None
         finally:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+            if entry in share.waiting:
+                share.waiting.remove(entry)
+                self._forget(answer.tenant)
                 self._grant()
 
     def end(self, answer: "ArrivingAnswer") -> None:
         """Stop counting an answer that arrives."""
         self._arriving_bytes -= answer.size_bytes
+        if (share := self._shares.get(answer.tenant)) is not None:
+            share.arriving_bytes -= answer.size_bytes
         answer.size_bytes = 0
         if answer is self._leader:
             self._leader = None
+        self._forget(answer.tenant)
         self._grant()
 
-    def _full(self) -> errors.AnswerBufferFull:
+    def _share(self, tenant: str) -> _Share:
+        if (share := self._shares.get(tenant)) is None:
+            share = self._shares[tenant] = _Share()
+        return share
+
+    def _forget(self, tenant: str) -> None:
+        """Remove the share of a tenant that uses nothing and waits for nothing."""
+        share = self._shares.get(tenant)
+        if share is not None and not share.used_bytes and not share.waiting:
+            del self._shares[tenant]
+
+    def _uncount(self, owner: object) -> None:
+        tenant, size_bytes = self.held.pop(owner)
+        self._held_bytes -= size_bytes
+        self._shares[tenant].held_bytes -= size_bytes
+        self._forget(tenant)
+
+    def _full(self, tenant: str) -> errors.AnswerBufferFull:
+        used_bytes = self._shares.get(tenant, _NOTHING).used_bytes or self.used_bytes
         return errors.AnswerBufferFull(
-            f"Clients read their answers too slowly: {self.used_bytes} bytes are waiting for them.",
+            f"Clients read their answers too slowly: {used_bytes} bytes are waiting for them.",
             hint="Read answers faster, request streams, or raise server.max_buffered_answer_bytes.",
             retry_after_s=1.0,
         )
 
+    def _fits(self, tenant: str, answer_bytes: int, size_bytes: int) -> bool:
+        """Return whether an answer that has `answer_bytes` may grow by `size_bytes`, whoever the leader is."""
+        used_bytes = self.used_bytes
+        if used_bytes + size_bytes > self._limit_bytes:
+            return False
+        own_bytes = self._shares.get(tenant, _NOTHING).used_bytes
+        return own_bytes <= answer_bytes or own_bytes + size_bytes <= self._limit_bytes - used_bytes
+
+    def _leader_fits(self, tenant: str, answer_bytes: int) -> bool:
+        """Return whether an answer may have this size if only those that wait for their clients count."""
+        held_bytes = self._held_bytes
+        if not held_bytes:
+            return True
+        if held_bytes + answer_bytes > self._limit_bytes:
+            return False
+        own_bytes = self._shares.get(tenant, _NOTHING).held_bytes
+        return not own_bytes or own_bytes + answer_bytes <= self._limit_bytes - held_bytes
+
     def _take(self, answer: "ArrivingAnswer", size_bytes: int) -> bool:
         """Let an answer grow, if possible. One answer alone may exceed the limit."""
-        if self.used_bytes + size_bytes > self._limit_bytes:
+        if not self._fits(answer.tenant, answer.size_bytes, size_bytes):
             if self._leader not in {None, answer}:
                 return False
-            if self._held_bytes and self._held_bytes + answer.size_bytes + size_bytes > self._limit_bytes:
+            if not self._leader_fits(answer.tenant, answer.size_bytes + size_bytes):
                 return False
             self._leader = answer
         answer.size_bytes += size_bytes
         self._arriving_bytes += size_bytes
+        self._share(answer.tenant).arriving_bytes += size_bytes
         return True
 
     def _grant(self) -> None:
-        while self._waiting:
-            answer, size_bytes, granted = self._waiting[0]
-            if not granted.done():
-                if not self._take(answer, size_bytes):
-                    return
-                granted.set_result(None)
-            self._waiting.popleft()
+        """Grant what is possible, one answer of each tenant after the other."""
+        waiting = [share.waiting for share in self._shares.values() if share.waiting]
+        while waiting:
+            waiting = [each for each in waiting if self._grant_first(each) and each]
+
+    def _grant_first(self, waiting: deque[_Waiting]) -> bool:
+        """Grant the first of these. Returns whether that was possible."""
+        entry = waiting[0]
+        if not entry.granted.done():
+            if not self._take(entry.answer, entry.size_bytes):
+                return False
+            entry.granted.set_result(None)
+        waiting.popleft()
+        return True
 
 
 class ArrivingAnswer:
-    """An answer that is being read from an upstream. Always call `end`."""
+    """An answer that is being read from an upstream, for a client of this tenant. Always call `end`."""
 
-    __slots__ = ("_budget", "size_bytes")
+    __slots__ = ("_budget", "size_bytes", "tenant")
 
-    def __init__(self, budget: AnswerBudget) -> None:
+    def __init__(self, budget: AnswerBudget, tenant: str = "") -> None:
         self._budget = budget
+        self.tenant = tenant
         self.size_bytes = 0
 
     async def grow_to(self, size_bytes: int) -> None:

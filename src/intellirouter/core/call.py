@@ -13,6 +13,9 @@ Operation = Literal[
 ]
 """What is requested of a model, in any dialect. All chat dialects are `chat`."""
 
+PeerAddress = tuple[str, int]
+"""IP address and port of a client."""
+
 
 class RequestContext(Struct, frozen=True):
     """The parts of a request outside its body."""

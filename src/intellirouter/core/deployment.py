@@ -1,6 +1,6 @@
 """What can serve a request: deployments, their addresses, credentials and timeouts."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
@@ -58,6 +58,11 @@ class UpstreamAddress(Struct, frozen=True, kw_only=True):
     proxies: ProxyRules = DIRECT
 
 
+_LOCAL_CONTEXT_HINT: Final = (
+    "Shorten the request, or raise host.context_tokens, or the deployment's context_tokens if that is set."
+)
+
+
 class Deployment(Struct, frozen=True, kw_only=True, eq=False):
     """One upstream choice: provider, upstream model, credentials, price and region.
 
@@ -95,3 +100,8 @@ class Deployment(Struct, frozen=True, kw_only=True, eq=False):
     limits: AnswerLimits = DEFAULT_ANSWER_LIMITS
     artifact: str | None = None
     """The weights of a local model: `bundled:smollm2-135m`, or a path."""
+
+    @property
+    def context_hint(self) -> str:
+        """How to fix a request that exceeds the context window."""
+        return _LOCAL_CONTEXT_HINT if self.artifact is not None else ""

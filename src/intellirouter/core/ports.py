@@ -22,8 +22,8 @@ class UpstreamResponse(Protocol):
         """The response headers, with names in lower case."""
         ...
 
-    async def read(self, limit_bytes: int) -> bytes:
-        """Return the whole body.
+    async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
+        """Return the whole body. `tenant`: for whom, so that tenants share the memory for large answers.
 
         Raises `UpstreamMalformed` if the body exceeds the limit, `UpstreamTimeout`, `UpstreamDisconnected`.
         """

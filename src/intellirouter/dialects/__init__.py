@@ -9,6 +9,7 @@ from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.choices import frame
 from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.endpoint import Endpoint
+from intellirouter.dialects.error_causes import CONTEXT_LENGTH
 from intellirouter.dialects.ir import ChoiceFinished, Event, Response, StreamEnded, collect, events_of
 from intellirouter.dialects.model_list import (
     ModelEntry,
@@ -47,6 +48,7 @@ from intellirouter.dialects.wire.request_validation import decode_body
 from intellirouter.dialects.wire.sse import SseEvent, SseParser
 
 __all__ = [
+    "CONTEXT_LENGTH",
     "DIALECTS",
     "Answer",
     "ChatClient",

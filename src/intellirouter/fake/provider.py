@@ -102,7 +102,7 @@ class FakeResponse:
         for step in self._script.before_head:
             await self._play(step)
 
-    async def read(self, limit_bytes: int) -> bytes:
+    async def read(self, limit_bytes: int, tenant: str = "") -> bytes:  # noqa: ARG002
         """Return the whole body. Raises `UpstreamMalformed` above the limit, and whatever `next_chunk` raises."""
         self.content_began()
         chunks: list[bytes] = []

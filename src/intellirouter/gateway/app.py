@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 from intellirouter.core import Current, Loss, encoding_refusal, errors, new_id
 from intellirouter.gateway import description, models
 from intellirouter.gateway.destination import destination_of, media_type_refusal
-from intellirouter.gateway.http import HttpRequest, RequestHead, header_lines
+from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
-from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control
+from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control, without_extra_base
 from intellirouter.gateway.reply import ClientReply
 from intellirouter.gateway.request_headers import header_refusal, ignored_headers
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
@@ -54,7 +54,7 @@ class Gateway:
         """Refuse a request before its caller is identified."""
         destination = destination_of(request.head, self._current.value)
         if destination is None:
-            self._entry.count_refusal(request.head.path, error)
+            self._entry.count_refusal(request.head.path, request.peer, error)
             style = errors_for(request.head, self._current.value.dialects)
             return ClientReply(request, style).refuse(error, [(b"x-request-id", new_id("req_").encode())])
         reply = ClientReply(request, destination.endpoint.errors)
@@ -64,9 +64,9 @@ class Gateway:
         head = request.head
         headers: Headers = [(b"x-request-id", new_id("req_").encode())]
         try:
-            page = await self._page(request)
+            tenant, page = await self._page(request)
             if not isinstance(page, Download) and head.path not in description.PATHS:  # all clients share these bytes
-                self._entry.answers.hold_if_possible(request, len(page[2]))
+                self._entry.answers.hold_if_possible(request, len(page[2]), tenant)
         except errors.ClientDisconnected:
             return
         except errors.GatewayError as error:
@@ -90,7 +90,8 @@ class Gateway:
         finally:
             self._entry.answers.release(request)
 
-    async def _page(self, request: HttpRequest) -> Page | Download:
+    async def _page(self, request: HttpRequest) -> tuple[str, Page | Download]:
+        """Return the tenant of the caller, which is empty for a page that needs no key, and the page."""
         head = request.head
         path, method = head.path, head.method
         allowed = self._allowed(path)
@@ -104,26 +105,27 @@ class Gateway:
             hint = PREFLIGHT_HINT if is_refused_page else errors.allowed_methods_hint(allowed)
             raise errors.MethodNotAllowed(f"{path[:200]} does not support {method}.", hint=hint)
         if path == "/health/ready":
-            return ready(self._check_ready)
+            return "", ready(self._check_ready)
         if path.startswith("/health"):
-            return live()
+            return "", live()
         if path in description.PATHS:
-            return await asyncio.to_thread(description.page, path)
+            return "", await asyncio.to_thread(description.page, path)
         generation = self._current.value
-        identity = self._identify(head, generation)
+        identity = self._identify(request, generation)
         if path == "/metrics":
             if not identity.is_admin:
                 raise errors.Forbidden("Metrics require a key with the admin grant.")
-            return self._render_metrics()
+            return identity.tenant, self._render_metrics()
         if models.is_page(path):
-            return models.page(generation.catalog, identity, path, head.headers, head.query)
-        return await self._resource(request, identity)
+            return identity.tenant, models.page(generation.catalog, identity, path, head.headers, head.query)
+        return identity.tenant, await self._resource(request, identity)
 
-    def _identify(self, head: RequestHead, generation: Generation) -> Identity:
+    def _identify(self, request: HttpRequest, generation: Generation) -> Identity:
+        head = request.head
         try:
             return generation.identify(request_key(head.headers, head.query))
         except errors.GatewayError as error:
-            self._entry.count_refusal(head.path, error)
+            self._entry.count_refusal(head.path, request.peer, error)
             raise
 
     async def _resource(self, request: HttpRequest, identity: Identity) -> Page | Download:
@@ -166,11 +168,17 @@ class Gateway:
             return "GET, HEAD"
         return next((allowed for each in self._resources if (allowed := each.allowed(path))), "")
 
+    def _is_known(self, path: str) -> bool:
+        return bool(self._allowed(path)) or is_control(path, self._current.value.dialects)
+
     def _path_hint(self, path: str) -> str:
         """Return the hint for an unknown path, which may be another spelling of a known one."""
         canonical = canonical_path(path)
-        if canonical != path and (self._allowed(canonical) or is_control(canonical, self._current.value.dialects)):
+        if canonical != path and self._is_known(canonical):
             return f"Paths are matched exactly. Did you mean {canonical[:200]}?"
+        if (rest := without_extra_base(canonical)) != canonical and self._is_known(rest):
+            extra = canonical.removesuffix(rest)
+            return f"Did you mean {rest[:200]}? Remove {extra[:200]} from the base URL."
         if self._allowed(versioned := f"/v1{canonical}"):  # The base URL of OpenAI's clients ends in /v1.
             return f"Did you mean {versioned[:200]}? A base URL must end in /v1."
         return errors.API_DOCS_HINT

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from intellirouter.core import errors, new_id
+from intellirouter.core import PeerAddress, errors, new_id
 from intellirouter.gateway.http import HttpRequest, header_lines
 from intellirouter.pipeline import Generation
 
@@ -55,6 +55,10 @@ class CorsRequest:
     @property
     def scheme(self) -> str:
         return self._request.scheme
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        return self._request.peer
 
     @property
     def is_received(self) -> bool:

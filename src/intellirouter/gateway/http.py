@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from intellirouter.core import EMPTY_CONTEXT, Loss, RequestContext
+from intellirouter.core import EMPTY_CONTEXT, Loss, PeerAddress, RequestContext
 from intellirouter.dialects import Endpoint
 from intellirouter.pipeline import Headers
 
@@ -62,6 +62,11 @@ class HttpRequest(Protocol):
         """`http` or `https`."""
         ...
 
+    @property
+    def peer(self) -> PeerAddress | None:
+        """The address of the client; None on a unix socket."""
+        ...
+
     def watch(self, on_disconnect: Callable[[], None]) -> None:
         """Call `on_disconnect` once if the client disconnects before the response is complete, or has done so."""
         ...
@@ -114,6 +119,11 @@ class ServerSocket(Protocol):
     head: RequestHead
     subprotocols: tuple[str, ...]
     """The subprotocols that the client offers."""
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        """The address of the client; None on a unix socket."""
+        ...
 
     async def accept(self, headers: Headers, subprotocol: str | None) -> None:
         """Accept the handshake. Raises `SocketClosed`."""

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import RequestContext, errors
+from intellirouter.core import PeerAddress, RequestContext, errors
 from intellirouter.dialects import Endpoint
 from intellirouter.gateway.destination import refusal
 from intellirouter.gateway.http import Destination, HttpRequest
@@ -30,6 +30,10 @@ class HttpSource:
         self._request = request
         self._destination = destination
         self._refusal = refusal
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        return self._request.peer
 
     def identify(self, generation: Generation) -> Identity:
         if self._refusal is not None:

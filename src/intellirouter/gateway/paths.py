@@ -9,7 +9,6 @@ from typing import Final
 
 from intellirouter.core import EMPTY_CONTEXT, RequestContext
 from intellirouter.dialects import Dialects, Endpoint, ErrorStyle
-from intellirouter.gateway import description
 from intellirouter.gateway.http import RequestHead
 
 
@@ -27,13 +26,8 @@ def context_of(endpoint: Endpoint, head: RequestHead, model: str = "", *, is_str
 
 
 def is_control(path: str, dialects: Dialects) -> bool:
-    """Return whether the control plane serves the path: all of `/api/`, except Ollama's endpoints and the API docs."""
-    return (
-        path.startswith("/api/")
-        and not dialects.has_path(path)
-        and path not in description.PATHS
-        and is_canonical(path)
-    )
+    """Return whether the control plane serves the path: all of `/api/v1/`. Ollama's clients use the rest of `/api/`."""
+    return path.startswith(_CONTROL_PREFIXES) and not dialects.has_path(path) and is_canonical(path)
 
 
 def is_canonical(path: str) -> bool:
@@ -52,11 +46,24 @@ def canonical_path(path: str) -> str:
     return "/" + "/".join(segments)
 
 
+def without_extra_base(path: str) -> str:
+    """Return a canonical path without what a wrong base URL has put before it, such as the first `/v1` of `/v1/v1/x`.
+
+    Clients add `/v1`, `/v1beta` or `/api` to their base URL, or expect it there. Returns the path itself if it has only
+    one of them.
+    """
+    while (found := _EXTRA_BASE.match(path)) is not None:
+        path = path[found.end() :]
+    return path
+
+
 def errors_for(head: RequestHead, dialects: Dialects) -> ErrorStyle:
     """Return the error format for a request to an unknown path, or one that is refused before its path matters."""
-    path = canonical_path(head.path)
+    path = without_extra_base(canonical_path(head.path))
     return dialects.default_errors if is_control(path, dialects) else dialects.errors_at(path, head.headers)
 
 
+_CONTROL_PREFIXES: Final = ("/api/v1/", "/api/health")
+_EXTRA_BASE: Final = re.compile(r"/(?:(?:v1|v1beta|v1alpha|openai)(?=/(?:v1|v1beta|v1alpha|api)/)|api(?=/api/))")
 _UNUSUAL: Final = re.compile(r"//|/\.{1,2}(?:/|$)|./$")
 _SLASH: Final = re.compile(r"/|%2[Ff]")

@@ -297,7 +297,8 @@ class WorkerActor:
         return WorkerConfig(
             model_path=str(artifact.path),
             socket_path=str(socket_path(self._context.run_dir, model.name, self._generation)),
-            alias=model.name,
+            name=model.name,
+            alias=model.upstream_model or model.name,
             ctx_tokens=min(model.ctx_tokens, trained),
             slots=model.slots,
             threads=model.threads or default_threads(),

@@ -11,7 +11,9 @@ class LocalModel(Struct, frozen=True, kw_only=True):
     """A model to serve on this machine, by one worker process."""
 
     name: str
-    """The name of the model in the host, and the model name that its worker reports."""
+    """The name of the model in the host."""
+    upstream_model: str = ""
+    """The model name that its worker reports in its answers; empty: `name`."""
     artifact: str
     """`bundled:smollm2-135m`, `file:/models/x.gguf` or a path."""
     artifact_sha256: str | None = None

@@ -48,7 +48,10 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
 
     model_path: str
     socket_path: str
+    name: str
+    """The name of the model in the host, for messages."""
     alias: str
+    """The model name that the worker reports in its answers."""
     ctx_tokens: int
     slots: int
     threads: int
@@ -70,7 +73,7 @@ class WorkerProcess:
     def __init__(self, process: asyncio.subprocess.Process, config: WorkerConfig, http: "WorkerHttp") -> None:
         self._process = process
         self._config = config
-        self._tasks = TaskOwner(f"worker.{config.alias}")
+        self._tasks = TaskOwner(f"worker.{config.name}")
         self._stderr: deque[str] = deque(maxlen=KEPT_STDERR_LINES)
         self._stderr_task = self._tasks.start(self._read_stderr(), "stderr")
         self._exit_task = self._tasks.start(process.wait(), "exit")
@@ -94,7 +97,7 @@ class WorkerProcess:
                 start_new_session=True,
             )
         except OSError as error:
-            raise WorkerFailed(f"The worker process of {config.alias} could not be started: {error}.") from error
+            raise WorkerFailed(f"The worker process of {config.name} could not be started: {error}.") from error
         return cls(process, config, module.WorkerHttp(config.socket_path))
 
     @property
@@ -168,7 +171,7 @@ class WorkerProcess:
             await asyncio.wait([self._exit_task], timeout=timeout_s)
         else:
             if self._process.returncode is None:
-                logger.error("The worker of %s (pid %d) cannot be killed.", self._config.alias, self.pid)
+                logger.error("The worker of %s (pid %d) cannot be killed.", self._config.name, self.pid)
         if self._process.stdin is not None:
             self._process.stdin.close()
         await asyncio.wait([self._stderr_task], timeout=STDERR_TIMEOUT_S)
@@ -208,7 +211,7 @@ class WorkerProcess:
 
     def failure(self, what: str) -> WorkerFailed:
         """Return the error that the worker "did this", with the end of its output."""
-        return WorkerFailed(f"The worker of {self._config.alias} {what}. {last_words(self._stderr)}")
+        return WorkerFailed(f"The worker of {self._config.name} {what}. {last_words(self._stderr)}")
 
     async def _read_stderr(self) -> None:
         """Read stderr to its end and keep the last lines. Reads chunks, because a line may have any length."""
@@ -224,4 +227,4 @@ class WorkerProcess:
         for line in lines:
             if text := line[:MAX_STDERR_LINE_BYTES].decode("utf-8", "replace").strip():
                 self._stderr.append(text)
-                logger.debug("worker %s: %s", self._config.alias, text)
+                logger.debug("worker %s: %s", self._config.name, text)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import Current, RequestContext, errors
+from intellirouter.core import Current, PeerAddress, RequestContext, errors
 from intellirouter.dialects import Endpoint
 from intellirouter.governance import Identity
 from intellirouter.pipeline.exchange import Exchange, Reply, Responder
@@ -40,6 +40,11 @@ class Source(Protocol):
     @property
     def context(self) -> RequestContext:
         """The parts of the request outside its body."""
+        ...
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        """The address of the client, for the log. None if there is no client, or if it uses a unix socket."""
         ...
 
     @property
@@ -72,6 +77,7 @@ OnOpen = Callable[[Exchange], None]
 Work = Callable[[Spine, Exchange, bytes, RequestContext, R], Awaitable[None]]
 
 
+_MAX_PATH_CHARS: Final = 200
 _STOPPED: Final = "The gateway was stopped before the request was complete."
 
 
@@ -128,10 +134,10 @@ class Entry:
             self._in_flight.remove(exchange)
         return exchange
 
-    def count_refusal(self, path: str, error: errors.GatewayError) -> None:
+    def count_refusal(self, path: str, peer: PeerAddress | None, error: errors.GatewayError) -> None:
         """Count the refusal of an unidentified caller that has no exchange, and log it if it may be recorded."""
         if self.refusals.is_recorded(self._current.value.clock.monotonic_s()):
-            _log_refusal(path, error)
+            self._log_refusal(path, peer, error)
 
     def _identify(self, source: Source, generation: Generation, exchange: Exchange) -> Identity:
         try:
@@ -139,12 +145,25 @@ class Entry:
         except errors.GatewayError as error:
             exchange.is_unrecorded = not self.refusals.is_recorded(exchange.started_s)
             if not exchange.is_unrecorded:
-                _log_refusal(source.path, error)
+                self._log_refusal(source.path, source.peer, error)
             raise
 
-
-def _log_refusal(path: str, error: errors.GatewayError) -> None:
-    logger.info("Refused an unidentified caller of %s. %s", path[:200], error.message)
+    def _log_refusal(self, path: str, peer: PeerAddress | None, error: errors.GatewayError) -> None:
+        """Log one refusal and the number of those before it that were not logged. The key is not in the message."""
+        shown_path, unlogged = path[:_MAX_PATH_CHARS], self.refusals.take_unlogged()
+        logger.info(
+            "Refused an unidentified caller of %s%s. %s%s",
+            shown_path,
+            f" from {peer[0]}" if peer else "",
+            error.message,
+            f" (Not logged since the last such line: {unlogged}.)" if unlogged else "",
+            extra={
+                "endpoint": shown_path,
+                "client_address": peer[0] if peer else None,
+                "error_code": error.code,
+                "unlogged_refusals": unlogged,
+            },
+        )
 
 
 def _uncancel() -> None:

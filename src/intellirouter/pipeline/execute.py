@@ -114,7 +114,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         call, deployment = context.call, context.deployment
         limit = deployment.limits.bytes
         try:
-            body = await response.read(limit)
+            body = await response.read(limit, context.exchange.identity.tenant)
             if not body.startswith(b"{"):
                 body = await self._plain_text(body, response, limit)
             if call.is_large or is_large(body):
@@ -123,7 +123,7 @@ class Executor(Struct, frozen=True, kw_only=True):
                 answer = route.decode_response(body, call, deployment)
             size = len(body) if answer.body is None else len(body) + len(answer.body)
             if size > FREE_ANSWER_BYTES and self.answers is not None:
-                self.answers.hold(context.exchange, size)
+                self.answers.hold(context.exchange, size, context.exchange.identity.tenant)
             return WholeAnswer(answer, body, request.losses)
         finally:
             response.abort()

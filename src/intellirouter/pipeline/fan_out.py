@@ -68,11 +68,11 @@ class MergedResponse:
         self.status = 200
         self.headers = responses[0].headers
 
-    async def read(self, limit_bytes: int) -> bytes:
+    async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
         parts: list[bytes] = []
         left = limit_bytes
         for copy, response in enumerate(self._responses):  # all of them arrive in parallel, into their own buffers
-            body = await response.read(left)
+            body = await response.read(left, tenant)
             left -= len(body)
             parts.append(frame(copy, body))
         return b"".join(parts)

@@ -19,6 +19,8 @@ class Refusals:
         """Refusals of unidentified callers since the start."""
         self.unrecorded = 0
         """Those of them that have no record."""
+        self._unlogged = 0
+        """Those since `take_unlogged` was last called."""
         self._tokens = float(_BURST)
         self._at_s = float("-inf")
 
@@ -30,6 +32,12 @@ class Refusals:
         self._at_s = now_s
         if self._tokens < 1.0:
             self.unrecorded += 1
+            self._unlogged += 1
             return False
         self._tokens -= 1.0
         return True
+
+    def take_unlogged(self) -> int:
+        """Return how many refusals have not been recorded since the last call."""
+        unlogged, self._unlogged = self._unlogged, 0
+        return unlogged

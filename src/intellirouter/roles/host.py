@@ -35,6 +35,7 @@ def local_models(runtime: Runtime) -> list[LocalModel]:
     return [
         LocalModel(
             name=name,
+            upstream_model=deployment.model,
             artifact=deployment.artifact,
             artifact_sha256=deployment.artifact_sha256,
             ctx_tokens=deployment.context_tokens or spec.context_tokens,

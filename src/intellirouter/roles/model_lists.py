@@ -19,6 +19,7 @@ from msgspec import Struct, structs
 
 from intellirouter.catalog import Catalog, ModelFacts, ProviderLists
 from intellirouter.core import Clock, Deployment, TaskOwner, Timeouts, Upstream, VendorRow, errors
+from intellirouter.fake import FAKE_MODELS
 from intellirouter.providers import DiscoveredModel, discover_models
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ class ModelLists:
         self._rng = rng
         self._owner = TaskOwner("model lists")
         self._watches: dict[str, _Watch] = {}
+        self._fake_lists: set[str] = set()
+        """The providers whose models need not be fetched."""
         self._catalog: Catalog | None = None
 
     def apply(self, catalog: Catalog, interval_s: float | None) -> None:
@@ -88,6 +91,7 @@ class ModelLists:
         for provider in self._watches.keys() - wanted.keys():
             self._stop(provider)
             self._lists.remove(provider)
+        self._list_fake_models(catalog, endpoints)
         for provider, endpoint in wanted.items():
             assert interval_s is not None  # noqa: S101 - otherwise none is wanted
             watch = self._watches.get(provider)
@@ -99,6 +103,19 @@ class ModelLists:
                     self._lists.remove(provider)
             watch = self._watches[provider] = _Watch(endpoint, interval_s)
             watch.task = self._owner.start(self._keep(provider, watch), provider)
+
+    def _list_fake_models(self, catalog: Catalog, endpoints: list[Deployment]) -> None:
+        """List the fake models of these providers. They are known, so nothing has to be fetched."""
+        wanted = {
+            each.provider
+            for each in endpoints
+            if self._vendors[each.vendor].transport == "fake" and catalog.is_listed(each.provider)
+        }
+        for provider in self._fake_lists - wanted:
+            self._lists.remove(provider)
+        for provider in wanted:
+            self._lists.replace(provider, [catalog.describe(provider, name, None) for name in FAKE_MODELS])
+        self._fake_lists = wanted
 
     def views(self) -> list[dict[str, Any]]:
         """Return the state of each list, as JSON. This counts as reading the lists."""

@@ -9,8 +9,8 @@ from msgspec import Struct, structs
 
 from intellirouter.catalog import HealthBoard, ResolvedModel
 from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_tokens
-from intellirouter.dialects import Endpoint
-from intellirouter.routing.filters import always_fits_tokens, exclusion_reason
+from intellirouter.dialects import CONTEXT_LENGTH, Endpoint
+from intellirouter.routing.filters import always_fits_tokens, exclusion_reason, is_about_context
 from intellirouter.routing.strategies import RoutingContext, Scored, StrategyRow
 
 _DEFAULT_STRATEGY: Final = "priority"
@@ -57,7 +57,7 @@ class Router:
         pool = _eligible(endpoint, resolved.pool, call, excluded)
         fallbacks = _eligible(endpoint, resolved.fallbacks, call, excluded)
         if not pool and not fallbacks:
-            raise _no_eligible(call, excluded)
+            raise _no_eligible(call, resolved, excluded)
         healthy, cooling = self._split(pool, now_s)
         ready_fallbacks, cooling_fallbacks = self._split(fallbacks, now_s)
         strategy = self._strategies.get(resolved.strategy) or self._strategies[_DEFAULT_STRATEGY]
@@ -143,9 +143,19 @@ def _eligible(
     return tuple(eligible)
 
 
-def _no_eligible(call: Call, excluded: list[Candidate]) -> errors.NoEligibleDeployment:
+def _no_eligible(call: Call, resolved: ResolvedModel, excluded: list[Candidate]) -> errors.NoEligibleDeployment:
+    """Return the error for a request that no deployment can serve.
+
+    If it is too long for all of them, its code is the one that clients know: they shorten the conversation.
+    """
     reasons = "; ".join(f"{each.deployment} {each.reason}" for each in excluded)
-    return errors.NoEligibleDeployment(f"No deployment of the model '{call.model}' can serve this request: {reasons}.")
+    too_small = {each.deployment for each in excluded if is_about_context(each.reason)}
+    hints = [each.context_hint for each in (*resolved.pool, *resolved.fallbacks) if each.name in too_small]
+    return errors.NoEligibleDeployment(
+        f"No deployment of the model '{call.model}' can serve this request: {reasons}.",
+        code=CONTEXT_LENGTH if len(too_small) == len(excluded) else None,
+        hint=next(filter(None, hints), ""),
+    )
 
 
 def _decision(

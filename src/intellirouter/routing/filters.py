@@ -7,12 +7,18 @@ from intellirouter.dialects import Endpoint
 
 _WITHOUT_CONTEXT: Final = frozenset({"audio", "images"})
 """Operations whose requests contain media instead of text, so that the context does not limit them."""
+_CONTEXT_PREFIX: Final = "has a context of "
 _NO_LIMIT: Final = 1 << 62
 
 
 def exclusion_reason(endpoint: Endpoint, deployment: Deployment, call: Call) -> str | None:
     """Return why this deployment cannot serve this call, or None. The reason reads on after the deployment's name."""
     return endpoint.can_serve(call, deployment) or _context_overflow(deployment, call)
+
+
+def is_about_context(reason: str) -> bool:
+    """Return whether this exclusion reason means that the request is too long."""
+    return reason.startswith(_CONTEXT_PREFIX)
 
 
 def always_fits_tokens(deployments: tuple[Deployment, ...]) -> int:
@@ -29,5 +35,4 @@ def _context_overflow(deployment: Deployment, call: Call) -> str | None:
     if upper_bound <= limit or (tokens := call.estimated_input_tokens()) <= limit:
         return None
     needed = tokens + (call.max_output_tokens or 0)
-    setting = " (see `host.context_tokens`)" if deployment.artifact is not None else ""
-    return f"has a context of {deployment.context_tokens} tokens{setting}, but the request needs about {needed}"
+    return f"{_CONTEXT_PREFIX}{deployment.context_tokens} tokens, but the request needs about {needed}"

@@ -56,7 +56,7 @@ class _Exchange:
             "query_string": head.query,
             "root_path": "",
             "headers": list(head.fields),
-            "client": None,
+            "client": self._request.peer,
             "server": None,
         }
 

@@ -5,7 +5,7 @@ import logging
 from http import HTTPStatus
 from typing import Final
 
-from intellirouter.core import errors, new_id
+from intellirouter.core import PeerAddress, errors, new_id
 from intellirouter.dialects import encode_error
 from intellirouter.serving import tcp
 from intellirouter.serving.state import ServerState
@@ -57,6 +57,11 @@ class ClientProtocol(asyncio.Protocol):
         self._unsent_bytes = 0
         self._unsent_since_s = 0.0
         """Since when the client has read nothing of what was sent."""
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        """The address of the client; None on a unix socket."""
+        return tcp.peer(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.is_lost = True

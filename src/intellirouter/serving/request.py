@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from intellirouter.core import errors
+from intellirouter.core import PeerAddress, errors
 from intellirouter.gateway import RequestHead
 from intellirouter.serving.chunks import ChunkDecoder
 from intellirouter.serving.flow import STATUS_LINES
@@ -32,6 +32,11 @@ class Link(Protocol):
     is_lost: bool
     is_closing: bool
     is_write_paused: bool
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        """The address of the client."""
+        ...
 
     def write(self, data: bytes) -> None:
         """Write to the client."""
@@ -165,6 +170,10 @@ class Request:
     @property
     def scheme(self) -> str:
         return "https" if self._connection.server.is_tls else "http"
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        return self._connection.peer
 
     # -- the body -----------------------------------------------------------------------------------------------
 

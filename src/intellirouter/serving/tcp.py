@@ -7,11 +7,19 @@ import socket
 import termios
 from typing import Final
 
+from intellirouter.core import PeerAddress
+
 _TCP_INFO: Final = getattr(socket, "TCP_INFO", None)
 CLOSE: Final = 7
 """The state of a connection that was reset (`tcp_states.h` of Linux)."""
 CLOSE_WAIT: Final = 8
 """The state of a connection whose peer has closed it, or half of it."""
+
+
+def peer(transport: asyncio.Transport) -> PeerAddress | None:
+    """Return the address of the client; None if it is unknown, or if the connection is not TCP."""
+    name = transport.get_extra_info("peername")
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None
 
 
 def state(transport: asyncio.Transport) -> int | None:

@@ -195,6 +195,7 @@ def _usage_differences(response: Response, again: Response, client: str) -> list
         f"{name} {getattr(was, name)} became {getattr(now, name)}"
         for name in counts
         if getattr(was, name) != getattr(now, name)
-        # Answers of this dialect always have counts, so the gateway estimates missing counts in streams.
+        # Answers of these dialects always have counts, so the gateway estimates missing ones.
+        and (client != "openai_responses" or response.usage is not None)
         and (client != "anthropic_messages" or (was.input_tokens and was.total_output_tokens))
     ]

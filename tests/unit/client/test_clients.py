@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 import threading
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -107,6 +108,17 @@ async def test_stream_yields_chunks_and_the_complete_reply(any_client: Any, gate
     reply = await settled(stream.reply())
     assert (reply.text, reply.finish_reason, reply.usage.total_tokens) == ("Hello", "stop", 3)
     assert gateway.requests[0].headers["accept"] == "text/event-stream"
+    assert reply.cost_usd is None  # the headers of a stream precede its cost
+    gateway.on_json("/api/v1/requests/req_1", {**RECORD, "cost_microusd": 12})
+    assert await settled(any_client.cost_usd(reply)) == Decimal("0.000012")
+
+
+async def test_cost_of_a_complete_answer_needs_no_request(any_client: Any, gateway: Any, scripted: Any) -> None:
+    body = json.dumps(scripted.completion("Hi")).encode()
+    gateway.on(CHAT, scripted.Reply(headers={"x-request-id": "r", "x-intellirouter-cost-usd": "0.5"}, body=body))
+    reply = await settled(any_client.chat("Hi"))
+    assert await settled(any_client.cost_usd(reply)) == reply.cost_usd == Decimal("0.5")
+    assert len(gateway.requests) == 1
 
 
 async def test_rejected_stream_raises_like_other_requests(any_client: Any, gateway: Any) -> None:

@@ -22,10 +22,10 @@ async def settle() -> None:
 async def test_answers_within_the_limit_never_wait() -> None:
     budget = AnswerBudget(LIMIT)
     for number in range(10):
-        answer = ArrivingAnswer(budget)
+        answer = ArrivingAnswer(budget, f"tenant {number}")
         await answer.grow_to(50 * KIB)
         await answer.grow_to(100 * KIB)
-        budget.hold(number, 100 * KIB)
+        budget.hold(number, 100 * KIB, f"tenant {number}")
         answer.end()
     assert budget.used_bytes == LIMIT
     for number in range(10):
@@ -42,7 +42,7 @@ async def test_small_answers_are_not_counted() -> None:
 
 async def test_answer_waits_until_a_client_has_read_another_one() -> None:
     budget = AnswerBudget(LIMIT)
-    budget.hold("slow", 900 * KIB)
+    budget.hold("slow", 900 * KIB, "slow")
     answer = ArrivingAnswer(budget)
     await answer.grow_to(100 * KIB)
     waiting = grow(answer, 200 * KIB)
@@ -55,16 +55,17 @@ async def test_answer_waits_until_a_client_has_read_another_one() -> None:
     assert budget.used_bytes == 0
 
 
-async def test_answers_that_arrive_do_not_wait_for_each_other_for_ever() -> None:
+@pytest.mark.parametrize("tenants", [1, 3, 20])
+async def test_answers_that_arrive_do_not_wait_for_each_other_for_ever(tenants: int) -> None:
     budget = AnswerBudget(LIMIT)
     finished: list[int] = []
 
     async def read(number: int) -> None:
-        answer = ArrivingAnswer(budget)
+        answer = ArrivingAnswer(budget, f"tenant {number % tenants}")
         for size in range(100, 601, 100):
             await answer.grow_to(size * KIB)
             await asyncio.sleep(0)
-        budget.hold(number, 600 * KIB)
+        budget.hold(number, 600 * KIB, answer.tenant)
         answer.end()
         finished.append(number)
         assert budget.used_bytes <= 2 * LIMIT
@@ -76,17 +77,18 @@ async def test_answers_that_arrive_do_not_wait_for_each_other_for_ever() -> None
     assert budget.used_bytes == 0
 
 
-async def test_memory_is_bounded_whatever_the_number_of_slow_clients() -> None:
+@pytest.mark.parametrize("tenants", [1, 3, 50])
+async def test_memory_is_bounded_whatever_the_number_of_slow_clients(tenants: int) -> None:
     budget = AnswerBudget(LIMIT)
     peak = 0
 
     async def read(number: int) -> None:
         nonlocal peak
-        answer = ArrivingAnswer(budget)
+        answer = ArrivingAnswer(budget, f"tenant {number % tenants}")
         for size in range(100, 901, 100):
             await answer.grow_to(size * KIB)
             peak = max(peak, budget.used_bytes)
-        budget.hold(number, 900 * KIB)
+        budget.hold(number, 900 * KIB, answer.tenant)
         answer.end()
 
     tasks = [asyncio.ensure_future(read(number)) for number in range(50)]
@@ -117,7 +119,7 @@ async def test_one_answer_alone_may_exceed_the_limit() -> None:
 async def test_waiting_too_long_is_an_error_that_does_not_block_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_budget, "_MAX_WAIT_S", 0.01)
     budget = AnswerBudget(LIMIT)
-    budget.hold("slow", LIMIT)
+    budget.hold("slow", LIMIT, "slow")
     answer = ArrivingAnswer(budget)
     with pytest.raises(errors.AnswerBufferFull, match="Clients read their answers too slowly") as caught:
         await answer.grow_to(100 * KIB)
@@ -131,7 +133,7 @@ async def test_waiting_too_long_is_an_error_that_does_not_block_the_next(monkeyp
 
 async def test_canceled_answer_lets_the_next_one_proceed() -> None:
     budget = AnswerBudget(LIMIT)
-    budget.hold("slow", 900 * KIB)
+    budget.hold("slow", 900 * KIB, "slow")
     large, small = ArrivingAnswer(budget), ArrivingAnswer(budget)
     first, second = grow(large, 500 * KIB), grow(small, 100 * KIB)
     await settle()
@@ -143,8 +145,69 @@ async def test_canceled_answer_lets_the_next_one_proceed() -> None:
 
 async def test_higher_limit_wakes_those_that_wait() -> None:
     budget = AnswerBudget(LIMIT)
-    budget.hold("slow", LIMIT)
+    budget.hold("slow", LIMIT, "slow")
     waiting = grow(ArrivingAnswer(budget), 100 * KIB)
     await settle()
     budget.set_limit(2 * LIMIT)
     await asyncio.wait_for(waiting, 1)
+
+
+async def test_tenant_that_does_not_read_leaves_a_share_for_each_of_the_others() -> None:
+    budget = AnswerBudget(LIMIT)
+    held = 0
+    for number in range(20):
+        answer = ArrivingAnswer(budget, "slow")
+        growing = grow(answer, 100 * KIB)
+        await settle()
+        if not growing.done():
+            break
+        budget.hold(number, 100 * KIB, "slow")
+        answer.end()
+        held += 1
+    assert held == 5  # half of the budget
+    for tenant, expected in (("b", 2), ("c", 1)):
+        for number in range(expected):
+            answer = ArrivingAnswer(budget, tenant)
+            await asyncio.wait_for(answer.grow_to(100 * KIB), 1)
+            budget.hold(f"{tenant} {number}", 100 * KIB, tenant)
+            answer.end()
+    assert not growing.done(), "others do not wait behind it"
+    growing.cancel()
+    await asyncio.gather(growing, return_exceptions=True)
+
+
+async def test_share_of_a_tenant_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_budget, "_MAX_WAIT_S", 0.01)
+    budget = AnswerBudget(LIMIT)
+    for number in range(3):
+        budget.hold(number, 200 * KIB, "slow")
+    answer = ArrivingAnswer(budget, "slow")
+    with pytest.raises(errors.AnswerBufferFull, match=f"{600 * KIB} bytes are waiting"):
+        await answer.grow_to(200 * KIB)
+    with pytest.raises(errors.AnswerBufferFull):
+        budget.hold_if_possible("page", 200 * KIB, "slow")
+    budget.hold_if_possible("page", 200 * KIB, "other")
+    budget.release("page")
+    budget.release(0)
+    budget.release(1)
+    await asyncio.wait_for(answer.grow_to(200 * KIB), 1)
+    answer.end()
+    budget.release(2)
+    assert budget.used_bytes == 0
+    assert budget._shares == {}
+
+
+async def test_answers_of_one_tenant_that_fill_its_share_do_not_wait_for_each_other() -> None:
+    budget = AnswerBudget(LIMIT)
+    first, second = ArrivingAnswer(budget, "a"), ArrivingAnswer(budget, "a")
+    for size in (100, 200, 300, 400):
+        await asyncio.wait_for(first.grow_to(size * KIB), 1)
+        if size < 300:
+            await asyncio.wait_for(second.grow_to(size * KIB), 1)
+    waiting = grow(second, 300 * KIB)
+    await settle()
+    assert not waiting.done()
+    await asyncio.wait_for(first.grow_to(900 * KIB), 1)
+    first.end()
+    await asyncio.wait_for(waiting, 1)
+    second.end()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, errors
+from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
 from intellirouter.dialects import Route
 from intellirouter.dialects.adapt.forced_tool import forced_tool, with_output_schema
 from intellirouter.dialects.adapt.inline_media import with_fetched
@@ -295,7 +295,11 @@ def test_answers_are_translated_like_those_of_unedited_calls(client: str, upstre
                 for route, call in routes_of(client, target, is_stream=False)
             ]
             assert outcomes[0].choices == outcomes[1].choices
-            assert outcomes[0].usage == outcomes[1].usage
+            if upstream_of(upstream).decode(body, target).usage is not None:
+                assert outcomes[0].usage == outcomes[1].usage
+            else:  # the input is estimated from the size of the request
+                first, second = (each.usage or Usage() for each in outcomes)
+                assert first.total_output_tokens == second.total_output_tokens
     for _, case in load(upstream, "streams"):
         if set(case["features"]) <= {"text", "finish_stop", "usage", "unicode"}:
             wire = wire_of(upstream, case)

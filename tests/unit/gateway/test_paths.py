@@ -3,7 +3,7 @@
 import pytest
 
 from intellirouter.dialects import DIALECTS, build_dialects
-from intellirouter.gateway.paths import canonical_path, is_canonical, is_control
+from intellirouter.gateway.paths import canonical_path, is_canonical, is_control, without_extra_base
 
 SPELLINGS = [
     "//v1/models",
@@ -41,3 +41,26 @@ def test_control_plane_serves_canonical_paths_only() -> None:
     assert is_control("/api/v1/health", dialects)
     for path in ("/api/v1/health/", "/api//v1/health", "/api/../v1/models", "/api/chat", "/api/docs", "/api/docs/"):
         assert not is_control(path, dialects)
+    for path in ("/api/delete", "/api/copy", "/api/push", "/api/blobs/sha256:0", "/api/v1", "/api/vanished"):
+        assert not is_control(path, dialects), "the error has the format of Ollama's clients"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/v1/messages", "/v1/messages"),
+        ("/v1/v1/v1/messages", "/v1/messages"),
+        ("/v1beta/v1beta/models/m:generateContent", "/v1beta/models/m:generateContent"),
+        ("/v1/v1beta/models", "/v1beta/models"),
+        ("/v1beta/v1/models", "/v1/models"),
+        ("/v1/api/chat", "/api/chat"),
+        ("/api/api/chat", "/api/chat"),
+        ("/openai/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/api/v1/health", "/api/v1/health"),
+        ("/v1/v1", "/v1/v1"),
+        ("/v1/models/v1/x", "/v1/models/v1/x"),
+    ],
+)
+def test_extra_base_is_recognized(path: str, expected: str) -> None:
+    assert without_extra_base(path) == expected

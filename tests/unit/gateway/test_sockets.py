@@ -23,6 +23,8 @@ Offered = tuple[str, ...]
 class Connection:
     """Implements `gateway.ServerSocket`. Messages are received in order; an exception is raised."""
 
+    peer = ("192.0.2.7", 40000)
+
     def __init__(
         self, *messages: str | bytes | SocketClosed, fields: Fields = (), query: bytes = b"", offered: Offered = ()
     ) -> None:

@@ -170,7 +170,7 @@ async def test_changed_model_is_replaced(applied: Any, change: dict[str, Any]) -
         assert it.pid("b") == before[1]
         assert not is_alive(before[0])
         config = it.config()
-        assert config["alias"] == "a"
+        assert (config["name"], config["alias"]) == ("a", "a")
         assert {name: config[name] for name in change if name in config} == {
             name: value for name, value in change.items() if name in config
         }

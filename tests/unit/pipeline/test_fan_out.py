@@ -93,7 +93,7 @@ class Copy(Response):
         self.arrival = asyncio.Event()
         self.arrival.set()
 
-    async def read(self, limit_bytes: int) -> bytes:
+    async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
         self.limits.append(limit_bytes)
         return await super().read(limit_bytes)
 

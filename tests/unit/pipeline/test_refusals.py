@@ -36,9 +36,30 @@ async def test_strangers_cannot_fill_the_request_log(caplog: pytest.LogCaptureFi
     assert {record.status for record in world.journal.records} == {401}
     lines = [each.getMessage() for each in caplog.records if "unidentified caller" in each.getMessage()]
     assert len(lines) == 20
-    assert lines[0].startswith("Refused an unidentified caller of /test. Incorrect API key")
+    assert lines[0] == "Refused an unidentified caller of /test from 192.0.2.7. Incorrect API key provided: ********."
     assert "wrong" not in lines[0]
     assert len(world.in_flight) == 0
+
+
+async def test_log_line_has_the_address_and_the_number_of_refusals_that_were_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    world = World(keys=(KeySpec(digest=b"x" * 32, tenant="t", name="k"),))
+    wrong = errors.Unauthenticated("No key.")
+    for _ in range(25):
+        world.entry.count_refusal("/v1/models", ("2001:db8::1", 5), wrong)
+    world.clock.advance(10.0)
+    await world.serve(key=b"wrong", peer=None)
+    lines = [each for each in caplog.records if "unidentified caller" in each.getMessage()]
+    assert lines[0].getMessage() == "Refused an unidentified caller of /v1/models from 2001:db8::1. No key."
+    assert lines[-1].getMessage() == (
+        "Refused an unidentified caller of /test. Incorrect API key provided: ********. "
+        "(Not logged since the last such line: 5.)"
+    )
+    fields = [(each.endpoint, each.client_address, each.error_code, each.unlogged_refusals) for each in lines]  # type: ignore[attr-defined]
+    assert fields[0] == ("/v1/models", "2001:db8::1", "invalid_api_key", 0)
+    assert fields[-1] == ("/test", None, "invalid_api_key", 5)
 
 
 async def test_refusals_of_identified_callers_are_all_recorded() -> None:

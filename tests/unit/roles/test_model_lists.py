@@ -11,6 +11,7 @@ import pytest
 from intellirouter.catalog import Catalog, PriceList, ProviderLists
 from intellirouter.config import ProviderSpec, Runtime, ServerSpec, StoreSpec
 from intellirouter.core import Secret
+from intellirouter.fake import FAKE_MODELS
 from intellirouter.providers import VENDORS, RotatingUpstream, UpstreamPool
 from intellirouter.roles import model_lists
 from intellirouter.roles.model_lists import ModelLists, Traffic, delay_s
@@ -52,8 +53,11 @@ class Stage:
             upstream, self.lists, VENDORS, FakeClock(), random.Random(1), traffic=lambda: self.traffic
         )
 
-    def apply(self, server: Server | None, interval_s: float | None = SOON_S, **members: Any) -> Catalog:
-        providers = {"fake": ProviderSpec(name="fake", vendor="fake", allows_any_model=True)}
+    def apply(
+        self, server: Server | None, interval_s: float | None = SOON_S, *, lists_fakes: bool = False, **members: Any
+    ) -> Catalog:
+        fake = ProviderSpec(name="fake", vendor="fake", allows_any_model=True, is_listed=lists_fakes)
+        providers = {"fake": fake}
         if server is not None:
             values = {"vendor": "openai-compatible", "base_url": server.base_url, "allows_any_model": True, **members}
             providers["lab"] = ProviderSpec(name="lab", **values)
@@ -104,6 +108,18 @@ async def test_a_list_is_fetched_and_fetched_again(stage: Stage) -> None:
         await until(lambda: stage.names == ["lab/a"], "the list is there")
         await until(lambda: stage.names == ["lab/a", "lab/b"], "the list is refreshed")
         assert (stage.view["state"], stage.view["models"], stage.view["detail"]) == ("ok", 2, None)
+
+
+async def test_fake_models_are_listed_if_configured(stage: Stage) -> None:
+    def names(catalog: Catalog) -> list[str]:
+        return [each.name for each in catalog.listed_models(lambda _: True)]
+
+    assert names(stage.apply(None)) == []
+    assert names(stage.apply(None, lists_fakes=True)) == [f"fake/{name}" for name in FAKE_MODELS]
+    assert stage.keeper.views() == [], "nothing is fetched"
+    assert names(stage.apply(None, None, lists_fakes=True)) == []
+    stage.apply(None, lists_fakes=True)
+    assert names(stage.apply(None)) == []
 
 
 @pytest.mark.parametrize(

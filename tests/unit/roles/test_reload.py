@@ -82,7 +82,7 @@ async def _send(process: GatewayProcess, name: str) -> int:
 
 
 def test_local_models_of_a_configuration(configure: Configure) -> None:
-    model: Any = {"threads": 1, "slots": 4}
+    model: Any = {"threads": 1, "slots": 4, "upstream_model": "weights"}
     artifact = configure(small=512).deployments["small"].artifact
     assert local_models(configure(small=512, large=8192)) == [
         LocalModel(name="small", artifact=artifact, ctx_tokens=512, **model),

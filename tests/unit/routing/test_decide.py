@@ -67,11 +67,6 @@ def test_unknown_strategy_keeps_the_configured_order() -> None:
             "has a context of 100 tokens, but the request needs about 201",
         ),
         (
-            {"context_tokens": 100, "artifact": "own.gguf"},
-            {"size_bytes": 804},
-            "has a context of 100 tokens (see `host.context_tokens`), but the request needs about 201",
-        ),
-        (
             {"context_tokens": 100},
             {"max_output_tokens": 191},
             "has a context of 100 tokens, but the request needs about 201",
@@ -87,7 +82,30 @@ def test_unsuitable_deployment_is_excluded_with_a_reason(
     assert decision.candidates[-1] == Candidate("poor", "p", "up-poor", "excluded", reason)
     with pytest.raises(errors.NoEligibleDeployment, match=re.escape(reason)) as caught:
         decide(router(), call(**needed), target(pool[:1]), 0.0)
-    assert (caught.value.status, caught.value.code) == (400, "no_eligible_deployment")
+    is_too_long = "has a context" in reason
+    code = "context_length_exceeded" if is_too_long else "no_eligible_deployment"  # clients shorten the conversation
+    assert (caught.value.status, caught.value.code, caught.value.hint) == (400, code, "")
+
+
+def test_error_for_a_request_that_is_too_long_for_a_local_model_names_the_setting() -> None:
+    pool = (deployment("a", context_tokens=10), deployment("b", context_tokens=10, artifact="file:/w.gguf"))
+    with pytest.raises(errors.NoEligibleDeployment, match="b has a context of 10 tokens") as caught:
+        decide(router(), call(size_bytes=400), target(pool), 0.0)
+    assert caught.value.code == "context_length_exceeded"
+    assert "host.context_tokens" in caught.value.hint
+    with pytest.raises(errors.NoEligibleDeployment) as mixed:
+        decide(
+            router(),
+            call(size_bytes=400, needs=frozenset({"tools"})),
+            target(
+                (
+                    deployment("a", capabilities=frozenset()),
+                    pool[1],
+                )
+            ),
+            0.0,
+        )
+    assert mixed.value.code == "no_eligible_deployment"
 
 
 def test_bytes_of_images_and_audio_do_not_count_towards_the_context() -> None:

@@ -16,6 +16,7 @@ class Request:
 
     is_received = True
     scheme = "https"
+    peer = ("192.0.2.7", 40000)
 
     def __init__(self, body: bytes | errors.GatewayError = b"") -> None:
         self.head = parse_head(b"POST /api/v1/a%20b?c=d HTTP/1.1\r\nHost: gateway\r\nX-A: b\r\nContent-Length: 3")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from intellirouter.core import NO_USAGE, Call, LossReport, new_id
+from intellirouter.core import Call, LossReport, new_id
 from intellirouter.dialects.anthropic_messages.client_blocks import CALL_TAG
 from intellirouter.dialects.anthropic_messages.stop_reasons import UNMAPPED_REASONS, write_stop_reason, write_usage
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
@@ -33,6 +33,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     wrap_token,
 )
+from intellirouter.dialects.wire.answer_estimate import estimated_usage
 
 _INVALID_ID_CHARS: Final = re.compile(r"[^a-zA-Z0-9_-]")
 UNSIGNED: Final = wrap_token(Opaque(value="", dialect="none"))
@@ -67,7 +68,7 @@ def write_message(response: Response, call: Call, losses: LossReport) -> bytes:
         "content": blocks,
         "stop_reason": write_stop_reason(stop, has_refusal=any(isinstance(part, Refusal) for part in choice.parts)),
         "stop_sequence": None if stop is None else stop.sequence,
-        "usage": write_usage(response.usage or NO_USAGE),
+        "usage": write_usage(response.usage or estimated_usage(call, losses, blocks)),
     }
     if details := refusal_details(stop):
         message["stop_details"] = details

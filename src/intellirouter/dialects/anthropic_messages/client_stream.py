@@ -162,6 +162,7 @@ class MessageStream:
 
     def _final_usage(self) -> Usage:
         """Return the usage if the upstream reported none at the end."""
+        self._losses.add("usage", "emulated", "estimate")
         estimate = self._estimate()
         if self._start_usage is None:
             return estimate

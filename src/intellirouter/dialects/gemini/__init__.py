@@ -57,7 +57,7 @@ SPEC: Final = DialectSpec(
             client=EMBEDDINGS_CLIENT,
         ),
     ),
-    error_prefixes=("/v1beta", "/v1alpha"),
+    error_prefixes=("/v1beta", "/v1alpha", "/upload/v1beta"),
     error_header=b"x-goog-api-key",
     chat=UPSTREAM,
     counts=UPSTREAM,

@@ -3,11 +3,12 @@
 from typing import Any, Final
 
 import msgspec
+from msgspec import field
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, errors
 from intellirouter.dialects.calls import EmbeddingsCall, narrow_call
 from intellirouter.dialects.ir import EmbeddingRequest, EmbeddingResponse
-from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX
+from intellirouter.dialects.ollama.wire import DIALECT, OPTION_PREFIX, now_ns
 from intellirouter.dialects.wire.large_json import encode_apart
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers
@@ -30,6 +31,8 @@ class LegacyRequest(ReservedMembers):
 
 class EmbedCall(EmbeddingsCall, kw_only=True):
     source: EmbedRequest
+    began_ns: int = field(default_factory=now_ns)
+    """When the request was decoded, in nanoseconds since the Unix epoch."""
 
 
 class LegacyEmbedCall(EmbeddingsCall, kw_only=True):
@@ -87,7 +90,7 @@ class EmbedClient:
         body: dict[str, Any] = {
             "model": response.model or call.model,
             "embeddings": encode_apart(response.vectors),
-            "total_duration": 0,
+            "total_duration": max(1, now_ns() - narrow_call(call, EmbedCall).began_ns),
             "load_duration": 0,
         }
         if response.usage is not None:

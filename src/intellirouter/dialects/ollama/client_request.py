@@ -7,7 +7,7 @@ objects. Older clients send no call ids, so their results are matched to calls b
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from intellirouter.core import Call, errors
 from intellirouter.dialects.calls import ConversationCall, narrow_call
@@ -27,7 +27,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolResult,
 )
-from intellirouter.dialects.ollama.wire import DIALECT
+from intellirouter.dialects.ollama.wire import DIALECT, now_ns
 from intellirouter.dialects.wire.json_reader import unknown_members
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.request_validation import decode_body
@@ -102,6 +102,8 @@ class ParsedRequest(Struct):
 
 class OllamaCall(ConversationCall, kw_only=True):
     source: ParsedRequest
+    began_ns: int = field(default_factory=now_ns)
+    """When the request was decoded, in nanoseconds since the Unix epoch."""
 
 
 ROLES: Final[dict[str, Role]] = {

@@ -1,9 +1,10 @@
 """Encoding of answers for Ollama's clients: one JSON object, or one per line. Source: Ollama's `docs/api.md`.
 
-The durations of a stream are measured between its lines. For a complete response, only the token counts are known.
+Durations are measured from the arrival of the request. Those of a stream follow from its lines. Of a complete response,
+it is not known when the first token was generated: all of its time is `eval_duration`, because programs divide the
+number of tokens by it.
 """
 
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -38,7 +39,8 @@ from intellirouter.dialects.ir import (
     WholePart,
 )
 from intellirouter.dialects.ollama.client_errors import ERRORS
-from intellirouter.dialects.ollama.wire import DIALECT, RAW, created_text, time_text
+from intellirouter.dialects.ollama.client_request import OllamaCall
+from intellirouter.dialects.ollama.wire import DIALECT, RAW, created_text, now_ns, time_text
 from intellirouter.dialects.wire.json_edit import json_string
 
 _REASONS: Final = {"length": "length", "context_length": "length", "content_filter": "content_filter"}
@@ -59,6 +61,10 @@ def counts_of(usage: Usage | None) -> dict[str, int]:
     if usage is None:
         return {}
     return {"prompt_eval_count": usage.total_input_tokens, "eval_count": usage.total_output_tokens}
+
+
+def _began_ns(call: Call) -> int:
+    return call.began_ns if isinstance(call, OllamaCall) else now_ns()
 
 
 def tool_call_of(call: ToolCall, index: int, losses: LossReport) -> dict[str, Any]:
@@ -87,7 +93,15 @@ def body_of(response: Response, call: Call, losses: LossReport, *, is_chat: bool
     body["done_reason"] = reason_of(choice.stop, losses)
     if logprobs:
         body["logprobs"] = logprobs
-    body.update({"total_duration": 0, "load_duration": 0, "prompt_eval_duration": 0, "eval_duration": 0})
+    total_ns = max(1, now_ns() - _began_ns(call))
+    body.update(
+        {
+            "total_duration": total_ns,
+            "load_duration": 0,
+            "prompt_eval_duration": 0,
+            "eval_duration": total_ns,
+        }
+    )
     body.update(counts_of(response.usage))
     if response.dialect == DIALECT:
         body.update(response.extras)
@@ -164,7 +178,7 @@ class LineStream:
         self._summary = 0
         self._stop: Stop | None = None
         self._usage: Usage | None = None
-        self._start_ns = self._last_ns = time.time_ns()
+        self._start_ns = self._last_ns = _began_ns(call)
         self._first_ns = 0
 
     def encode(self, events: Sequence[Event]) -> bytes:
@@ -261,7 +275,7 @@ class LineStream:
 
     def _now(self) -> int:
         """Return the time, which never decreases, even if the clock of the machine is set back."""
-        self._last_ns = max(self._last_ns, time.time_ns())
+        self._last_ns = max(self._last_ns, now_ns())
         return self._last_ns
 
     def end(self) -> bytes:
@@ -272,10 +286,10 @@ class LineStream:
         tail: dict[str, Any] = {
             "done": True,
             "done_reason": reason_of(self._stop, self._losses),
-            "total_duration": now_ns - self._start_ns,
+            "total_duration": max(1, now_ns - self._start_ns),
             "load_duration": 0,
             "prompt_eval_duration": first_ns - self._start_ns,
-            "eval_duration": now_ns - first_ns,
+            "eval_duration": max(1, now_ns - first_ns),
             **counts_of(self._usage),
         }
         stamp = time_text(now_ns).encode()

@@ -90,6 +90,11 @@ def time_text(epoch_ns: int) -> str:
     return f"{_second_text(second)}.{rest:09d}Z"
 
 
+def now_ns() -> int:
+    """Return the current time in nanoseconds since the Unix epoch."""
+    return time.time_ns()
+
+
 def created_text(epoch_s: int) -> str:
     """Return the time of creation as text; the current time if the upstream has sent none, or an invalid one."""
     if epoch_s > 0:

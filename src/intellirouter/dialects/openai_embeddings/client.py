@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from intellirouter.core import EMPTY_CONTEXT, Call, LossReport, RequestContext, errors
 from intellirouter.dialects.calls import EmbeddingsCall
@@ -15,6 +16,7 @@ from intellirouter.dialects.openai_embeddings.passthrough import (
     wants_base64,
 )
 from intellirouter.dialects.openai_embeddings.wire import DIALECT
+from intellirouter.dialects.wire.answer_estimate import estimated_usage
 from intellirouter.dialects.wire.request_validation import decode_body
 
 _PASSTHROUGH: Final = EmbeddingsPassthrough()
@@ -45,7 +47,9 @@ class EmbeddingsClient:
             extras={name: value for name, value in body.items() if name not in _KNOWN and value is not None},
         )
 
-    def encode(self, response: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:  # noqa: ARG002 - lossless
+    def encode(self, response: EmbeddingResponse, call: Call, losses: LossReport) -> bytes:
+        if response.usage is None:
+            response = structs.replace(response, usage=estimated_usage(call, losses, None))
         return encode_response(response, response.model or call.model, is_base64=wants_base64(call))
 
 

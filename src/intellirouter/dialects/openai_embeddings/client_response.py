@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from intellirouter.core import NO_USAGE
 from intellirouter.dialects.ir import EmbeddingResponse
 from intellirouter.dialects.openai_embeddings.wire import encode_base64
 from intellirouter.dialects.wire.large_json import encode_apart
@@ -14,11 +13,11 @@ def encode_response(response: EmbeddingResponse, model: str, *, is_base64: bool)
     vectors: list[Any] = (
         [encode_base64(vector) for vector in response.vectors] if is_base64 else encode_apart(response.vectors)
     )
-    usage = response.usage or NO_USAGE
-    body = {
+    body: dict[str, Any] = {
         "object": "list",
         "data": [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)],
         "model": model,
-        "usage": {"prompt_tokens": usage.total_input_tokens, "total_tokens": usage.total_tokens},
     }
+    if (usage := response.usage) is not None:
+        body["usage"] = {"prompt_tokens": usage.total_input_tokens, "total_tokens": usage.total_tokens}
     return msgspec.json.encode(body)

@@ -18,6 +18,7 @@ from intellirouter.dialects.openai_embeddings.client_response import encode_resp
 from intellirouter.dialects.openai_embeddings.upstream_response import decode_response
 from intellirouter.dialects.openai_embeddings.wire import DIALECT
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
+from intellirouter.dialects.wire.answer_estimate import estimated_usage
 from intellirouter.dialects.wire.json_edit import json_string, model_spans, replace
 from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
@@ -123,9 +124,11 @@ class EmbeddingsPassthrough(Route):
             raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `data`.")
         if call is not None and response.data and self._has_wrong_encoding(response.data[0], call):
             decoded = decode_response(body)
+            if (usage := decoded.usage) is None:
+                decoded.usage = estimated_usage(call, LossReport(), None)
             model = decoded.model or call.model if deployment is None else answer_model(decoded.model, call, deployment)
             converted = encode_response(decoded, model, is_base64=wants_base64(call))
-            return Answer(decoded.usage, None, converted)
+            return Answer(usage, None, converted)
         return Answer(decode_usage(response.usage))
 
     def _has_wrong_encoding(self, first: msgspec.Raw, call: Call) -> bool:

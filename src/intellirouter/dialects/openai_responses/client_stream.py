@@ -50,6 +50,7 @@ from intellirouter.dialects.openai_responses.response_envelope import (
     write_error,
     write_usage,
 )
+from intellirouter.dialects.wire.answer_estimate import estimated_usage
 
 _SEQUENCE_NUMBER: Final = re.compile(rb'"sequence_number"[ ]*:[ ]*(\d{1,9})')
 """It cannot match inside a JSON string, where quotes are escaped."""
@@ -144,7 +145,9 @@ class ResponseWriter:
             if item.final is None:
                 item.close(outcome.item_status if index == last else "completed")
         self._envelope.completed_s = max(int(time.time()), self._envelope.created_s)
-        return self._envelope.write(outcome, [item.final for item in self._items], write_usage(self._usage))
+        output = [item.final for item in self._items]
+        usage = self._usage or estimated_usage(self._call, self._losses, output)
+        return self._envelope.write(outcome, output, write_usage(usage))
 
     def _start_response(self, event: StreamStarted) -> None:
         if self._has_begun:

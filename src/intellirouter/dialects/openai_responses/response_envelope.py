@@ -186,9 +186,8 @@ def _write_tool(tool: Any) -> Any:
     return tool
 
 
-def write_usage(usage: Usage | None) -> dict[str, Any]:
+def write_usage(usage: Usage) -> dict[str, Any]:
     """Return the token counts. Details are never null, and unknown counts are 0, because clients add them up."""
-    usage = usage or Usage()
     return {
         "input_tokens": usage.total_input_tokens,
         "input_tokens_details": {

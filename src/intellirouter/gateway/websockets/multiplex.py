@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct, structs
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import EMPTY_CONTEXT, SMALL_BYTES, Current, SocketClosed, TaskOwner, errors
+from intellirouter.core import EMPTY_CONTEXT, SMALL_BYTES, Current, PeerAddress, SocketClosed, TaskOwner, errors
 from intellirouter.dialects import Endpoint, check_depth, check_json
 from intellirouter.gateway.websockets.frames import FrameReply, ReceivedFrame, decode_frame, encode_frame
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
@@ -55,7 +55,7 @@ class Multiplexer:
         try:
             identify(self._current.value, self._socket, self._key)
         except errors.GatewayError as error:
-            self._entry.count_refusal(self._socket.head.path, error)
+            self._entry.count_refusal(self._socket.head.path, self._socket.peer, error)
             raise
         await self._socket.accept([], chosen_protocol(self._socket, PROTOCOL))
         try:
@@ -213,6 +213,10 @@ class FrameSource:
         self._socket = socket
         self._key = key
         self._body = body
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        return self._socket.peer
 
     def identify(self, generation: Generation) -> Identity:
         return identify(generation, self._socket, self._key)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from msgspec import structs
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import RequestContext, SocketClosed, errors
+from intellirouter.core import PeerAddress, RequestContext, SocketClosed, errors
 from intellirouter.dialects import Endpoint
 from intellirouter.gateway.decision_headers import decision_headers
 from intellirouter.gateway.paths import context_of
@@ -37,6 +37,10 @@ class RealtimeSocket:
         self.context = _context(endpoint, socket)
 
     # -- the source ----------------------------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        return self._socket.peer
 
     def identify(self, generation: Generation) -> Identity:
         if self.is_stopping.is_set():

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from intellirouter.core import SocketClosed, TaskOwner, errors, whole_seconds
+from intellirouter.core import PeerAddress, SocketClosed, TaskOwner, errors, whole_seconds
 from intellirouter.dialects import ErrorStyle
 from intellirouter.gateway.http import RequestHead, ServerSocket
 from intellirouter.governance import Identity, request_key
@@ -27,6 +27,10 @@ class Socket:
         self._closed: SocketClosed | None = None
         self._tasks = TaskOwner("socket")
         self._early: asyncio.Task[str | bytes] | None = None
+
+    @property
+    def peer(self) -> PeerAddress | None:
+        return self._connection.peer
 
     @property
     def is_closed(self) -> bool:

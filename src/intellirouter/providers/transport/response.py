@@ -80,21 +80,21 @@ class HttpResponse:
             connection.phase = "idle_s"
             connection.deadline_s = min(self._loop.time() + self._idle_s, connection.total_deadline_s)
 
-    async def read(self, limit_bytes: int) -> bytes:
+    async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
         connection = self._connection
         if connection is not None and connection.is_complete:  # like most short responses
             body = connection.take_body()
             if len(body) > FREE_ANSWER_BYTES:
-                body = await self._read_rest(limit_bytes, body)
+                body = await self._read_rest(limit_bytes, tenant, body)
             else:
                 self.release()
                 if len(body) > limit_bytes:
                     raise _too_large(limit_bytes)
         else:
-            body = await self._read_rest(limit_bytes)
+            body = await self._read_rest(limit_bytes, tenant)
         return body if self.status < 400 else mask_credentials_in_bytes(body, self._secrets)
 
-    async def _read_rest(self, limit_bytes: int, chunk: bytes = b"") -> bytes:
+    async def _read_rest(self, limit_bytes: int, tenant: str, chunk: bytes = b"") -> bytes:
         """Return the whole body, of which `chunk` has been taken. Waits while too much is buffered for clients."""
         self.content_began()
         parts: list[bytes] = []
@@ -108,7 +108,7 @@ class HttpResponse:
             chunk = b""
             if size > FREE_ANSWER_BYTES and self._answers is not None:
                 if self._arriving is None:
-                    self._arriving = ArrivingAnswer(self._answers)
+                    self._arriving = ArrivingAnswer(self._answers, tenant)
                 await self._arriving.grow_to(size)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

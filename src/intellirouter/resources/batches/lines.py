@@ -67,6 +67,7 @@ class LineSource(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
     context: RequestContext = EMPTY_CONTEXT
     request_id: None = None
+    peer: None = None
     is_task_owner: bool = False
 
     def identify(self, generation: Generation) -> Identity:

@@ -45,6 +45,7 @@ class BackgroundSource(Struct, frozen=True, kw_only=True):
     request_id: str
     identity: Identity
     body: bytes
+    peer: None = None
     is_task_owner: bool = False
 
     def identify(self, generation: Generation) -> Identity:  # noqa: ARG002

@@ -30,7 +30,8 @@ from tests.support.dialects.anthropic_messages import any_call
 
 
 def encode(*parts: Part, reason: StopReason = "stop", **members: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    response = Response(id="chatcmpl-1", model="gpt", choices=[Choice(parts=list(parts), stop=Stop(reason=reason))])
+    choice = Choice(parts=list(parts), stop=Stop(reason=reason))
+    response = Response(id="chatcmpl-1", model="gpt", choices=[choice], usage=Usage())
     for name, value in members.items():
         setattr(response, name, value)
     losses = LossReport()
@@ -128,6 +129,16 @@ def test_the_signature_of_a_call_is_a_thinking_block_that_is_read_back() -> None
     assert call == {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1}}
     history = any_call(messages=[{"role": "assistant", "content": message["content"]}])
     assert CLIENT.decode(history).messages[0].parts == [ToolCall(id="c1", name="f", arguments='{"a":1}', token=token)]
+
+
+def test_usage_that_the_upstream_does_not_report_is_estimated() -> None:
+    message, lost = encode(
+        Reasoning(text="h" * 8), Text(text="w" * 8), ToolCall(id="a", name="f", arguments='{"x":1}'), usage=None
+    )
+    assert message["usage"]["input_tokens"] == any_call().estimated_input_tokens() > 0
+    assert message["usage"]["output_tokens"] == 6
+    assert lost == {"usage": "emulated"}
+    assert encode(Text(text="w"), usage=Usage())[0]["usage"]["output_tokens"] == 0
 
 
 def test_arguments_are_always_an_object() -> None:

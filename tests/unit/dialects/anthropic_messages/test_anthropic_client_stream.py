@@ -191,7 +191,7 @@ def test_citations_are_deltas_of_their_text_block() -> None:
     found = contents(events)
     assert found[0]["text"] == "x"
     assert found[0]["citations"][0]["url"] == "https://a.example"
-    assert lost == {"citations": "dropped"}
+    assert lost == {"citations": "dropped", "usage": "emulated"}
 
 
 def test_parts_without_an_equivalent_block_are_losses() -> None:
@@ -204,6 +204,7 @@ def test_parts_without_an_equivalent_block_are_losses() -> None:
     events, lost = encode_stream(BEGAN, *parts, *other_choice, DONE)
     assert events[-2]["delta"]["stop_reason"] == "end_turn"
     assert contents(events) == [{"type": "text", "text": "La."}, own.raw]
+    assert lost.pop("usage") == "emulated", "BEGAN reports none"
     assert lost == {"image": "dropped", "audio": "converted", "executableCode": "dropped", "n": "dropped"}
 
 
@@ -245,7 +246,7 @@ def test_the_stop_sequence_and_the_explanation_of_a_filter_are_written() -> None
     assert events[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
     events, lost = encode_stream(BEGAN, ChoiceFinished(stop=Stop(reason="content_filter", message="No.")))
     assert events[-2]["delta"]["stop_details"]["explanation"] == "No."
-    assert lost == {}
+    assert lost == {"usage": "emulated"}
 
 
 def test_a_stream_without_events_is_a_valid_message() -> None:

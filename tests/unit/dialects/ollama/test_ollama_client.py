@@ -155,7 +155,9 @@ def test_generated_call_ids_are_the_same_for_the_same_history():
     assert CLIENT.decode(chat(messages=history)) == CLIENT.decode(chat(messages=history))
 
 
-def test_a_complete_response():
+def test_a_complete_response(monkeypatch):
+    times = iter([3 * 10**9, 7 * 10**9])
+    monkeypatch.setattr("time.time_ns", lambda: next(times))
     usage = Usage(input_tokens=5, cache_read_tokens=3, output_tokens=2, reasoning_tokens=4)
     body, losses = encoded(
         answer(Reasoning(text="Hm"), Text(text="Hello"), usage=usage, created_s=1772600767, model="upstream's")
@@ -166,12 +168,12 @@ def test_a_complete_response():
         "created_at": "2026-03-04T05:06:07Z",
         "done": True,
         "done_reason": "stop",
-        "total_duration": 0,
+        "total_duration": 4 * 10**9,
         "load_duration": 0,
         "prompt_eval_count": 8,
         "prompt_eval_duration": 0,
         "eval_count": 6,
-        "eval_duration": 0,
+        "eval_duration": 4 * 10**9,  # Programs divide by it.
     }
     assert losses == []
 
@@ -196,7 +198,16 @@ def test_durations_of_an_ollama_upstream_are_kept():
     body, _ = encoded(answer(Text(text="A"), dialect="ollama", extras={"total_duration": 7}))
     assert body["total_duration"] == 7
     body, _ = encoded(answer(Text(text="A"), dialect="gemini", extras={"total_duration": 7}))
-    assert body["total_duration"] == 0
+    assert body["total_duration"] > 7
+
+
+def test_durations_are_never_zero_where_programs_divide_by_them(monkeypatch):
+    monkeypatch.setattr("time.time_ns", lambda: 10**9)
+    for client in (CLIENT, GENERATE_CLIENT):
+        body, _ = encoded(answer(Text(text="A")), client)
+        last = lines([TextDelta(text="A")], client)[-1]
+        for each in (body, last):
+            assert (each["total_duration"], each["eval_duration"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

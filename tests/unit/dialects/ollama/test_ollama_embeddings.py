@@ -60,13 +60,15 @@ def test_invalid_requests_are_rejected(more):
         embed(**more)
 
 
-def test_responses_are_encoded():
+def test_responses_are_encoded(monkeypatch):
+    times = iter([10, 17, 20, 20])
+    monkeypatch.setattr("time.time_ns", lambda: next(times))
     answer = EmbeddingResponse(vectors=[[0.5, -1.0], [2.0, 3.0]], usage=Usage(input_tokens=4))
     body = json.loads(EMBEDDINGS_CLIENT.encode(answer, embed(input=["a", "b"]), LossReport()))
     assert body == {
         "model": "e",
         "embeddings": [[0.5, -1.0], [2.0, 3.0]],
-        "total_duration": 0,
+        "total_duration": 7,
         "load_duration": 0,
         "prompt_eval_count": 4,
     }

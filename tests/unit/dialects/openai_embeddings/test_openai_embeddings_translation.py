@@ -82,7 +82,10 @@ def test_base64_is_little_endian_32_bit_floats_for_every_provider() -> None:
 
 
 def test_responses_with_floats_match_the_schema() -> None:
-    body = json.loads(EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[0.5], [1]]), call_of(), LossReport()))
+    losses, call = LossReport(), call_of()
+    body = json.loads(EMBEDDINGS_CLIENT.encode(EmbeddingResponse(vectors=[[0.5], [1]]), call, losses))
+    assert body["usage"]["prompt_tokens"] == body["usage"]["total_tokens"] == call.estimated_input_tokens() > 0
+    assert [str(loss) for loss in losses.taken()] == ['usage;how=emulated;as="estimate"']
     validator("CreateEmbeddingResponse").validate(body)
     with pytest.raises(jsonschema_rs.ValidationError):
         validator("CreateEmbeddingResponse").validate({**body, "usage": None})

@@ -50,7 +50,7 @@ def stream(events: list[Event], **body: Any) -> list[dict[str, Any]]:
 
 
 def encoded(*parts: Part, reason: StopReason = "stop", losses: LossReport | None = None, **body: Any) -> dict[str, Any]:
-    answer = Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))])
+    answer = Response(choices=[Choice(parts=list(parts), stop=Stop(reason=reason))], usage=Usage())
     response: dict[str, Any] = json.loads(CLIENT.encode(answer, call_of(**body), losses or LossReport()))
     validate_response(response)
     return response
@@ -171,6 +171,17 @@ def test_usage_details_are_never_null() -> None:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": 0,
     }
+
+
+def test_usage_that_the_upstream_does_not_report_is_estimated() -> None:
+    losses = LossReport()
+    whole = json.loads(CLIENT.encode(Response(choices=[Choice(parts=[Text(text="w" * 9)])]), call_of(), losses))
+    streamed = stream([StreamStarted(), TextDelta(text="w" * 5), TextDelta(text="w" * 4)])[-1]["response"]
+    for response in (whole, streamed):
+        usage = response["usage"]
+        assert usage["input_tokens"] == call_of().estimated_input_tokens() > 0
+        assert (usage["output_tokens"], usage["total_tokens"]) == (3, usage["input_tokens"] + 3)
+    assert [str(loss) for loss in losses.taken()] == ['usage;how=emulated;as="estimate"']
 
 
 def test_usage_totals_include_cached_and_reasoning_tokens() -> None:

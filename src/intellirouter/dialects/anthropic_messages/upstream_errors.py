@@ -67,7 +67,19 @@ def decode_error(
 
 def decode_error_document(document: Any, body: bytes) -> errors.UpstreamError:
     """Decode an error in a stream or in a response with status 200. Its class depends on its type only."""
-    kind, message, code = _read_error(document, body)
+    return _build_claimed(document, _read_error(document, body), body)
+
+
+def decode_error_event(data: bytes) -> errors.UpstreamError:
+    """Decode the data of an event of the type `error`, which may have any form."""
+    document = parse_json(data)
+    kind, message, code = _read_error(document, data)
+    return _build_claimed(document, (kind, message or data[:300].decode("utf-8", "replace").strip(), code), data)
+
+
+def _build_claimed(document: Any, content: tuple[str, str, str | None], body: bytes) -> errors.UpstreamError:
+    """Return the error whose class depends on what the document claims."""
+    kind, message, code = content
     inner = document.get("error") if isinstance(document, dict) else None
     # Compatible servers use the codes of other vendors.
     status = _STATUSES.get(kind) or status_in_document(inner, document)

@@ -8,7 +8,7 @@ Source: AWS, "Event stream encoding".
 
 import struct
 from binascii import crc32
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -66,13 +66,11 @@ class MessageReader:
     def buffered_bytes(self) -> int:
         return len(self._buffer)
 
-    def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that these bytes complete."""
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Yield the messages that these bytes complete. Read all of them before the next call."""
         self._buffer += data
-        messages: list[Message] = []
         while (message := self._next_message()) is not None:
-            messages.append(message)
-        return messages
+            yield message
 
     def end(self) -> None:
         """Raise `UpstreamMalformed` if the bytes end within a message."""

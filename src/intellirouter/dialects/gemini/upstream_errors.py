@@ -136,6 +136,13 @@ def decode_error_object(error: Any, source: str, body: bytes) -> errors.Upstream
     return _build_error(details.status or (400 if details.cause else 500), details, source, body)
 
 
+def decode_error_event(data: bytes, source: str) -> errors.UpstreamError:
+    """Decode the data of an event of the type `error`, which may have any form."""
+    details = _read_error(data)
+    details.message = details.message or data[:300].decode("utf-8", "replace").strip()
+    return _build_error(details.status or (400 if details.cause else 500), details, source, data)
+
+
 def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:
     sentence = details.sentence
     of_account = None

@@ -166,15 +166,15 @@ class ChatStreamRelay:
         try:
             check_utf8(block)
         except errors.UpstreamMalformed as error:
-            if not self.has_content:
-                raise
             return self._relay_until(block, error)
         return self._relay(block) if self.has_content else self._inspect(block)
 
     def _relay_until(self, block: bytes, error: errors.UpstreamMalformed) -> bytes:
         """Relay the valid events at the beginning of a block that is not valid UTF-8."""
         valid = block[: last_boundary(block[: valid_utf8_bytes(block)])]
-        out = self._relay(valid) if valid else b""
+        out = b""
+        if valid:
+            out = self._relay(valid) if self.has_content else self._inspect(valid)
         if not out:
             raise error
         return out if self.is_finished else self._end_malformed(error, out)
@@ -242,9 +242,10 @@ class ChatStreamRelay:
                 out.append(relayed)
             if self.has_content and not had_content:
                 out, self._held = self._held + out, []
-                out.append(self._relay(block[at:]))
-                if self._is_malformed and self.error is not None:
-                    raise self.error  # Nothing has been sent yet, so another attempt is possible.
+                try:
+                    out.append(self._relay(block[at:]))
+                except errors.UpstreamMalformed as error:
+                    return self._end_malformed(error, b"".join(out))
                 break
         if not self.has_content and not self.is_finished:
             self._hold(out)

@@ -1,6 +1,7 @@
 """The route between a client and an upstream of the same dialect. Bytes are decoded, and relayed unchanged."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from intellirouter.dialects.adapt.json_merge import merge
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS
 from intellirouter.dialects.calls import answer_model, conversation_of, original_of
 from intellirouter.dialects.edits import only_differences
-from intellirouter.dialects.ir import Conversation
+from intellirouter.dialects.ir import Conversation, Event, take_failure
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
@@ -37,7 +38,7 @@ from intellirouter.dialects.routes.other_mode import decode_whole
 from intellirouter.dialects.routes.translation import relay_of_whole
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import DialectSpec
-from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, check_utf8
+from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, check_utf8, valid_utf8_bytes
 
 AnswerEdit = Callable[[bytes], bytes]
 """Changes an answer on its way to the client: a complete body, or a block of complete events."""
@@ -75,18 +76,54 @@ class RelayedStream(WatchedStream):
             self.is_heavy = self.buffered_bytes > LARGE_EVENT_BYTES
             return b""
         self.is_heavy = self._guard.late_chars > 0
-        check_utf8(block)
+        try:
+            check_utf8(block)
+        except errors.UpstreamMalformed as error:
+            return self._relay_valid(block, error)
+        return self._relay(block)
+
+    def _relay(self, block: bytes) -> bytes:
         if self._edit is not None:
             block = self._edit(block)
-        try:
-            self._watch_guarded(self._guard, self._decoder.feed(block))
-        except errors.UpstreamError as error:
-            self._abort(error)
-            self._error_event = self.fail(error)
+        events = self._decoder.feed(block)
+        if (failed := take_failure(events)) is not None:
+            documents = self._splitter.documents(block)[: failed.read_documents]
+            return self._relay_before(failed.error, b"".join(documents), events)
+        if (error := self._watch_guarded(self._guard, events)) is not None:
+            self._end_with(error)
             return b""
         if self._holds_back():
             self._hold(block)
             return b""
+        return self._released(block)
+
+    def _relay_valid(self, block: bytes, error: errors.UpstreamMalformed) -> bytes:
+        """Relay the documents at the beginning of a block that is not valid UTF-8."""
+        size = valid_utf8_bytes(block)
+        ends = accumulate(map(len, documents := self._splitter.documents(block)))
+        valid = b"".join(document for document, end in zip(documents, ends, strict=True) if end <= size)
+        out = self._relay(valid) if valid else b""
+        if not self.is_finished:
+            self._end_with(error)
+        return out
+
+    def _relay_before(self, error: errors.UpstreamError, block: bytes, events: list[Event]) -> bytes:
+        """Relay what came before an error that ends the stream."""
+        if not self.has_content and isinstance(error, errors.UpstreamAnswerTooLarge):
+            raise error  # Nothing has been sent yet, so another attempt is possible.
+        if (rejection := self._watch_guarded(self._guard, events)) is not None:
+            error, block = rejection, b""
+        out = self._released(block) if block and self.has_content else b""
+        self._end_with(error)
+        return out
+
+    def _end_with(self, error: errors.UpstreamError) -> None:
+        """End the stream with an error. Raises it if there is no content yet."""
+        self._abort(error)
+        self._error_event = self.fail(error)
+
+    def _released(self, block: bytes) -> bytes:
+        """Return the bytes for the client: these, and those that have been held back."""
         self._sent = block
         if not self._held:
             return block
@@ -114,15 +151,29 @@ class RelayedStream(WatchedStream):
             rest = self._splitter.rest()
             if self._edit is not None:
                 rest = self._edit(rest)
-            try:
-                self._watch_guarded(self._guard, self._decoder.feed(rest) + self._decoder.end())
-            except errors.UpstreamError as error:
-                self._abort(error)
-                self._error_event = self.fail(error)
-            else:
-                self._held.append(rest)
+            self._read_rest(rest)
             self.is_finished = True
         return b"".join(self._held) + self._error_event
+
+    def _read_rest(self, rest: bytes) -> None:
+        """Read what no block has ended. Raises an error only if there is no content before."""
+        had_content = self.has_content
+        events = self._decoder.feed(rest)
+        if (failed := take_failure(events)) is None:
+            events += self._decoder.end()
+            failed, count = take_failure(events), None
+        else:
+            count = failed.read_documents
+        if (error := self._watch_guarded(self._guard, events)) is not None:
+            self._end_with(error)
+        elif failed is None:
+            self._held.append(rest)
+        elif not had_content:
+            raise failed.error
+        else:
+            if documents := self._splitter.documents(rest)[:count]:
+                self._held.append(self._released(b"".join(documents)))
+            self._end_with(failed.error)
 
 
 class ChatPassthrough(Route):

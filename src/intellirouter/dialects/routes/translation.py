@@ -37,6 +37,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolCallStarted,
     ToolResult,
+    take_failure,
 )
 from intellirouter.dialects.protocols import (
     Answer,
@@ -234,21 +235,35 @@ class TranslatedStream(WatchedStream):
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:
             return b""
-        try:
-            events = self._decoder.feed(data)
-            out = self._encode(events) if events else b""
-        except errors.UpstreamError as error:
-            self._abort(error)
-            return b""
+        events = self._decoder.feed(data)
+        out = self._take(events) if events else b""
         if not events or self._guard.late_chars:  # Without events, one is incomplete.
             self.is_heavy = self.buffered_bytes > LARGE_EVENT_BYTES
         elif self.is_heavy:
             self.is_heavy = False
         return out
 
+    def _take(self, events: list[Event], *, is_end: bool = False) -> bytes:
+        """Return the client's bytes for these events. An error ends the stream; what came before it is sent."""
+        had_content = self.has_content
+        failed = take_failure(events)
+        error = None if failed is None else failed.error
+        out = b""
+        try:
+            error = self._watch_guarded(self._guard, events) or error
+            if events:
+                out = self._encode(events)
+        except errors.UpstreamError as problem:
+            error = problem
+        if error is not None:
+            # Nothing has been sent yet, so another attempt is possible.
+            if not had_content and (is_end or isinstance(error, errors.UpstreamAnswerTooLarge)):
+                raise error
+            self._abort(error)
+        return out
+
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""
-        self._watch_guarded(self._guard, events)
         if self._model_of is not None:
             self._name_model(events, self._model_of)
         if self._guard.unusual_calls:
@@ -280,11 +295,7 @@ class TranslatedStream(WatchedStream):
 
     def end(self) -> bytes:
         if not self.is_finished:
-            try:
-                out = self._encode(self._decoder.end())
-            except errors.UpstreamError as error:
-                self._abort(error)
-                out = b""
+            out = self._take(self._decoder.end(), is_end=True)
             self.is_finished = True
         else:
             out = b""

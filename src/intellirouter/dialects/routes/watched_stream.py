@@ -1,6 +1,7 @@
 """The base of relayed and translated streams: it watches the upstream's events."""
 
 from collections.abc import Iterable
+from operator import length_hint
 from typing import Final
 
 from intellirouter.core import Usage, errors
@@ -56,15 +57,23 @@ class WatchedStream:
             elif isinstance(event, StreamEnded):
                 self.is_finished = True
 
-    def _watch_guarded(self, guard: AnswerCounter, events: list[Event]) -> None:
-        """Watch events after the guard has checked them. Raises its `UpstreamMalformed`."""
+    def _watch_guarded(self, guard: AnswerCounter, events: list[Event]) -> errors.UpstreamMalformed | None:
+        """Watch events after the guard has checked them.
+
+        Returns the guard's error after the first content, and removes the event that caused it and those after it.
+        Before that, it raises the error, because another attempt is possible.
+        """
+        unchecked = iter(events)
         try:
-            guard.watch(events)
-        except errors.UpstreamMalformed:
-            if self.has_content:  # There will be no other attempt, so this one's usage counts.
-                self._watch(events)
-            raise
+            guard.watch(unchecked)
+        except errors.UpstreamMalformed as error:
+            if not self.has_content:
+                raise
+            self._watch(events)  # There will be no other attempt, so this one's usage counts.
+            del events[len(events) - length_hint(unchecked) - 1 :]
+            return error
         self._watch(events)
+        return None
 
     def _abort(self, error: errors.UpstreamError) -> None:
         """Raise the error if the stream has no content yet; otherwise end the stream with it."""

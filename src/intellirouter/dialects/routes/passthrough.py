@@ -156,14 +156,15 @@ class RelayedStream(WatchedStream):
         return b"".join(self._held) + self._error_event
 
     def _read_rest(self, rest: bytes) -> None:
-        """Read what no block has ended. Raises an error only if there is no content before."""
+        """Read an incomplete event or the last chunks, which the client only gets if the stream ends well.
+
+        Raises an error only if there is no content before.
+        """
         had_content = self.has_content
         events = self._decoder.feed(rest)
         if (failed := take_failure(events)) is None:
             events += self._decoder.end()
-            failed, count = take_failure(events), None
-        else:
-            count = failed.read_documents
+            failed = take_failure(events)
         if (error := self._watch_guarded(self._guard, events)) is not None:
             self._end_with(error)
         elif failed is None:
@@ -171,8 +172,6 @@ class RelayedStream(WatchedStream):
         elif not had_content:
             raise failed.error
         else:
-            if documents := self._splitter.documents(rest)[:count]:
-                self._held.append(self._released(b"".join(documents)))
             self._end_with(failed.error)
 
 

@@ -11,7 +11,12 @@ from msgspec import Struct
 from intellirouter.core import Clock, errors
 from intellirouter.dialects.account_causes import account_error
 from intellirouter.dialects.anthropic_messages.client_errors import OVERLOADED, TYPES, parse_json
-from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
+from intellirouter.dialects.error_causes import (
+    applies_to_status,
+    rejection_cause,
+    status_in_document,
+    with_claimed_status,
+)
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
 from intellirouter.dialects.request_causes import error_of_request
 
@@ -85,7 +90,7 @@ def _build_claimed(document: Any, content: tuple[str, str, str | None], body: by
     status = _STATUSES.get(kind) or status_in_document(inner, document)
     if not status:
         status = 400 if rejection_cause(message, code, kind) else 500
-    return _build_error(_ErrorDetails(status, "The upstream", body, kind, message, code))
+    return with_claimed_status(_build_error(_ErrorDetails(status, "The upstream", body, kind, message, code)), status)
 
 
 def _build_error(details: _ErrorDetails) -> errors.UpstreamError:

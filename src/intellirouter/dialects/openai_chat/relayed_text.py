@@ -46,6 +46,7 @@ class _Chunk(Struct):
 
 class _PlainDelta(Struct, gc=False):
     tool_calls: Annotated[list[Any], Meta(max_length=0)] | None = None
+    function_call: None = None
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None

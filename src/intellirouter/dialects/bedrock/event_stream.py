@@ -66,8 +66,12 @@ class MessageReader:
     def buffered_bytes(self) -> int:
         return len(self._buffer)
 
-    def feed(self, data: bytes) -> Iterator[Message]:
-        """Yield the messages that these bytes complete. Read all of them before the next call."""
+    def feed(self, data: bytes) -> list[Message]:
+        """Return the messages that these bytes complete."""
+        return list(self.messages(data))
+
+    def messages(self, data: bytes) -> Iterator[Message]:
+        """Yield the messages that these bytes complete, also those before an invalid one."""
         self._buffer += data
         while (message := self._next_message()) is not None:
             yield message

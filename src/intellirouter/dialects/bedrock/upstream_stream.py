@@ -89,7 +89,7 @@ class ConverseStreamDecoder:
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         try:
-            for message in self._reader.feed(data):
+            for message in self._reader.messages(data):
                 if self._is_finished:
                     break
                 self._read_message(message, events)

@@ -175,7 +175,7 @@ class MessageStreamDecoder:
                     break
                 self._read_event(data)
                 count += 1
-            if not self._is_finished:
+            if self._reader.has_failed and not self._is_finished:
                 self._reader.check(decode_error_event)
         except errors.UpstreamError as error:
             self._events.append(StreamFailed(error=error, read_documents=count))

@@ -51,7 +51,7 @@ class ChatStreamDecoder:
                 elif stripped:
                     self._chunk(data, events)
                 count += 1
-            if not self._has_ended:
+            if self._events.has_failed and not self._has_ended:
                 self._events.check(decode_error_in_stream)
         except errors.UpstreamError as error:
             events.append(StreamFailed(error=error, read_documents=count))

@@ -124,7 +124,7 @@ class ResponsesStreamDecoder:
                 if not self._is_ended and data and data != b"[DONE]":
                     self._read_event(data)
                 count += 1
-            if not self._is_ended:
+            if self._reader.has_failed and not self._is_ended:
                 self._reader.check(_decode_error_event)
         except errors.UpstreamError as error:
             self._events.append(StreamFailed(error=error, read_documents=count))

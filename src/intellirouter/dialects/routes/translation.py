@@ -33,6 +33,7 @@ from intellirouter.dialects.ir import (
     FunctionTool,
     Media,
     StreamEnded,
+    StreamFailed,
     StreamStarted,
     ToolCall,
     ToolCallStarted,
@@ -236,26 +237,35 @@ class TranslatedStream(WatchedStream):
         if self.is_finished:
             return b""
         events = self._decoder.feed(data)
-        out = self._take(events) if events else b""
+        if not events:
+            out = b""
+        elif events[-1].__class__ is StreamFailed:
+            return self._end_with_failure(events)
+        else:
+            try:
+                out = self._encode(events)
+            except errors.UpstreamError as error:
+                self._abort(error)
+                return b""
+            if self._guard_error is not None:
+                self._abort(self._guard_error)
         if not events or self._guard.late_chars:  # Without events, one is incomplete.
             self.is_heavy = self.buffered_bytes > LARGE_EVENT_BYTES
         elif self.is_heavy:
             self.is_heavy = False
         return out
 
-    def _take(self, events: list[Event], *, is_end: bool = False) -> bytes:
-        """Return the client's bytes for these events. An error ends the stream; what came before it is sent."""
+    def _end_with_failure(self, events: list[Event], *, is_end: bool = False) -> bytes:
+        """Return the client's bytes for what came before the error with which the upstream's stream ends."""
         had_content = self.has_content
         failed = take_failure(events)
         error = None if failed is None else failed.error
         out = b""
         try:
-            error = self._watch_guarded(self._guard, events) or error
-            if events:
-                out = self._encode(events)
+            out = self._encode(events)
         except errors.UpstreamError as problem:
             error = problem
-        if error is not None:
+        if (error := self._guard_error or error) is not None:
             # Nothing has been sent yet, so another attempt is possible.
             if not had_content and (is_end or isinstance(error, errors.UpstreamAnswerTooLarge)):
                 raise error
@@ -264,6 +274,7 @@ class TranslatedStream(WatchedStream):
 
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""
+        self._watch_guarded(self._guard, events)
         if self._model_of is not None:
             self._name_model(events, self._model_of)
         if self._guard.unusual_calls:
@@ -295,7 +306,7 @@ class TranslatedStream(WatchedStream):
 
     def end(self) -> bytes:
         if not self.is_finished:
-            out = self._take(self._decoder.end(), is_end=True)
+            out = self._end_with_failure(self._decoder.end(), is_end=True)
             self.is_finished = True
         else:
             out = b""

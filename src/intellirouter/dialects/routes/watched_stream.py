@@ -34,6 +34,7 @@ class WatchedStream:
         self.finish_reason: str | None = None
         self.content_events = 0
         self.error: errors.UpstreamError | None = None
+        self._guard_error: errors.UpstreamMalformed | None = None
 
     def fail(self, error: errors.GatewayError) -> bytes:
         """Return the error event that ends the stream."""
@@ -57,11 +58,11 @@ class WatchedStream:
             elif isinstance(event, StreamEnded):
                 self.is_finished = True
 
-    def _watch_guarded(self, guard: AnswerCounter, events: list[Event]) -> errors.UpstreamMalformed | None:
+    def _watch_guarded(self, guard: AnswerCounter, events: list[Event]) -> None:
         """Watch events after the guard has checked them.
 
-        Returns the guard's error after the first content, and removes the event that caused it and those after it.
-        Before that, it raises the error, because another attempt is possible.
+        Sets `_guard_error` after the first content, and removes the event that caused it and those after it. Before
+        that, it raises the error, because another attempt is possible.
         """
         unchecked = iter(events)
         try:
@@ -71,9 +72,9 @@ class WatchedStream:
                 raise
             self._watch(events)  # There will be no other attempt, so this one's usage counts.
             del events[len(events) - length_hint(unchecked) - 1 :]
-            return error
-        self._watch(events)
-        return None
+            self._guard_error = error
+        else:
+            self._watch(events)
 
     def _abort(self, error: errors.UpstreamError) -> None:
         """Raise the error if the stream has no content yet; otherwise end the stream with it."""

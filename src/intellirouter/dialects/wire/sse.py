@@ -216,25 +216,27 @@ class EventReader:
         except errors.UpstreamAnswerTooLarge as error:
             self._fail(error)
             return []
-        return self._read(block) if block else []
+        if not block:
+            return []
+        return self._read(block) if block.isascii() else self._read_checked(block)
 
     def end(self) -> list[bytes]:
         """Return the data of the last event if no blank line ends it."""
         rest = self._splitter.rest()
-        return self._read(rest) if rest.strip() else []
+        return self._read_checked(rest) if rest.strip() else []
 
     def _fail(self, error: errors.UpstreamMalformed | None) -> None:
         self._failure, self.has_failed = error, True
 
-    def _read(self, block: bytes) -> list[bytes]:
-        if not block.isascii() and (size := valid_utf8_bytes(block)) < len(block):
-            found = self._read_text(block[: last_boundary(block[:size])])
-            if not self.has_failed:
-                self._fail(not_utf8())
-            return found
-        return self._read_text(block)
+    def _read_checked(self, block: bytes) -> list[bytes]:
+        if (size := valid_utf8_bytes(block)) == len(block):
+            return self._read(block)
+        found = self._read(block[: last_boundary(block[:size])])
+        if not self.has_failed:
+            self._fail(not_utf8())
+        return found
 
-    def _read_text(self, block: bytes) -> list[bytes]:
+    def _read(self, block: bytes) -> list[bytes]:
         found: list[bytes] = []
         if CR in block:
             self._read_each(split_events(block), found)

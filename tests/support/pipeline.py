@@ -64,6 +64,7 @@ class Response:
         self.spares_credential = False
         self.refused_with: int | None = None
         self.tenant = ""
+        self.refused_for_s: float | None = None
         self._chunks = list(chunks)
         self._error = error
         self._gate = gate
@@ -83,8 +84,8 @@ class Response:
     def spare_credential(self) -> None:
         self.spares_credential = True
 
-    def refuse_credential(self, status: int) -> None:
-        self.refused_with = status
+    def refuse_credential(self, status: int, retry_after_s: float | None = None) -> None:
+        self.refused_with, self.refused_for_s = status, retry_after_s
 
     async def next_chunk(self) -> bytes:
         await asyncio.sleep(0)

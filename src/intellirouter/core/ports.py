@@ -44,10 +44,11 @@ class UpstreamResponse(Protocol):
         """Report that this error response is not about the credential. Ends the cooldown that it has started."""
         ...
 
-    def refuse_credential(self, status: int) -> None:
-        """Report that this error response is about the credential. Starts a cooldown, unless it has started one.
+    def refuse_credential(self, status: int, retry_after_s: float | None = None) -> None:
+        """Report that the error in this response is about the credential, whatever the response's own status is.
 
-        `status` is the one that stands for the refusal: 401, 402 or 429.
+        Starts a cooldown. If the response's status has started one, only `retry_after_s`, which the body demands,
+        changes it. `status` is the one that stands for the refusal: 401, 402, 403 or 429.
         """
         ...
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from intellirouter.core import errors
 from intellirouter.dialects.account_causes import is_about_account, plain_code
 
 CONTEXT_LENGTH: Final = "context_length_exceeded"
@@ -163,6 +164,13 @@ def status_of_name(name: str) -> int:
     if plain in _CAUSES_BY_CODE:
         return 400
     return _STATUS_BY_NAME.get(plain, 0)
+
+
+def with_claimed_status(error: errors.UpstreamError, status: int) -> errors.UpstreamError:
+    """Return the error of a document with a successful HTTP status. `status` is the one that it claims."""
+    if status == 401 and isinstance(error, errors.UpstreamAuthFailed):
+        error.is_explicit = True
+    return error
 
 
 def is_error_document(document: Any) -> bool:

@@ -264,12 +264,13 @@ class StreamDecoder(Protocol):
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that these bytes complete.
 
-        Raises the `UpstreamError` of an error event, and `UpstreamMalformed` for an invalid stream.
+        The last one is `StreamFailed` for an error event, and for an invalid stream. Nothing is fed after it. What is
+        returned does not depend on where the stream has been split.
         """
         ...
 
     def end(self) -> list[Event]:
-        """Return the last events once the body is complete. Raises `UpstreamMalformed` if the stream was cut off."""
+        """Return the last events once the body is complete. The last is `StreamFailed` if the stream was cut off."""
         ...
 
 
@@ -282,6 +283,10 @@ class Splitter(Protocol):
         ...
 
     def feed(self, data: bytes) -> bytes: ...
+
+    def documents(self, block: bytes) -> list[bytes]:
+        """Split a block after each complete document, as decoders count them for `StreamFailed`."""
+        ...
 
     def rest(self) -> bytes: ...
 

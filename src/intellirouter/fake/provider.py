@@ -121,7 +121,7 @@ class FakeResponse:
     def spare_credential(self) -> None:
         """Do nothing: there are no credentials."""
 
-    def refuse_credential(self, status: int) -> None:
+    def refuse_credential(self, status: int, retry_after_s: float | None = None) -> None:
         """Do nothing: there are no credentials."""
 
     async def next_chunk(self) -> bytes:

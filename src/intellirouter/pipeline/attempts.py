@@ -158,11 +158,14 @@ class Attempts(Struct, frozen=True, kw_only=True):
         if self._can_rotate(context, failure, attempts):
             return Step(name, "credential", 0.0)
         now_s = self.clock.monotonic_s()
+        self._defer(context, failure, now_s)
+        planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
+        return planner.after(name, failure, now_s, deadline_s)
+
+    def _defer(self, context: AttemptContext, failure: errors.GatewayError, now_s: float) -> None:
         is_neutral = failure.blame in _NEUTRAL_BLAME or isinstance(failure, errors.PolicyError)
         if failure.retry_after_s is not None and not is_neutral:
             context.health.defer(failure.retry_after_s, now_s)
-        planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
-        return planner.after(name, failure, now_s, deadline_s)
 
     def _log_recovery(self, exchange: Exchange) -> None:
         """Log who failed, why, and who answered then. The client does not notice it."""
@@ -212,6 +215,12 @@ class Attempts(Struct, frozen=True, kw_only=True):
             context.health.end_neutrally()
         else:
             context.health.fail(error.code, self.clock.monotonic_s())
+
+    def fail_in_stream(self, context: AttemptContext, error: errors.UpstreamError) -> None:
+        """End an attempt whose stream reported an error after its first content. Its Retry-After is remembered."""
+        self.fail(context, error)
+        if not self._can_rotate(context, error, context.exchange.attempts):
+            self._defer(context, error, self.clock.monotonic_s())
 
     def abandon(self, context: AttemptContext, cause: BaseException) -> None:
         """End an attempt that was canceled or hit a bug in the gateway. Neither counts against the deployment.

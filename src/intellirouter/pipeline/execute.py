@@ -20,6 +20,7 @@ from intellirouter.core import (
     Usage,
     errors,
     is_large,
+    read_retry_after_s,
 )
 from intellirouter.dialects import Answer, Route, estimate_answer_tokens
 from intellirouter.governance import estimated_usage, plausible_usage
@@ -39,6 +40,8 @@ from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
 from intellirouter.resilience import is_credential_at_fault, refusal_status
 
 _MAX_ERROR_BYTES: Final = 64 * 1024
+_TEMPORARY: Final = (errors.UpstreamRateLimited, errors.UpstreamUnavailable)
+"""Errors for which an upstream may ask to wait."""
 
 
 class WholeAnswer(Struct, frozen=True):
@@ -107,6 +110,9 @@ class Executor(Struct, frozen=True, kw_only=True):
             if (unusable := _unusable(response, error)) is None:
                 raise
             raise unusable from None
+        except errors.UpstreamError as error:  # an error document or event with a 2xx status
+            self._judge_credential(response, error)
+            raise
 
     async def _read_whole(
         self, context: AttemptContext, response: UpstreamResponse, route: Route, request: UpstreamRequest
@@ -174,11 +180,20 @@ class Executor(Struct, frozen=True, kw_only=True):
         error = route.decode_error(response.status, response.headers, text, deployment=deployment.name, clock=clock)
         if not is_readable:
             error.message = f"{errors.as_sentence(error.message)} {compressed_error_note(encoding)}"
+        self._judge_credential(response, error)
+        return error
+
+    def _judge_credential(self, response: UpstreamResponse, error: errors.UpstreamError) -> None:
+        """Start or end the cooldown of the credential. The class of the error decides, not where it was reported."""
+        is_success = response.status < 300
+        if is_success and error.retry_after_s is None and isinstance(error, _TEMPORARY):
+            error.retry_after_s = read_retry_after_s(response.headers, self.attempts.clock.epoch_us())
         if not is_credential_at_fault(error):
             response.spare_credential()
         elif (status := refusal_status(error)) is not None:
-            response.refuse_credential(status)
-        return error
+            response.refuse_credential(status, error.retry_after_s)
+        elif is_success:
+            response.refuse_credential(403)
 
     async def _send_whole(self, context: AttemptContext, whole: WholeAnswer, delivery: Delivery) -> None:
         exchange, answer = context.exchange, whole.answer
@@ -224,7 +239,8 @@ class Executor(Struct, frozen=True, kw_only=True):
         if relay.error is None:
             self.attempts.succeed(context)
         else:
-            self.attempts.fail(context, relay.error)
+            self._judge_credential(stream.response, relay.error)
+            self.attempts.fail_in_stream(context, relay.error)
         await delivery.end(last)
 
 

@@ -53,8 +53,8 @@ class RefusedResponse:
         for response in self._responses:
             response.spare_credential()
 
-    def refuse_credential(self, status: int) -> None:
-        self._responses[0].refuse_credential(status)
+    def refuse_credential(self, status: int, retry_after_s: float | None = None) -> None:
+        self._responses[0].refuse_credential(status, retry_after_s)
 
 
 class MergedResponse:
@@ -84,8 +84,8 @@ class MergedResponse:
     def spare_credential(self) -> None:
         """Do nothing: only successful responses are merged."""
 
-    def refuse_credential(self, status: int) -> None:
-        """Do nothing: only successful responses are merged."""
+    def refuse_credential(self, status: int, retry_after_s: float | None = None) -> None:
+        """Do nothing: it is not known which of the responses has the error."""
 
     async def next_chunk(self) -> bytes:
         reading = set(self._reads.values())

@@ -100,12 +100,18 @@ class CredentialRotation:
             index = min(range(len(self.credentials)), key=lambda each: self.credentials[each].cooldown_until_s)
         return index
 
-    def record_response(self, index: int, status: int) -> None:
-        """Record a response that is not a refusal. A success ends the credential's cooldown."""
+    def record_response(self, index: int, status: int) -> int:
+        """Record a response that is not a refusal. A success ends the credential's cooldown.
+
+        Returns how many consecutive refusals it has ended.
+        """
         credential = self.credentials[index]
         credential.uses += 1
-        if credential.reason is not None and status < 400:
-            credential.end_cooldown()
+        if credential.reason is None or status >= 400:
+            return 0
+        refusals = credential.consecutive_refusals
+        credential.end_cooldown()
+        return refusals
 
     def record_refusal(self, index: int, status: int, retry_after_s: float | None, now_s: float) -> Callable[[], None]:
         """Record that the upstream refused the credential, and start its cooldown.

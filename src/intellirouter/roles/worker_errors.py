@@ -43,7 +43,7 @@ class _ReadResponse:
         others = [pair for pair in self._response.headers if pair[0] != "content-length"]
         return [*others, ("content-length", str(len(self._body)))]
 
-    async def read(self, limit_bytes: int) -> bytes:
+    async def read(self, limit_bytes: int, tenant: str = "") -> bytes:  # noqa: ARG002 - required by the protocol
         return self._left[:limit_bytes]
 
     def content_began(self) -> None:
@@ -56,8 +56,8 @@ class _ReadResponse:
     def spare_credential(self) -> None:
         self._response.spare_credential()
 
-    def refuse_credential(self, status: int) -> None:
-        self._response.refuse_credential(status)
+    def refuse_credential(self, status: int, retry_after_s: float | None = None) -> None:
+        self._response.refuse_credential(status, retry_after_s)
 
     def release(self) -> None:
         self._response.release()

@@ -18,6 +18,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     collect,
 )
+from tests.support.dialects.raising import RaisingDecoder
 
 
 class Lines:
@@ -85,7 +86,7 @@ def test_interleaved_streams_become_one_stream_with_several_choices() -> None:
 
 
 def test_a_copy_without_an_end_means_that_the_stream_was_cut_off() -> None:
-    decoder = ChoicesDecoder([Lines(), Lines()])
+    decoder = RaisingDecoder(ChoicesDecoder([Lines(), Lines()]))
     decoder.feed(frame(0, b"ba.") + frame(1, b"bx"))
     with pytest.raises(UpstreamMalformed, match="cut off"):
         decoder.end()

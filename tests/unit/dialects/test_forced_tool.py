@@ -1,6 +1,7 @@
 """A forced tool call for upstreams without `tool_choice`."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,47 @@ def test_forced_tool_returns_the_one_tool_that_must_be_called(
     choice: ToolChoice | None, tools: tuple[FunctionTool, ...], forced: FunctionTool | None
 ) -> None:
     assert forced_tool(conversation_with(choice, *tools)) == forced
+
+
+@pytest.mark.parametrize(
+    ("client", "members"),
+    [
+        ("openai_chat", {"tool_choice": "required"}),
+        ("openai_responses", {"tool_choice": "required"}),
+        ("anthropic_messages", {"tool_choice": {"type": "any"}}),
+        ("gemini", {"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}}),
+    ],
+)
+def test_a_choice_among_several_forced_tools_says_what_works(client: str, members: dict[str, Any]) -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    function = {"description": "d", "parameters": schema}
+    anthropic = {"description": "d", "input_schema": schema}
+    bodies: dict[str, dict[str, Any]] = {
+        "openai_chat": {
+            "messages": [{"role": "user", "content": "hi"}],
+            "tools": [{"type": "function", "function": {"name": name, **function}} for name in "ab"],
+        },
+        "openai_responses": {
+            "input": "hi",
+            "tools": [{"type": "function", "name": name, **function} for name in "ab"],
+        },
+        "anthropic_messages": {
+            "max_tokens": 9,
+            "messages": [{"role": "user", "content": "hi"}],
+            "tools": [{"name": name, **anthropic} for name in "ab"],
+        },
+        "gemini": {
+            "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+            "tools": [{"functionDeclarations": [{"name": name, **function} for name in "ab"]}],
+        },
+    }
+    body = bodies[client] | members | ({} if client == "gemini" else {"model": "m"})
+    path = {"model": "m", "is_stream": False, "query": ""} if client == "gemini" else None
+    refusal = send(call_of(client, {"body": body, "path": path}), client, BY_UPSTREAM["ollama"]).refusal
+    assert refusal is not None
+    assert "a single function" in refusal.message
+    assert "tool_choice" in refusal.hint
+    assert "`auto`" in refusal.hint
 
 
 def test_arguments_are_requested_as_structured_output_with_a_loss() -> None:

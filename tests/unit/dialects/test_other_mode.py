@@ -10,6 +10,7 @@ from intellirouter.core import AnswerLimits, LossReport, Usage, errors
 from intellirouter.dialects.ir import Choice, Response, Stop, StreamEnded, Text, ToolCall, events_of
 from intellirouter.dialects.routes.other_mode import WholeAnswerDecoder, is_event_stream
 from tests.support.dialects.pairs import BY_UPSTREAM, CLIENTS, client_of, plain_call, upstream_of
+from tests.support.dialects.raising import RaisingDecoder
 from tests.support.dialects.standard import ENDPOINTS
 
 ANSWER = Response(
@@ -85,7 +86,7 @@ def test_a_stream_of_lines_is_never_a_whole_answer() -> None:
 def test_the_size_of_a_whole_answer_is_limited() -> None:
     deployment = structs.replace(BY_UPSTREAM["openai_chat"], limits=AnswerLimits(bytes=10))
     with pytest.raises(errors.UpstreamAnswerTooLarge):
-        WholeAnswerDecoder(upstream_of("openai_chat"), deployment).feed(b"x" * 11)
+        RaisingDecoder(WholeAnswerDecoder(upstream_of("openai_chat"), deployment)).feed(b"x" * 11)
 
 
 @pytest.mark.parametrize(

@@ -202,8 +202,9 @@ def test_lines_that_are_not_sse_are_detected(event: bytes, is_foreign: bool) -> 
 )
 def test_the_error_quotes_what_was_received_instead_of_a_stream(body: str, quoted: str) -> None:
     reader = EventReader()
+    assert reader.feed(body.encode()) + reader.end() == []
     with pytest.raises(errors.UpstreamMalformed) as caught:
-        assert reader.feed(body.encode()) + reader.end() == []
+        reader.check(_no_error_event)
     assert quoted in caught.value.message
     assert "<h1>" not in caught.value.message
 
@@ -231,11 +232,6 @@ def test_events_of_a_block_are_those_of_its_parts(shapes: list[str], end: str) -
     block = "".join(shape + "\n\n" for shape in shapes).replace("\n", end).encode()
     one_by_one = [data for event in split_events(block) if (data := event_data(event)) is not None]
     assert EventReader().feed(block) == one_by_one
-
-
-def test_a_web_page_among_valid_events_is_rejected() -> None:
-    with pytest.raises(errors.UpstreamMalformed, match="a web page instead of an event stream"):
-        EventReader().feed(b"data: a\n\n<html>\n\ndata: b\n\n")
 
 
 @pytest.mark.parametrize(
@@ -281,3 +277,59 @@ def test_data_of_events_that_are_one_line_each_after_their_type() -> None:
 )
 def test_events_of_any_other_form_are_read_one_by_one(block: bytes, type_line: bytes) -> None:
     assert data_lines(block, type_line) is None
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (b"<html>", "a web page instead of an event stream"),
+        (b"data: \xff", "not valid UTF-8"),
+    ],
+)
+def test_what_is_not_an_event_is_rejected_after_the_valid_events(event: bytes, message: str, end: str) -> None:
+    reader = EventReader()
+    block = b"data: a\n\n" + event + b"\n\ndata: b\n\n"
+    assert reader.feed(block.replace(b"\n", end.encode())) == [b"a"]
+    with pytest.raises(errors.UpstreamMalformed, match=message):
+        reader.check(_no_error_event)
+
+
+def test_an_event_that_is_too_large_is_rejected() -> None:
+    reader = EventReader(limit_bytes=10)
+    assert reader.feed(b"data: a\n\n") == [b"a"]
+    reader.check(_no_error_event)
+    assert reader.feed(b"data: 0123456789") == []
+    with pytest.raises(errors.UpstreamAnswerTooLarge):
+        reader.check(_no_error_event)
+
+
+@pytest.mark.parametrize(
+    "head", [b"event: error\n", b"event:error\n", b"id: 1\nevent: error\n", b"event: error \n: c\n"]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_reader_stops_at_an_error_event(head: bytes, end: str) -> None:
+    reader = EventReader()
+    block = b"data: a\n\n" + head + b'data: {"text": "slow"}\n\ndata: b\n\n'
+    assert reader.feed(block.replace(b"\n", end.encode())) == [b"a"]
+    with pytest.raises(errors.UpstreamRateLimited) as caught:
+        reader.check(lambda data: errors.UpstreamRateLimited(data.decode()))
+    assert caught.value.message == '{"text": "slow"}'
+
+
+@pytest.mark.parametrize("event", [b"event: errors", b"event: error.x", b": event: error"])
+def test_other_event_types_are_not_errors(event: bytes) -> None:
+    reader = EventReader()
+    assert reader.feed(event + b"\ndata: a\n\ndata: event: error\n\n") == [b"a", b"event: error"]
+    reader.check(_no_error_event)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_documents_end_with_their_event(end: bytes) -> None:
+    events = [b"data: a\n\n", b": comment\n\ndata: b\ndata: c\n\n", b"event: x\ndata: d\n\n"]
+    events = [event.replace(b"\n", end) for event in events]
+    assert EventSplitter().documents(b"".join(events) + b": last" + end + end + b"data: cut") == events
+
+
+def _no_error_event(data: bytes) -> errors.UpstreamError:
+    raise AssertionError(data)

@@ -31,6 +31,7 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.wire.tool_name_rule import CLAUDE_PROPERTIES
 from tests.support.dialects.pairs import BY_UPSTREAM, call_of, encode_answer, encode_stream, translation_of
+from tests.support.dialects.raising import RaisingDecoder
 
 SCHEMA = {
     "type": "object",
@@ -141,7 +142,7 @@ def test_arguments_in_a_stream_are_held_back_until_they_are_complete(has_part_en
 
 def test_arguments_without_end_are_rejected() -> None:
     events: list[Event] = [ToolCallStarted(id="1", name="list apps"), ArgumentsDelta(text="x" * 11)]
-    decoder = ClientPropertiesDecoder(_Decoder(events), fitted(), AnswerLimits(chars=10))
+    decoder = RaisingDecoder(ClientPropertiesDecoder(_Decoder(events), fitted(), AnswerLimits(chars=10)))
     with pytest.raises(errors.UpstreamAnswerTooLarge):
         decoder.feed(b"12")
 

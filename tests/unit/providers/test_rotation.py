@@ -272,6 +272,41 @@ async def test_error_document_that_blames_the_credential_starts_its_cooldown_and
             assert not pool.can_rotate(to, errors.UpstreamRejected("wrong"), status)
 
 
+async def test_an_error_in_a_successful_answer_starts_the_cooldown_and_rotates(pool: UpstreamPool) -> None:
+    slow = errors.UpstreamRateLimited("slow")
+    async with serving(Vendor().script) as server:
+        to = server.deployment(credentials=("one", "two"))
+        for refusals in (1, 2):
+            while True:
+                response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
+                if await response.read(1000) == b"two":
+                    break
+            response.refuse_credential(429)
+            response.refuse_credential(429)
+            [one, two] = pool.credential_states([to])
+            assert (one.state, two.state, two.consecutive_refusals) == ("ready", "cooling_down", refusals)
+            assert two.cooldown_remaining_s == pytest.approx(5 * 2 ** (refusals - 1), abs=1)
+            assert pool.can_rotate(to, slow, 200)
+            assert not pool.can_rotate(to, errors.UpstreamUnavailable("down"), 200)
+            assert not pool.can_rotate(to, errors.UpstreamAuthFailed("no"), 200)
+            pool.credentials.rotation_of(to).credentials[1].cooldown_until_s = 0.0
+
+
+@pytest.mark.parametrize(("status", "remaining_s"), [(429, 60.0), (402, 5.0)])
+async def test_the_wait_in_the_body_replaces_that_of_the_status(
+    pool: UpstreamPool, status: int, remaining_s: float
+) -> None:
+    async with serving(Vendor(two=_no(429)).script) as server:
+        to = server.deployment(credentials=("one", "two"))
+        response = await pool.send(to, UpstreamRequest(path="/x", body=b"{}"))
+        await response.read(1000)
+        response.refuse_credential(429)
+        response.refuse_credential(status, 60.0)
+        [_, two] = pool.credential_states([to])
+        assert two.cooldown_remaining_s == pytest.approx(remaining_s, abs=1)
+        assert (two.consecutive_refusals, two.uses) == (1, 1)
+
+
 async def test_refusal_by_status_is_not_counted_twice(pool: UpstreamPool) -> None:
     async with serving(Vendor(two=_no(403)).script) as server:
         to = server.deployment(credentials=("one", "two"))

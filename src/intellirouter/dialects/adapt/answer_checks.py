@@ -41,6 +41,7 @@ from intellirouter.dialects.ir import (
     ToolCallStarted,
     WholePart,
     are_no_arguments,
+    take_failure,
 )
 from intellirouter.dialects.protocols import StreamDecoder, StreamRelay
 
@@ -471,15 +472,16 @@ class GuardedRelay(WrappedRelay):
         self._has_new_content = False
         try:
             events = read(*data)
+            failed = take_failure(events)
             self._guard.watch(events)
             if self._relay.finish_reason is not None:
                 self._has_new_content = any(event.__class__ in CONTENT_EVENTS for event in events)
+            if failed is not None and isinstance(failed.error, errors.UpstreamMalformed):
+                raise failed.error  # The relay reports all others.
         except errors.UpstreamMalformed as error:
             if not had_content:
                 raise
             self._error = error
-        except errors.UpstreamError:
-            return True  # The relay reports it.
         return self._error is None
 
     def end(self) -> bytes:

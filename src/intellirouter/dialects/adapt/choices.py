@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import structs
 
 from intellirouter.core import NO_USAGE, Usage, errors
-from intellirouter.dialects.ir import Choice, Event, Response, StreamEnded, StreamStarted, UsageUpdate
+from intellirouter.dialects.ir import Choice, Event, Response, StreamEnded, StreamFailed, StreamStarted, UsageUpdate
 from intellirouter.dialects.protocols import StreamDecoder
 
 MAX_COPIES: Final = 16
@@ -101,6 +101,8 @@ class ChoicesDecoder:
             decoder = self._decoders[copy]
             for event in decoder.feed(piece) if piece else decoder.end():
                 self._add(copy, event, events)
+                if event.__class__ is StreamFailed:
+                    return events
         return events
 
     def _add(self, copy: int, event: Event, events: list[Event]) -> None:
@@ -119,11 +121,14 @@ class ChoicesDecoder:
                 self._ended.add(copy)
                 if len(self._ended) == len(self._decoders):
                     events.append(event)
+            case StreamFailed():
+                events.append(event)
             case _:
                 event.choice = copy
                 events.append(event)
 
     def end(self) -> list[Event]:
-        if len(self._ended) < len(self._decoders):
-            raise errors.UpstreamMalformed("The stream of at least one of the requested choices was cut off.")
-        return []
+        if len(self._ended) == len(self._decoders):
+            return []
+        cut_off = errors.UpstreamMalformed("The stream of at least one of the requested choices was cut off.")
+        return [StreamFailed(error=cut_off)]

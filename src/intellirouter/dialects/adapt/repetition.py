@@ -19,12 +19,12 @@ from intellirouter.core import errors
 MIN_REPETITION_CHARS: Final = 2_000
 """How many characters at the end of an answer that reached a limit must be repetitions of one text."""
 _MIN_PERIOD: Final = 4
-_MAX_PERIOD: Final = 400
+MAX_PERIOD_CHARS: Final = 400
 _MIN_REPETITIONS: Final = 40
 _PROBE_CHARS: Final = 64
-MIN_RUN_CHARS: Final = _MAX_PERIOD * _MIN_REPETITIONS
+MIN_RUN_CHARS: Final = MAX_PERIOD_CHARS * _MIN_REPETITIONS
 """The same for an answer that has not reached a limit. The client may have asked for some repetition, so it is more."""
-_TAIL_CHARS: Final = MIN_RUN_CHARS + _MAX_PERIOD
+_TAIL_CHARS: Final = MIN_RUN_CHARS + MAX_PERIOD_CHARS
 _CHECKS_PER_RUN: Final = MIN_RUN_CHARS // MIN_REPETITION_CHARS
 
 _SAMPLE_CHARS: Final = 200
@@ -82,7 +82,7 @@ def _check_runs(text: str, new_chars: int) -> int:
 def _recurs(text: str, end: int) -> bool:
     """Return whether the last characters before `end` occur again at the distance of a period, as they rarely do."""
     probe = end - _PROBE_CHARS
-    return text.rfind(text[probe:end], probe - _MAX_PERIOD, end - _MIN_PERIOD) >= 0
+    return text.rfind(text[probe:end], probe - MAX_PERIOD_CHARS, end - _MIN_PERIOD) >= 0
 
 
 def _runaway() -> errors.UpstreamMalformed:
@@ -129,7 +129,7 @@ def _candidate_periods(text: str) -> Iterator[int]:
     """Yield the distances at which the last characters occur again, shortest first. Only these can be periods."""
     last = text[-_PROBE_CHARS:]
     end = len(text)
-    start = max(0, end - _PROBE_CHARS - _MAX_PERIOD)
+    start = max(0, end - _PROBE_CHARS - MAX_PERIOD_CHARS)
     at = text.rfind(last, start, end - _MIN_PERIOD)
     while at >= 0:
         yield end - _PROBE_CHARS - at

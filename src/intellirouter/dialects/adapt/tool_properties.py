@@ -25,6 +25,7 @@ from intellirouter.dialects.ir import (
     Part,
     PartEnded,
     Response,
+    StreamFailed,
     Tool,
     ToolCall,
     ToolCallStarted,
@@ -145,6 +146,8 @@ class ClientPropertiesDecoder:
                     self._calls[event.choice, event.part] = (self._properties[event.name], [])
                 case ArgumentsDelta() if (event.choice, event.part) in self._calls:
                     self._hold(event)
+                    if self._held_chars > self._limits.chars:
+                        return [*out, StreamFailed(error=too_many_chars(self._limits))]
                     continue
                 case PartEnded():
                     out += self._released([(event.choice, event.part)])
@@ -158,8 +161,6 @@ class ClientPropertiesDecoder:
     def _hold(self, event: ArgumentsDelta) -> None:
         self._calls[event.choice, event.part][1].append(event.text)
         self._held_chars += len(event.text)
-        if self._held_chars > self._limits.chars:
-            raise too_many_chars(self._limits)
 
     def _released(self, keys: list[tuple[int, int]]) -> list[Event]:
         released: list[Event] = []

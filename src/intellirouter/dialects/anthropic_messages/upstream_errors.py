@@ -11,7 +11,12 @@ from msgspec import Struct
 from intellirouter.core import Clock, errors
 from intellirouter.dialects.account_causes import account_error
 from intellirouter.dialects.anthropic_messages.client_errors import OVERLOADED, TYPES, parse_json
-from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
+from intellirouter.dialects.error_causes import (
+    applies_to_status,
+    rejection_cause,
+    status_in_document,
+    with_claimed_status,
+)
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
 from intellirouter.dialects.request_causes import error_of_request
 
@@ -67,13 +72,25 @@ def decode_error(
 
 def decode_error_document(document: Any, body: bytes) -> errors.UpstreamError:
     """Decode an error in a stream or in a response with status 200. Its class depends on its type only."""
-    kind, message, code = _read_error(document, body)
+    return _build_claimed(document, _read_error(document, body), body)
+
+
+def decode_error_event(data: bytes) -> errors.UpstreamError:
+    """Decode the data of an event of the type `error`, which may have any form."""
+    document = parse_json(data)
+    kind, message, code = _read_error(document, data)
+    return _build_claimed(document, (kind, message or data[:300].decode("utf-8", "replace").strip(), code), data)
+
+
+def _build_claimed(document: Any, content: tuple[str, str, str | None], body: bytes) -> errors.UpstreamError:
+    """Return the error whose class depends on what the document claims."""
+    kind, message, code = content
     inner = document.get("error") if isinstance(document, dict) else None
     # Compatible servers use the codes of other vendors.
     status = _STATUSES.get(kind) or status_in_document(inner, document)
     if not status:
         status = 400 if rejection_cause(message, code, kind) else 500
-    return _build_error(_ErrorDetails(status, "The upstream", body, kind, message, code))
+    return with_claimed_status(_build_error(_ErrorDetails(status, "The upstream", body, kind, message, code)), status)
 
 
 def _build_error(details: _ErrorDetails) -> errors.UpstreamError:

@@ -15,7 +15,7 @@ from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_citation
 from intellirouter.dialects.anthropic_messages.client_errors import parse_json
 from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, read_stop
-from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
+from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document, decode_error_event
 from intellirouter.dialects.anthropic_messages.upstream_response import read_response_part, signature_token
 from intellirouter.dialects.error_causes import is_error_document
 from intellirouter.dialects.ir import (
@@ -28,6 +28,7 @@ from intellirouter.dialects.ir import (
     ReasoningDelta,
     ReasoningToken,
     StreamEnded,
+    StreamFailed,
     StreamStarted,
     Text,
     TextDelta,
@@ -147,10 +148,12 @@ class MessageStreamDecoder:
         if self._joins_texts and not self._reader.buffered_bytes:
             start, end = _plain_span(data)
             if start < end and (plain := _plain_events(data[start:end])):
-                events = self._read_events(self._reader.feed(data[:start]))
-                if not self._is_finished:
-                    events.append(self._joined(plain))
-                return events + self._read_events(self._reader.feed(data[end:]))
+                before = self._reader.feed(data[:start])
+                events = self._read_events(before)
+                if self._is_finished or (events and isinstance(events[-1], StreamFailed)):
+                    return events
+                events.append(self._joined(plain))
+                return events + self._read_events(self._reader.feed(data[end:]), len(before) + len(plain))
         return self._read_events(self._reader.feed(data))
 
     def _joined(self, plain: list[_PlainEvent]) -> TextDelta:
@@ -160,15 +163,23 @@ class MessageStreamDecoder:
 
     def end(self) -> list[Event]:
         events = self._read_events(self._reader.end())
-        if not self._is_finished:
-            raise errors.UpstreamMalformed("The upstream's stream ended without `message_stop`.")
+        if not (self._is_finished or (events and isinstance(events[-1], StreamFailed))):
+            cut_off = errors.UpstreamMalformed("The upstream's stream ended without `message_stop`.")
+            events.append(StreamFailed(error=cut_off))
         return events
 
-    def _read_events(self, found: list[bytes]) -> list[Event]:
-        for data in found:
-            if self._is_finished:
-                break
-            self._read_event(data)
+    def _read_events(self, found: list[bytes], count: int = 0) -> list[Event]:
+        """Read events. `count`: how many have been read of what was fed."""
+        try:
+            for data in found:
+                if self._is_finished:
+                    break
+                self._read_event(data)
+                count += 1
+            if self._reader.has_failed and not self._is_finished:
+                self._reader.check(decode_error_event)
+        except errors.UpstreamError as error:
+            self._events.append(StreamFailed(error=error, read_documents=count))
         events, self._events = self._events, []
         return events
 

@@ -8,7 +8,7 @@ Source: AWS, "Event stream encoding".
 
 import struct
 from binascii import crc32
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -68,11 +68,13 @@ class MessageReader:
 
     def feed(self, data: bytes) -> list[Message]:
         """Return the messages that these bytes complete."""
+        return list(self.messages(data))
+
+    def messages(self, data: bytes) -> Iterator[Message]:
+        """Yield the messages that these bytes complete, also those before an invalid one."""
         self._buffer += data
-        messages: list[Message] = []
         while (message := self._next_message()) is not None:
-            messages.append(message)
-        return messages
+            yield message
 
     def end(self) -> None:
         """Raise `UpstreamMalformed` if the bytes end within a message."""

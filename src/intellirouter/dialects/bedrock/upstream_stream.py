@@ -35,6 +35,7 @@ from intellirouter.dialects.ir import (
     ReasoningDelta,
     ReasoningToken,
     StreamEnded,
+    StreamFailed,
     StreamStarted,
     TextDelta,
     ToolCallStarted,
@@ -87,17 +88,25 @@ class ConverseStreamDecoder:
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
-        for message in self._reader.feed(data):
-            if not self._is_finished:
+        try:
+            for message in self._reader.messages(data):
+                if self._is_finished:
+                    break
                 self._read_message(message, events)
+        except errors.UpstreamError as error:
+            events.append(StreamFailed(error=error))
         return events
 
     def end(self) -> list[Event]:
         if self._is_finished:
             return []
-        self._reader.end()
+        try:
+            self._reader.end()
+        except errors.UpstreamMalformed as error:
+            return [StreamFailed(error=error)]
         if not self._has_stopped:
-            raise errors.UpstreamMalformed("The upstream's event stream ended without `messageStop`.")
+            cut_off = errors.UpstreamMalformed("The upstream's event stream ended without `messageStop`.")
+            return [StreamFailed(error=cut_off)]
         self._is_finished = True
         return [StreamEnded()]
 

@@ -4,6 +4,7 @@ Splitters keep every byte, so that a stream can be relayed unchanged.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from intellirouter.core import errors
@@ -92,10 +93,11 @@ class ArraySplitter:
 class ChunkReader:
     """Reads the chunks of a stream that can be split anywhere. Each is the JSON of one `GenerateContentResponse`."""
 
-    __slots__ = ("_array", "_is_single_document", "_sse")
+    __slots__ = ("_array", "_failure", "_is_single_document", "_sse")
 
     def __init__(self) -> None:
         self._array: ArraySplitter | None = None
+        self._failure: errors.UpstreamMalformed | None = None
         self._is_single_document = False
         """The body is one document instead of a stream."""
         self._sse: EventReader | None = None
@@ -110,6 +112,13 @@ class ChunkReader:
         source = self._sse or self._array
         return 0 if source is None else source.buffered_bytes
 
+    def check(self, decode_error: Callable[[bytes], errors.UpstreamError]) -> None:
+        """Raise the error at which the reader has stopped, as `EventReader.check` does."""
+        if self._failure is not None:
+            raise self._failure
+        if self._sse is not None:
+            self._sse.check(decode_error)
+
     def feed(self, data: bytes) -> list[bytes]:
         if self._sse is not None:
             return self._sse.feed(data)
@@ -122,17 +131,21 @@ class ChunkReader:
                 self._sse = EventReader()
                 return self._sse.feed(data)
             self._array, self._is_single_document = _new_splitter(first), first == b"{"
-        elements = [element.lstrip(_SEPARATORS).removeprefix(b"[") for element in self._array.feed(data)]
-        for element in elements:
-            check_utf8(element)
+        elements: list[bytes] = []
+        try:
+            for element in self._array.feed(data):
+                check_utf8(element)
+                elements.append(element.lstrip(_SEPARATORS).removeprefix(b"["))
+        except errors.UpstreamMalformed as error:
+            self._failure = error
         return elements
 
     def end(self) -> list[bytes]:
-        """Return the data of a last event without a blank line. Raises `UpstreamMalformed` for an incomplete array."""
+        """Return the data of a last event without a blank line. An incomplete array is an error."""
         if self._sse is not None:
             return self._sse.end()
         if self._array is not None and not self._array.is_closed and not self._is_single_document:
-            raise errors.UpstreamMalformed("The upstream's stream was cut off inside its array.")
+            self._failure = errors.UpstreamMalformed("The upstream's stream was cut off inside its array.")
         return []
 
 
@@ -195,6 +208,16 @@ class ChunkSplitter:
                 self._check_held(sum(map(len, chunks[index:])))
                 return b"".join(chunks[:index])
         return b"".join(chunks)
+
+    def documents(self, block: bytes) -> list[bytes]:
+        """Split a block after each complete chunk. What follows the last of them is left out."""
+        if self._array is None:
+            return EventSplitter().documents(block)
+        array, is_start = ArraySplitter(), block.lstrip(_SPACE).startswith(b"[")
+        if is_start:
+            return array.feed(block)
+        elements = array.feed(b"[" + block)
+        return [elements[0][1:], *elements[1:]] if elements else []
 
     def _check_held(self, added: int) -> None:
         self._held_bytes += added

@@ -13,7 +13,12 @@ from msgspec import Struct
 
 from intellirouter.core import Clock, errors
 from intellirouter.dialects.account_causes import account_error
-from intellirouter.dialects.error_causes import applies_to_status, rejection_cause, status_in_document
+from intellirouter.dialects.error_causes import (
+    applies_to_status,
+    rejection_cause,
+    status_in_document,
+    with_claimed_status,
+)
 from intellirouter.dialects.gemini.wire import first_of, objects_in, optional_text
 from intellirouter.dialects.openai.upstream_errors import retry_after_s
 from intellirouter.dialects.request_causes import error_of_request
@@ -133,7 +138,19 @@ def decode_error(
 def decode_error_object(error: Any, source: str, body: bytes) -> errors.UpstreamError:
     """Decode an error in a stream or in a response with status 200. Its class depends on its code."""
     details = _read_error_object(error)
-    return _build_error(details.status or (400 if details.cause else 500), details, source, body)
+    return _build_claimed(details, source, body)
+
+
+def decode_error_event(data: bytes, source: str) -> errors.UpstreamError:
+    """Decode the data of an event of the type `error`, which may have any form."""
+    details = _read_error(data)
+    details.message = details.message or data[:300].decode("utf-8", "replace").strip()
+    return _build_claimed(details, source, data)
+
+
+def _build_claimed(details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:
+    error = _build_error(details.status or (400 if details.cause else 500), details, source, body)
+    return with_claimed_status(error, details.status)
 
 
 def _build_error(status: int, details: _ErrorDetails, source: str, body: bytes) -> errors.UpstreamError:

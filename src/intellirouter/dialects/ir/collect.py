@@ -14,6 +14,7 @@ from intellirouter.dialects.ir.events import (
     ReasoningToken,
     RefusalDelta,
     StreamEnded,
+    StreamFailed,
     StreamStarted,
     TextDelta,
     ToolCallStarted,
@@ -73,6 +74,8 @@ class Collector:
                 self._parts.setdefault(event.choice, {})
             case UsageUpdate():
                 self._usage = event.usage
+            case StreamFailed():
+                raise event.error
             case PartEnded() | StreamEnded():
                 pass
 
@@ -132,7 +135,7 @@ class Collector:
 
 
 def collect(events: Iterable[Event], dialect: str = "") -> Response:
-    """Return the response that a complete stream describes."""
+    """Return the response that a complete stream describes. Raises the error of a stream that failed."""
     collector = Collector(dialect)
     for event in events:
         collector.add(event)

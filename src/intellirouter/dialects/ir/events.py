@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from intellirouter.core import Usage
+from intellirouter.core import Usage, errors
 from intellirouter.dialects.ir.parts import Citation, Foreign, Media, Opaque
 from intellirouter.dialects.ir.response import Stop
 
@@ -118,6 +118,14 @@ class StreamEnded(Struct, kw_only=True):
     """The upstream's terminator. A stream without it was cut off, which is an error."""
 
 
+class StreamFailed(Struct, kw_only=True):
+    """The upstream's error event, or one that is not valid. It is always the last event; those before it count."""
+
+    error: errors.UpstreamError
+    read_documents: int = 0
+    """How many documents (the data of an event, a line, an element) of what was fed have been read before."""
+
+
 Event = (
     StreamStarted
     | TextDelta
@@ -132,8 +140,16 @@ Event = (
     | ChoiceFinished
     | UsageUpdate
     | StreamEnded
+    | StreamFailed
 )
 CONTENT_EVENTS: frozenset[type] = frozenset({
     TextDelta, RefusalDelta, ReasoningDelta, ReasoningToken, ToolCallStarted, ArgumentsDelta, WholePart
 })  # fmt: skip
 """Classes of events with content. After the first of them has reached the client, the request cannot fall back."""
+
+
+def take_failure(events: list[Event]) -> StreamFailed | None:
+    """Remove the failure at the end of a decoder's events, and return it; None if there is none."""
+    if events and isinstance(events[-1], StreamFailed):
+        return events.pop()  # type: ignore[return-value]  # mypy does not know that it is the same element
+    return None

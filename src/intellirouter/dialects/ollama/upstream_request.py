@@ -82,7 +82,7 @@ class RequestWriter:
         if choice is None:
             return
         if choice.mode in {"required", "named"} or choice.raw is not None:
-            raise self._unsupported("be forced to call a tool", losses.name_of("tool_choice"))
+            raise self._forced_choice()
         if choice.mode == "none" and conversation.tools:
             losses.add("tool_choice", "emulated", "tools left out")
         if choice.allowed is not None and choice.mode != "none":
@@ -94,6 +94,16 @@ class RequestWriter:
         return errors.UnsupportedFeature(
             f"{self._deployment.name} (Ollama) cannot {action}.", param=self._losses.name_of(field)
         )
+
+    def _forced_choice(self) -> errors.UnsupportedFeature:
+        """Return the error for a forced tool call that `adapt.forced_tool` cannot emulate."""
+        if self._conversation.output is not None and self._conversation.output.kind != "text":
+            error = self._unsupported("be forced to call a tool and to answer in a format", "tool_choice")
+            error.hint = "Remove one of the two, or use a model that supports both."
+        else:
+            error = self._unsupported("be forced to call any tool but a single function in `tools`", "tool_choice")
+            error.hint = "Name the function in tool_choice, let the model decide (`auto`), or use another model."
+        return error
 
     def _report_unsupported(self, conversation: Conversation) -> None:
         sampling, losses = conversation.sampling, self._losses

@@ -25,6 +25,7 @@ from intellirouter.dialects.ir import (
     Stop,
     StopReason,
     StreamEnded,
+    StreamFailed,
     StreamStarted,
     Text,
     TextDelta,
@@ -220,23 +221,35 @@ class LineDecoder:
         return self._splitter.buffered_bytes
 
     def feed(self, data: bytes) -> list[Event]:
-        block = self._splitter.feed(data)
+        try:
+            block = self._splitter.feed(data)
+        except errors.UpstreamAnswerTooLarge as error:
+            return [StreamFailed(error=error)]
         return self._read(block) if block else []
 
     def end(self) -> list[Event]:
         events = self._read(self._splitter.rest())
-        if not self._has_ended:
-            raise errors.UpstreamMalformed("The upstream's stream was cut off: it ended without a line with `done`.")
+        if not (self._has_ended or (events and isinstance(events[-1], StreamFailed))):
+            cut_off = errors.UpstreamMalformed(
+                "The upstream's stream was cut off: it ended without a line with `done`."
+            )
+            events.append(StreamFailed(error=cut_off))
         return events
 
     def _read(self, block: bytes) -> list[Event]:
-        check_utf8(block)
         events: list[Event] = []
-        for data in block.split(b"\n"):
-            if self._has_ended:
-                break
-            if data.strip():
-                self._read_line(data, events)
+        is_ascii, count = block.isascii(), 0
+        try:
+            for data in block.split(b"\n"):
+                if self._has_ended:
+                    break
+                if data.strip():
+                    if not is_ascii:
+                        check_utf8(data)
+                    self._read_line(data, events)
+                    count += 1
+        except errors.UpstreamError as error:
+            events.append(StreamFailed(error=error, read_documents=count))
         return events
 
     def _read_line(self, data: bytes, events: list[Event]) -> None:

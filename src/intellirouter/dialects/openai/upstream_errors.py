@@ -17,6 +17,7 @@ from intellirouter.dialects.error_causes import (
     is_error_document,
     rejection_cause,
     status_in_document,
+    with_claimed_status,
 )
 from intellirouter.dialects.request_causes import error_of_request
 
@@ -195,7 +196,7 @@ def _decode_claimed(envelope: _Envelope, body: bytes, failure: str) -> errors.Up
     if status == 0 and envelope.code in ACCOUNT_CODES:
         status = 402
     if status or cause is not None:
-        return build_error(status or 400, envelope, "The upstream", body)
+        return with_claimed_status(build_error(status or 400, envelope, "The upstream", body), status)
     text = envelope.message[:500] or body[:500].decode("utf-8", "replace")
     return errors.UpstreamUnavailable(_sentence(failure, text))
 

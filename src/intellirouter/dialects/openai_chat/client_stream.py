@@ -23,6 +23,7 @@ from intellirouter.dialects.ir import (
     ReasoningToken,
     RefusalDelta,
     StreamEnded,
+    StreamFailed,
     StreamStarted,
     TextDelta,
     ToolCall,
@@ -122,7 +123,7 @@ class ChatStreamEncoder:
                     self._end_call(event.choice, choice, event.part, out)
             case ChoiceFinished():
                 self._finish(event, out)
-            case StreamEnded():
+            case StreamEnded() | StreamFailed():
                 pass
             case _:
                 self._delta(event, self._choice(event.choice, out), out)

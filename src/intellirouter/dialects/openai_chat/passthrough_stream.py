@@ -22,6 +22,7 @@ from intellirouter.dialects.openai.upstream_errors import (
     failed_finish,
 )
 from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.openai_chat.complete_calls import CallCompletion
 from intellirouter.dialects.openai_chat.relayed_text import RelayedText, plain_chunks
 from intellirouter.dialects.wire.search import contains
 from intellirouter.dialects.wire.sse import (
@@ -71,6 +72,7 @@ class _Chunk(Struct):
 
 class _PlainDelta(Struct, gc=False):
     tool_calls: Annotated[list[Any], Meta(max_length=0)] | None = None
+    function_call: None = None
 
 
 class _PlainChoice(Struct, gc=False):
@@ -79,7 +81,23 @@ class _PlainChoice(Struct, gc=False):
     finish_reason: None = None
 
 
+class _PlainFunction(Struct, gc=False):
+    name: Annotated[str, Meta(max_length=0)] | None = None
+
+
+class _PlainCall(Struct, gc=False):
+    """A piece of a tool call that is not its first one."""
+
+    index: int
+    function: _PlainFunction | None = None
+
+
+class _PlainCallDelta(Struct, gc=False):
+    tool_calls: list[_PlainCall] | None = None
+
+
 class _PlainCallChoice(Struct, gc=False):
+    delta: _PlainCallDelta | None = None
     index: Literal[0] | None = 0
     finish_reason: None = None
 
@@ -111,6 +129,7 @@ class ChatStreamRelay:
     """Implements `protocols.StreamRelay`. `keeps_usage`: the client has requested the usage chunk itself."""
 
     __slots__ = (
+        "_calls",
         "_check",
         "_finishes",
         "_first_chunk",
@@ -139,6 +158,8 @@ class ChatStreamRelay:
         self._first_chunk = b""
         """The first event with choices. A finish that the upstream has left out is built from it."""
         self._check: Callable[[bytes], list[Any]] = _check_plain
+        self._calls: dict[float | str, CallCompletion] = {}
+        """By choice."""
         self._finishes: dict[float | str, str] = {}
         """The finish reason to put in for each choice if the upstream leaves it out; empty if the choice has one."""
         self._text = text or RelayedText()
@@ -166,15 +187,15 @@ class ChatStreamRelay:
         try:
             check_utf8(block)
         except errors.UpstreamMalformed as error:
-            if not self.has_content:
-                raise
             return self._relay_until(block, error)
         return self._relay(block) if self.has_content else self._inspect(block)
 
     def _relay_until(self, block: bytes, error: errors.UpstreamMalformed) -> bytes:
         """Relay the valid events at the beginning of a block that is not valid UTF-8."""
         valid = block[: last_boundary(block[: valid_utf8_bytes(block)])]
-        out = self._relay(valid) if valid else b""
+        out = b""
+        if valid:
+            out = self._relay(valid) if self.has_content else self._inspect(valid)
         if not out:
             raise error
         return out if self.is_finished else self._end_malformed(error, out)
@@ -242,9 +263,10 @@ class ChatStreamRelay:
                 out.append(relayed)
             if self.has_content and not had_content:
                 out, self._held = self._held + out, []
-                out.append(self._relay(block[at:]))
-                if self._is_malformed and self.error is not None:
-                    raise self.error  # Nothing has been sent yet, so another attempt is possible.
+                try:
+                    out.append(self._relay(block[at:]))
+                except errors.UpstreamMalformed as error:
+                    return self._end_malformed(error, b"".join(out))
                 break
         if not self.has_content and not self.is_finished:
             self._hold(out)
@@ -298,14 +320,25 @@ class ChatStreamRelay:
             return event
         if not self._first_chunk:
             self._first_chunk = data
+        if self._complete_calls(chunk.choices):
+            event = _with_calls(data, chunk.choices)
         return self._read_choices(event, chunk.choices)
+
+    def _complete_calls(self, choices: list[_Choice]) -> bool:
+        """Complete the tool calls in place. Returns whether anything was missing."""
+        is_changed = False
+        for choice in choices:
+            if choice.delta is not None and choice.delta.tool_calls:
+                calls = self._calls.setdefault(choice.index or 0, CallCompletion())
+                is_changed = calls.complete(choice.delta.tool_calls) or is_changed
+        return is_changed
 
     def _read_choices(self, event: bytes, choices: list[_Choice]) -> bytes:
         if is_joint := len(choices) > 1:
             self._text.add(event)
         for choice in choices:
             index = choice.index or 0
-            if index or (choice.delta is not None and choice.delta.tool_calls):
+            if index or (choice.delta is not None and (choice.delta.tool_calls or choice.delta.function_call)):
                 self._note_unusual(choice, index)
             elif index not in self._finishes:
                 self._finishes[index] = "stop"
@@ -326,10 +359,11 @@ class ChatStreamRelay:
             self._check = _check_none
         elif self._check is _check_plain:
             self._check = _check_plain_calls
-        if choice.delta is None or not choice.delta.tool_calls:
+        delta = choice.delta
+        if delta is None or not (delta.tool_calls or delta.function_call):
             self._finishes.setdefault(index, "stop")
         elif self._finishes.get(index) != "":
-            self._finishes[index] = "tool_calls"
+            self._finishes[index] = "tool_calls" if delta.tool_calls else "function_call"
 
     def _read_finish(self, choice: _Choice, index: float | str, event: bytes) -> None:
         reason = choice.finish_reason
@@ -369,6 +403,15 @@ class ChatStreamRelay:
         if self.finish_reason is None or any(self._finishes.values()):
             raise errors.UpstreamMalformed("The upstream's stream was cut off: it ended without a finish reason.")
         return out + _END
+
+
+def _with_calls(data: bytes, choices: list[_Choice]) -> bytes:
+    """Return the event with the completed tool calls of its choices."""
+    chunk = msgspec.json.decode(data)
+    for raw, choice in zip(chunk["choices"], choices, strict=True):
+        if choice.delta is not None and choice.delta.tool_calls:
+            raw["delta"]["tool_calls"] = choice.delta.tool_calls
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
 
 
 def _finish_event(first_chunk: bytes, index: float | str, reason: str) -> bytes:

@@ -1,7 +1,8 @@
 """Finds endless repetition in a stream whose events are relayed without being decoded.
 
 Only long texts are read. Until then, the blocks of a stream are only kept, so a usual stream costs one comparison per
-block. If there are many of them and little text, they are forgotten, which can be up to 2,000 characters.
+block. If there are many of them and little text (up to 2,000 characters), they are set aside, and only read if the end
+of the stream shows that their text matters.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,11 +12,19 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, MIN_RUN_CHARS, TextTail
+from intellirouter.dialects.adapt.repetition import (
+    MAX_PERIOD_CHARS,
+    MIN_REPETITION_CHARS,
+    MIN_RUN_CHARS,
+    TextTail,
+)
 from intellirouter.dialects.wire.sse import data_lines, event_data, iterate_events
 
 _MAX_UNREAD_BYTES: Final = 4 * MIN_RUN_CHARS
 """How much of a stream is kept until it is read."""
+_TAIL_CHARS: Final = MIN_RUN_CHARS + MAX_PERIOD_CHARS
+_MAX_EARLY_BYTES: Final = 512 * 1024
+"""How much of the beginning of a stream is set aside, as long as it has little text."""
 
 
 class _Delta(Struct):
@@ -36,6 +45,7 @@ class _Chunk(Struct):
 
 class _PlainDelta(Struct, gc=False):
     tool_calls: Annotated[list[Any], Meta(max_length=0)] | None = None
+    function_call: None = None
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -69,7 +79,17 @@ class RelayedText:
     and the number of its events, and calls `settle` above `max_unread_bytes`. `add` does the same for one event.
     """
 
-    __slots__ = ("_chars", "_tails", "is_read", "max_unread_bytes", "unread", "unread_bytes", "unread_events")
+    __slots__ = (
+        "_chars",
+        "_early",
+        "_early_bytes",
+        "_tails",
+        "is_read",
+        "max_unread_bytes",
+        "unread",
+        "unread_bytes",
+        "unread_events",
+    )
 
     def __init__(self) -> None:
         self.max_unread_bytes = _MAX_UNREAD_BYTES
@@ -78,8 +98,11 @@ class RelayedText:
         self.unread: list[bytes] = []
         self.unread_bytes = 0
         self.unread_events = 0
+        self._early: list[bytes] = []
+        """The blocks that have been set aside."""
+        self._early_bytes = 0
         self._chars = 0
-        """About how much text has been forgotten."""
+        """About how much text has been set aside."""
         self._tails: dict[int, TextTail] = {}
         """By choice. The reasoning of choice n is ~n."""
 
@@ -107,12 +130,16 @@ class RelayedText:
             self.settle()
 
     def settle(self) -> None:
-        """Read the blocks if there has been much text so far; otherwise forget them. Raises `UpstreamMalformed`."""
+        """Read the blocks if there has been much text so far; otherwise set them aside. Raises `UpstreamMalformed`."""
         if not self.is_read:
             self._chars += self._unread_chars()
         if self.is_read or self._chars >= MIN_REPETITION_CHARS:
             self.read()
         else:
+            self._early += self.unread
+            self._early_bytes += self.unread_bytes
+            if self._early_bytes > _MAX_EARLY_BYTES:
+                self._early = []
             self._forget()
 
     def _forget(self) -> None:
@@ -136,6 +163,22 @@ class RelayedText:
         for key, text in _texts(block):
             self._add(key, text)
 
+    def _read_early(self, least: int) -> None:
+        """Put the text that was set aside before the text that has been read, which has at least `least` characters.
+
+        It is of no use for a text of which only the end is stored.
+        """
+        later = {key: "".join(tail.pieces) for key, tail in self._tails.items()}
+        stored = {key: len(text) - self._tails[key].unchecked_chars for key, text in later.items()}
+        keys = [key for key, size in stored.items() if least <= len(later[key]) and size < _TAIL_CHARS]
+        if not keys:
+            return
+        early, self._early = dict(_texts(b"".join(self._early))), []
+        for key in keys:
+            del self._tails[key]
+            self._add(key, early.get(key, ""))
+            self._add(key, later[key])
+
     def _add(self, key: int, text: str) -> None:
         if text:
             tail = self._tails.get(key)
@@ -146,8 +189,11 @@ class RelayedText:
     def check_finish(self, index: float | str = 0, *, is_at_limit: bool = False) -> None:
         """Check the text of a choice that has finished, as in complete answers. Raises `UpstreamMalformed`."""
         least = MIN_REPETITION_CHARS if is_at_limit else MIN_RUN_CHARS
-        if self.unread_bytes >= least and (is_at_limit or self._unread_chars() >= least // 2):
+        size = self.unread_bytes + self._early_bytes
+        if size >= least and (is_at_limit or self._chars + self._unread_chars() >= least // 2):
             self.read()
+        if self._early:
+            self._read_early(0 if is_at_limit else MIN_RUN_CHARS - MIN_REPETITION_CHARS - self._chars)
         if is_at_limit:
             number = index_of(index)
             for key in (number, ~number):

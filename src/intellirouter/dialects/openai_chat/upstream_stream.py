@@ -3,7 +3,7 @@
 from typing import Final
 
 from intellirouter.core import Deployment, Usage, errors
-from intellirouter.dialects.ir import Event, StreamEnded, UsageUpdate
+from intellirouter.dialects.ir import Event, StreamEnded, StreamFailed, UsageUpdate
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream, error_without_answer
 from intellirouter.dialects.openai_chat.upstream_deltas import ChoiceReader
 from intellirouter.dialects.openai_chat.upstream_response import (
@@ -39,15 +39,22 @@ class ChatStreamDecoder:
 
     def _read(self, event_data: list[bytes]) -> list[Event]:
         events: list[Event] = []
-        for data in event_data:
-            if self._has_ended:
-                break
-            if data.startswith(b"{"):
-                self._chunk(data, events)
-            elif (stripped := data.strip()) == _DONE:
-                self._finish(events)
-            elif stripped:
-                self._chunk(data, events)
+        count = 0
+        try:
+            for data in event_data:
+                if self._has_ended:
+                    return events
+                if data.startswith(b"{"):
+                    self._chunk(data, events)
+                elif (stripped := data.strip()) == _DONE:
+                    self._finish(events)
+                elif stripped:
+                    self._chunk(data, events)
+                count += 1
+            if self._events.has_failed and not self._has_ended:
+                self._events.check(decode_error_in_stream)
+        except errors.UpstreamError as error:
+            events.append(StreamFailed(error=error, read_documents=count))
         return events
 
     def _chunk(self, data: bytes, events: list[Event]) -> None:
@@ -84,9 +91,14 @@ class ChatStreamDecoder:
 
     def end(self) -> list[Event]:
         events = self._read(self._events.end())
-        if not self._has_ended:
-            # Some vendors do not send `[DONE]`. Without a finish reason, the stream was cut off.
-            if not self._choices or not all(choice.finish for choice in self._choices.values()):
-                raise errors.UpstreamMalformed("The upstream's stream was cut off: it ended without a finish reason.")
+        if self._has_ended or (events and isinstance(events[-1], StreamFailed)):
+            return events
+        # Some vendors do not send `[DONE]`. Without a finish reason, the stream was cut off.
+        if not self._choices or not all(choice.finish for choice in self._choices.values()):
+            message = "The upstream's stream was cut off: it ended without a finish reason."
+            return [*events, StreamFailed(error=errors.UpstreamMalformed(message))]
+        try:
             self._finish(events)
+        except errors.UpstreamMalformed as error:
+            events.append(StreamFailed(error=error))
         return events

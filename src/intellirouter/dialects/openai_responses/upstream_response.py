@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Usage, errors, new_id
-from intellirouter.dialects.error_causes import rejection_cause
+from intellirouter.dialects.error_causes import rejection_cause, with_claimed_status
 from intellirouter.dialects.ir import (
     Choice,
     Foreign,
@@ -266,5 +266,7 @@ def read_failure(error: Any) -> errors.UpstreamError:
     if code == "model_not_found":
         return errors.UpstreamModelMissing(errors.as_sentence(f"The upstream does not know this model: {reason}"))
     if 400 <= envelope.claimed_status < 500:
-        return build_error(envelope.claimed_status, envelope, "The upstream", msgspec.json.encode({"error": source}))
+        error_body = msgspec.json.encode({"error": source})
+        claimed = build_error(envelope.claimed_status, envelope, "The upstream", error_body)
+        return with_claimed_status(claimed, envelope.claimed_status)
     return errors.UpstreamUnavailable(errors.as_sentence(f"The upstream failed to complete the response: {reason}"))

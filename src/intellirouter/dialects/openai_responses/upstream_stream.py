@@ -24,6 +24,7 @@ from intellirouter.dialects.ir import (
     RefusalDelta,
     Stop,
     StreamEnded,
+    StreamFailed,
     StreamStarted,
     TextDelta,
     ToolCallStarted,
@@ -111,14 +112,22 @@ class ResponsesStreamDecoder:
 
     def end(self) -> list[Event]:
         events = self._read_events(self._reader.end())
-        if not self._is_ended:
-            raise errors.UpstreamMalformed("The upstream's stream ended before `response.completed`.")
+        if not (self._is_ended or (events and isinstance(events[-1], StreamFailed))):
+            cut_off = errors.UpstreamMalformed("The upstream's stream ended before `response.completed`.")
+            events.append(StreamFailed(error=cut_off))
         return events
 
     def _read_events(self, documents: list[bytes]) -> list[Event]:
-        for data in documents:
-            if not self._is_ended and data and data != b"[DONE]":
-                self._read_event(data)
+        count = 0
+        try:
+            for data in documents:
+                if not self._is_ended and data and data != b"[DONE]":
+                    self._read_event(data)
+                count += 1
+            if self._reader.has_failed and not self._is_ended:
+                self._reader.check(_decode_error_event)
+        except errors.UpstreamError as error:
+            self._events.append(StreamFailed(error=error, read_documents=count))
         events, self._events = self._events, []
         return events
 
@@ -431,6 +440,18 @@ class ResponsesStreamDecoder:
             item, read_arguments(raw.get("arguments" if item.kind == "function_call" else "input"))
         )
         self._end_part(item.call)
+
+
+def _decode_error_event(data: bytes) -> errors.UpstreamError:
+    """Return the error of an event of the type `error`, whose data may have any form."""
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = None
+    source = document.get("error") or document if isinstance(document, dict) else None
+    if isinstance(source, dict) and isinstance(source.get("message"), str):
+        return read_failure(source)
+    return decode_error_in_stream(data)
 
 
 _HANDLERS: Final[dict[str, Callable[[ResponsesStreamDecoder, WireEvent], None]]] = {

@@ -8,7 +8,7 @@ import re
 from typing import Final, Protocol
 
 from intellirouter.core import AnswerLimits, Deployment, errors
-from intellirouter.dialects.ir import Event, Response, StreamEnded, collect, events_of
+from intellirouter.dialects.ir import Event, Response, StreamEnded, StreamFailed, collect, events_of
 from intellirouter.dialects.protocols import Splitter, StreamDecoder
 from intellirouter.dialects.wire.sse import LineSplitter
 
@@ -63,15 +63,19 @@ class WholeAnswerDecoder:
         self._pieces.append(data)
         self.buffered_bytes += len(data)
         if self.buffered_bytes > self._limits.bytes:
-            raise errors.UpstreamAnswerTooLarge(
+            too_large = errors.UpstreamAnswerTooLarge(
                 f"The upstream's response is larger than {self._limits.bytes} bytes.",
                 hint="Raise server.max_answer_bytes if the model's answers can be this large.",
             )
+            return [StreamFailed(error=too_large)]
         return []
 
     def end(self) -> list[Event]:
         body = b"".join(self._pieces)
         self._pieces.clear()
         self.buffered_bytes = 0
-        events = list(events_of(self._upstream.decode(body, self._deployment)))
+        try:
+            events = list(events_of(self._upstream.decode(body, self._deployment)))
+        except errors.UpstreamError as error:
+            return [StreamFailed(error=error)]
         return events if isinstance(events[-1], StreamEnded) else [*events, StreamEnded()]

@@ -1,6 +1,7 @@
 """The route between a client and an upstream of the same dialect. Bytes are decoded, and relayed unchanged."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from intellirouter.dialects.adapt.json_merge import merge
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS
 from intellirouter.dialects.calls import answer_model, conversation_of, original_of
 from intellirouter.dialects.edits import only_differences
-from intellirouter.dialects.ir import Conversation
+from intellirouter.dialects.ir import Conversation, Event, StreamFailed, take_failure
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
@@ -37,7 +38,7 @@ from intellirouter.dialects.routes.other_mode import decode_whole
 from intellirouter.dialects.routes.translation import relay_of_whole
 from intellirouter.dialects.routes.watched_stream import MAX_HELD_BYTES, WatchedStream
 from intellirouter.dialects.spec import DialectSpec
-from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, check_utf8
+from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, not_utf8, valid_utf8_bytes
 
 AnswerEdit = Callable[[bytes], bytes]
 """Changes an answer on its way to the client: a complete body, or a block of complete events."""
@@ -75,18 +76,60 @@ class RelayedStream(WatchedStream):
             self.is_heavy = self.buffered_bytes > LARGE_EVENT_BYTES
             return b""
         self.is_heavy = self._guard.late_chars > 0
-        check_utf8(block)
+        if not block.isascii() and valid_utf8_bytes(block) < len(block):
+            return self._relay_valid(block)
+        return self._relay(block)
+
+    def _relay(self, block: bytes) -> bytes:
         if self._edit is not None:
             block = self._edit(block)
-        try:
-            self._watch_guarded(self._guard, self._decoder.feed(block))
-        except errors.UpstreamError as error:
-            self._abort(error)
-            self._error_event = self.fail(error)
+        events = self._decoder.feed(block)
+        if events and events[-1].__class__ is StreamFailed:
+            return self._relay_before(events, block)
+        self._watch_guarded(self._guard, events)
+        if self._guard_error is not None:
+            self._end_with(self._guard_error)
             return b""
-        if self._holds_back():
+        if self.is_finished or not self.has_content:  # It waits for settlement, or for the first content.
             self._hold(block)
             return b""
+        if self._held:
+            return self._released(block)
+        self._sent = block
+        return block
+
+    def _relay_valid(self, block: bytes) -> bytes:
+        """Relay the documents at the beginning of a block that is not valid UTF-8."""
+        size = valid_utf8_bytes(block)
+        ends = accumulate(map(len, documents := self._splitter.documents(block)))
+        valid = b"".join(document for document, end in zip(documents, ends, strict=True) if end <= size)
+        out = self._relay(valid) if valid else b""
+        if not self.is_finished:
+            self._end_with(not_utf8())
+        return out
+
+    def _relay_before(self, events: list[Event], block: bytes) -> bytes:
+        """Relay what came before the error with which the upstream's stream ends."""
+        failed = take_failure(events)
+        assert failed is not None  # noqa: S101 - the caller has seen it
+        error = failed.error
+        block = b"".join(self._splitter.documents(block)[: failed.read_documents])
+        if not self.has_content and isinstance(error, errors.UpstreamAnswerTooLarge):
+            raise error  # Nothing has been sent yet, so another attempt is possible.
+        self._watch_guarded(self._guard, events)
+        if self._guard_error is not None:
+            error, block = self._guard_error, b""
+        out = self._released(block) if block and self.has_content else b""
+        self._end_with(error)
+        return out
+
+    def _end_with(self, error: errors.UpstreamError) -> None:
+        """End the stream with an error. Raises it if there is no content yet."""
+        self._abort(error)
+        self._error_event = self.fail(error)
+
+    def _released(self, block: bytes) -> bytes:
+        """Return the bytes for the client: these, and those that have been held back."""
         self._sent = block
         if not self._held:
             return block
@@ -99,10 +142,6 @@ class RelayedStream(WatchedStream):
             self._encoder.resume(self._sent)
         return self._encoder.fail(error)
 
-    def _holds_back(self) -> bool:
-        """Return whether the block must wait for the first content or, if it is the last one, for settlement."""
-        return self.is_finished or not self.has_content
-
     def _hold(self, block: bytes) -> None:
         self._held.append(block)
         self._held_bytes += len(block)
@@ -114,15 +153,29 @@ class RelayedStream(WatchedStream):
             rest = self._splitter.rest()
             if self._edit is not None:
                 rest = self._edit(rest)
-            try:
-                self._watch_guarded(self._guard, self._decoder.feed(rest) + self._decoder.end())
-            except errors.UpstreamError as error:
-                self._abort(error)
-                self._error_event = self.fail(error)
-            else:
-                self._held.append(rest)
+            self._read_rest(rest)
             self.is_finished = True
         return b"".join(self._held) + self._error_event
+
+    def _read_rest(self, rest: bytes) -> None:
+        """Read an incomplete event or the last chunks, which the client only gets if the stream ends well.
+
+        Raises an error only if there is no content before.
+        """
+        had_content = self.has_content
+        events = self._decoder.feed(rest)
+        if (failed := take_failure(events)) is None:
+            events += self._decoder.end()
+            failed = take_failure(events)
+        self._watch_guarded(self._guard, events)
+        if self._guard_error is not None:
+            self._end_with(self._guard_error)
+        elif failed is None:
+            self._held.append(rest)
+        elif not had_content:
+            raise failed.error
+        else:
+            self._end_with(failed.error)
 
 
 class ChatPassthrough(Route):

@@ -33,10 +33,12 @@ from intellirouter.dialects.ir import (
     FunctionTool,
     Media,
     StreamEnded,
+    StreamFailed,
     StreamStarted,
     ToolCall,
     ToolCallStarted,
     ToolResult,
+    take_failure,
 )
 from intellirouter.dialects.protocols import (
     Answer,
@@ -234,16 +236,40 @@ class TranslatedStream(WatchedStream):
     def feed(self, data: bytes) -> bytes:
         if self.is_finished:
             return b""
-        try:
-            events = self._decoder.feed(data)
-            out = self._encode(events) if events else b""
-        except errors.UpstreamError as error:
-            self._abort(error)
-            return b""
+        events = self._decoder.feed(data)
+        if not events:
+            out = b""
+        elif events[-1].__class__ is StreamFailed:
+            return self._end_with_failure(events)
+        else:
+            try:
+                out = self._encode(events)
+            except errors.UpstreamError as error:
+                self._abort(error)
+                return b""
+            if self._guard_error is not None:
+                self._abort(self._guard_error)
         if not events or self._guard.late_chars:  # Without events, one is incomplete.
             self.is_heavy = self.buffered_bytes > LARGE_EVENT_BYTES
         elif self.is_heavy:
             self.is_heavy = False
+        return out
+
+    def _end_with_failure(self, events: list[Event], *, is_end: bool = False) -> bytes:
+        """Return the client's bytes for what came before the error with which the upstream's stream ends."""
+        had_content = self.has_content
+        failed = take_failure(events)
+        error = None if failed is None else failed.error
+        out = b""
+        try:
+            out = self._encode(events)
+        except errors.UpstreamError as problem:
+            error = problem
+        if (error := self._guard_error or error) is not None:
+            # Nothing has been sent yet, so another attempt is possible.
+            if not had_content and (is_end or isinstance(error, errors.UpstreamAnswerTooLarge)):
+                raise error
+            self._abort(error)
         return out
 
     def _encode(self, events: list[Event]) -> bytes:
@@ -280,11 +306,7 @@ class TranslatedStream(WatchedStream):
 
     def end(self) -> bytes:
         if not self.is_finished:
-            try:
-                out = self._encode(self._decoder.end())
-            except errors.UpstreamError as error:
-                self._abort(error)
-                out = b""
+            out = self._end_with_failure(self._decoder.end(), is_end=True)
             self.is_finished = True
         else:
             out = b""

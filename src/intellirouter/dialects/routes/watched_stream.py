@@ -1,6 +1,7 @@
 """The base of relayed and translated streams: it watches the upstream's events."""
 
 from collections.abc import Iterable
+from operator import length_hint
 from typing import Final
 
 from intellirouter.core import Usage, errors
@@ -33,6 +34,7 @@ class WatchedStream:
         self.finish_reason: str | None = None
         self.content_events = 0
         self.error: errors.UpstreamError | None = None
+        self._guard_error: errors.UpstreamMalformed | None = None
 
     def fail(self, error: errors.GatewayError) -> bytes:
         """Return the error event that ends the stream."""
@@ -57,14 +59,22 @@ class WatchedStream:
                 self.is_finished = True
 
     def _watch_guarded(self, guard: AnswerCounter, events: list[Event]) -> None:
-        """Watch events after the guard has checked them. Raises its `UpstreamMalformed`."""
+        """Watch events after the guard has checked them.
+
+        Sets `_guard_error` after the first content, and removes the event that caused it and those after it. Before
+        that, it raises the error, because another attempt is possible.
+        """
+        unchecked = iter(events)
         try:
-            guard.watch(events)
-        except errors.UpstreamMalformed:
-            if self.has_content:  # There will be no other attempt, so this one's usage counts.
-                self._watch(events)
-            raise
-        self._watch(events)
+            guard.watch(unchecked)
+        except errors.UpstreamMalformed as error:
+            if not self.has_content:
+                raise
+            self._watch(events)  # There will be no other attempt, so this one's usage counts.
+            del events[len(events) - length_hint(unchecked) - 1 :]
+            self._guard_error = error
+        else:
+            self._watch(events)
 
     def _abort(self, error: errors.UpstreamError) -> None:
         """Raise the error if the stream has no content yet; otherwise end the stream with it."""

@@ -1,7 +1,7 @@
 """Incremental parsing of server-sent events: any split and line ending, comments, several data lines, a missing end."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from itertools import repeat
 from typing import Final
@@ -18,6 +18,8 @@ CR: Final = ord("\r")
 _DATA: Final = b"data:"
 _LF: Final = ord("\n")
 """Integers, because `in` tries to use a `bytes` operand as an integer first, and takes ten times as long for it."""
+_ERROR_STARTS: Final = (b"event: error", b"event:error")
+_ERROR_TYPE: Final = re.compile(rb"(?:^|[\r\n])event: ?error *(?:[\r\n]|$)")
 _OVERLAP_BYTES: Final = 2
 """One less than the longest blank line."""
 
@@ -75,6 +77,17 @@ class EventSplitter:
                 raise errors.UpstreamAnswerTooLarge(
                     f"An event of the upstream's stream is larger than {self._limit} bytes."
                 )
+
+    def documents(self, block: bytes) -> list[bytes]:
+        """Split a block after each event with data. What follows the last of them is left out."""
+        found: list[bytes] = []
+        waiting = b""
+        for event in split_events(block):
+            waiting += event
+            if event_data(event) is not None and _BLANK_LINE.search(event):
+                found.append(waiting)
+                waiting = b""
+        return found
 
     def rest(self) -> bytes:
         """Return the buffered bytes, which no blank line has ended, and clear the buffer."""
@@ -188,53 +201,91 @@ def has_foreign_lines(event: bytes) -> bool:
 class EventReader:
     """Reads and validates the data of a stream's events.
 
-    `feed` returns the data of each event that the bytes complete, including `[DONE]`, and skips comments. Raises
-    `UpstreamMalformed` for text that is not valid UTF-8, for anything that is not an event stream, such as HTML or a
-    JSON document, and for an event larger than `limit_bytes`.
+    `feed` returns the data of each event that the bytes complete, including `[DONE]`, and skips comments. It stops at
+    the first event of the type `error`, at text that is not valid UTF-8, at anything that is not an event stream, such
+    as HTML or a JSON document, and at an event larger than `limit_bytes`. `check` then raises the error: what was
+    returned with it comes first.
     """
 
-    __slots__ = ("_splitter",)
+    __slots__ = ("_error_data", "_failure", "_splitter", "has_failed")
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
         self._splitter = EventSplitter(limit_bytes)
+        self._failure: errors.UpstreamMalformed | None = None
+        self._error_data = b""
+        self.has_failed = False
 
     @property
     def buffered_bytes(self) -> int:
         return self._splitter.buffered_bytes
 
+    def check(self, decode_error: Callable[[bytes], errors.UpstreamError]) -> None:
+        """Raise the error at which the reader has stopped. `decode_error` decodes the data of an error event."""
+        if self.has_failed:
+            raise self._failure or decode_error(self._error_data)
+
     def feed(self, data: bytes) -> list[bytes]:
-        block = self._splitter.feed(data)
-        return self._read(block) if block else []
+        try:
+            block = self._splitter.feed(data)
+        except errors.UpstreamAnswerTooLarge as error:
+            self._fail(error)
+            return []
+        if not block:
+            return []
+        return self._read(block) if block.isascii() else self._read_checked(block)
 
     def end(self) -> list[bytes]:
         """Return the data of the last event if no blank line ends it."""
         rest = self._splitter.rest()
-        return self._read(rest) if rest.strip() else []
+        return self._read_checked(rest) if rest.strip() else []
+
+    def _fail(self, error: errors.UpstreamMalformed | None) -> None:
+        self._failure, self.has_failed = error, True
+
+    def _read_checked(self, block: bytes) -> list[bytes]:
+        if (size := valid_utf8_bytes(block)) == len(block):
+            return self._read(block)
+        found = self._read(block[: last_boundary(block[:size])])
+        if not self.has_failed:
+            self._fail(not_utf8())
+        return found
 
     def _read(self, block: bytes) -> list[bytes]:
-        check_utf8(block)
-        if CR in block:
-            return self._read_each(split_events(block))
         found: list[bytes] = []
+        if CR in block:
+            self._read_each(split_events(block), found)
+            return found
         for event in block.split(b"\n\n"):
-            # The usual cases: one data line, alone or after the event's type. `event_data` handles the others.
+            # The usual cases: one data line, alone or after the event's type. `_read_each` handles the others.
             first, _, rest = event.partition(b"\n")
-            line = rest if first.startswith(b"event:") else b"" if rest else first
+            if first.startswith(b"event:"):
+                line = b"" if first.startswith(_ERROR_STARTS) else rest
+            else:
+                line = b"" if rest else first
             if line.startswith(b"data:") and _LF not in line:
                 found.append(line[5:].strip(b" "))
-            elif event:
-                found += self._read_each([event])
+            elif event and not self._read_each([event], found):
+                break
         return found
 
-    def _read_each(self, events: Iterable[bytes]) -> list[bytes]:
-        found: list[bytes] = []
+    def _read_each(self, events: Iterable[bytes], found: list[bytes]) -> bool:
+        """Add the data of each event to `found`. Returns whether there is nothing at which the reader stops."""
         for event in events:
             text = event_data(event)
-            if text is not None:
+            if text is not None and is_error_event(event):
+                self._error_data, self.has_failed = text, True
+            elif text is not None:
                 found.append(text)
             elif has_foreign_lines(event):
-                raise errors.UpstreamMalformed(f"The upstream sent {_quoted(event)} instead of an event stream.")
-        return found
+                self._fail(errors.UpstreamMalformed(f"The upstream sent {_quoted(event)} instead of an event stream."))
+            if self.has_failed:
+                return False
+        return True
+
+
+def is_error_event(event: bytes) -> bool:
+    """Return whether a raw event has the type `error`."""
+    return _ERROR_TYPE.search(event) is not None
 
 
 def _quoted(text: bytes) -> str:
@@ -272,6 +323,10 @@ class LineSplitter:
                     f"An event of the upstream's stream is larger than {self._limit} bytes."
                 )
 
+    def documents(self, block: bytes) -> list[bytes]:
+        """Split a block after each line that is not blank. What follows the last of them is left out."""
+        return [line + b"\n" for line in block.split(b"\n")[:-1] if line.strip()]
+
     def rest(self) -> bytes:
         """Return the buffered bytes, which no newline has ended, and clear the buffer."""
         rest, self._parts, self.buffered_bytes = b"".join(self._parts), [], 0
@@ -284,7 +339,11 @@ def check_utf8(block: bytes) -> None:
         try:
             block.decode()
         except UnicodeDecodeError:
-            raise errors.UpstreamMalformed("The upstream sent text that is not valid UTF-8.") from None
+            raise not_utf8() from None
+
+
+def not_utf8() -> errors.UpstreamMalformed:
+    return errors.UpstreamMalformed("The upstream sent text that is not valid UTF-8.")
 
 
 def valid_utf8_bytes(block: bytes) -> int:

@@ -9,7 +9,6 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -114,9 +113,8 @@ class UpstreamPool:
                 index, response.status, self.retry_after_s(response.headers), self._loop.time()
             )
         else:
-            rotation.record_response(index, response.status)
-            if response.status >= 400:
-                response.refuse = partial(rotation.refuse, index, now=self._loop.time)
+            response.refusals_before = rotation.record_response(index, response.status)
+        response.credential = rotation.credentials[index]
         return response
 
     def retry_after_s(self, headers: Sequence[tuple[str, str]]) -> float | None:
@@ -129,8 +127,9 @@ class UpstreamPool:
             is_credential_at_fault = isinstance(error, errors.UpstreamAuthFailed)
         else:
             is_of_request = error.blame == "client" or isinstance(error, errors.UpstreamModelMissing)
+            is_rate_limit_in_200 = status < 300 and isinstance(error, errors.UpstreamRateLimited)
             is_credential_at_fault = not is_of_request and (
-                status in ROTATION_STATUSES or (status >= 400 and _blames_credential(error))
+                status in ROTATION_STATUSES or is_rate_limit_in_200 or _blames_credential(error)
             )
         return is_credential_at_fault and self._credentials.can_rotate(deployment, self._loop.time())
 

@@ -11,6 +11,7 @@ from intellirouter.core import (
     errors,
     mask_credentials_in_bytes,
 )
+from intellirouter.providers.credential_rotation import Credential
 from intellirouter.providers.transport.connection import Connection
 
 
@@ -26,7 +27,8 @@ class HttpResponse:
         "_loop",
         "_raw_headers",
         "_secrets",
-        "refuse",
+        "credential",
+        "refusals_before",
         "status",
         "undo_refusal",
     )
@@ -51,8 +53,10 @@ class HttpResponse:
         self._secrets = secrets
         self.undo_refusal: Callable[[], None] | None = None
         """Ends the cooldown of the credential that this response has started; None if it has started none."""
-        self.refuse: Callable[[int], None] | None = None
-        """Starts a cooldown of the credential. None if the response is no error, or has started one."""
+        self.credential: Credential | None = None
+        """The credential of the request, until `refuse_credential` has been called."""
+        self.refusals_before = 0
+        """The consecutive refusals of the credential that this response has ended."""
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -67,10 +71,18 @@ class HttpResponse:
             self.undo_refusal()
             self.undo_refusal = None
 
-    def refuse_credential(self, status: int) -> None:
-        if self.refuse is not None:
-            self.refuse(status)
-            self.refuse = None
+    def refuse_credential(self, status: int, retry_after_s: float | None = None) -> None:
+        credential = self.credential
+        if credential is None:
+            return
+        if self.undo_refusal is not None:
+            if retry_after_s is None or status != self.status:
+                return
+            self.spare_credential()
+        elif self.refusals_before and not credential.consecutive_refusals:
+            credential.consecutive_refusals = self.refusals_before
+        credential.start_cooldown(status, retry_after_s, self._loop.time())
+        self.credential = None
 
     def _arm(self, connection: Connection) -> None:
         """Set the deadline for the next bytes."""

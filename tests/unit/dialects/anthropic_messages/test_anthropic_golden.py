@@ -12,6 +12,7 @@ from intellirouter.dialects.ir import Conversation, Event, Response, collect, ev
 from intellirouter.testing import FakeClock
 from tests.support.dialects.anthropic_messages import any_call, deployment, read_stream
 from tests.support.dialects.golden import load, wire_of
+from tests.support.dialects.raising import RaisingDecoder
 
 DIALECT = "anthropic_messages"
 REQUESTS, RESPONSES, STREAMS, ERRORS = (load(DIALECT, kind) for kind in ("requests", "responses", "streams", "errors"))
@@ -47,7 +48,7 @@ def expected_response(case: dict[str, Any]) -> Response:
 
 
 def decode_stream(*pieces: bytes) -> Response:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     events: list[Event] = []
     for piece in pieces:
         events += decoder.feed(piece)
@@ -130,7 +131,7 @@ def test_a_stream_is_read_wherever_it_is_split(case: dict[str, Any]) -> None:
 
 @cases(STREAMS)
 def test_a_stream_written_for_a_client_has_the_same_content(case: dict[str, Any]) -> None:
-    decoder, encoder = UPSTREAM.stream(DEPLOYMENT), CLIENT.stream(any_call(), LossReport())
+    decoder, encoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)), CLIENT.stream(any_call(), LossReport())
     out = b""
     for raw in case["wire"]:
         out += encoder.encode([event for event in decoder.feed(raw.encode()) if type(event).__name__ != "StreamEnded"])
@@ -146,7 +147,7 @@ def test_a_stream_written_for_a_client_has_the_same_content(case: dict[str, Any]
 
 @cases([(name, case) for name, case in STREAMS if "[DONE]" not in case["wire"][-1]])
 def test_a_stream_that_is_cut_off_is_malformed(case: dict[str, Any]) -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed("".join(case["wire"][:-1]).encode())
     with pytest.raises(errors.UpstreamMalformed):
         decoder.end()

@@ -15,6 +15,7 @@ from intellirouter.dialects.ir import Event, Response, TextDelta, collect, origi
 from intellirouter.dialects.routes.passthrough import RelayedStream
 from tests.support.dialects.anthropic_messages import any_call, deployment
 from tests.support.dialects.golden import load, wire_of
+from tests.support.dialects.raising import RaisingDecoder
 
 DIALECT = "anthropic_messages"
 DEPLOYMENT = deployment()
@@ -108,6 +109,6 @@ def test_relayed_bytes_and_counts_are_those_of_a_stream_that_is_read_one_by_one(
 
 @pytest.mark.parametrize("broken", [b'data: {"type":\n\n', b"<html>\n\n"])
 def test_an_error_in_a_run_is_found(broken: bytes) -> None:
-    decoder = MessageStreamDecoder(joins_texts=True)
+    decoder = RaisingDecoder(MessageStreamDecoder(joins_texts=True))
     with pytest.raises(errors.UpstreamMalformed):
         decoder.feed(START + OPEN + RUN + broken + RUN)

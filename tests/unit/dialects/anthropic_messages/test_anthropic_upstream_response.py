@@ -23,6 +23,7 @@ from intellirouter.dialects.ir import (
     origin_of,
 )
 from tests.support.dialects.anthropic_messages import deployment
+from tests.support.dialects.raising import RaisingDecoder
 
 DEPLOYMENT = deployment()
 
@@ -61,7 +62,7 @@ def test_signatures_store_the_endpoint_that_made_them() -> None:
     body = json.dumps({"content": [{"type": "thinking", "thinking": "", "signature": "E1"}]}).encode()
     token = Opaque(value="E1", origin=origin_of(DEPLOYMENT), dialect="anthropic_messages")
     assert UPSTREAM.decode(body, DEPLOYMENT).choices[0].parts == [Reasoning(token=token)]
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     events = decoder.feed(
         sse(
             START,
@@ -74,7 +75,7 @@ def test_signatures_store_the_endpoint_that_made_them() -> None:
 
 
 def test_the_first_event_has_the_number_of_input_tokens() -> None:
-    (began,) = UPSTREAM.stream(DEPLOYMENT).feed(sse(START))
+    (began,) = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(sse(START))
     assert isinstance(began, StreamStarted)
     assert began.usage is not None
     assert began.usage.input_tokens == 5
@@ -100,7 +101,7 @@ def test_the_first_event_has_the_number_of_input_tokens() -> None:
     ],
 )
 def test_an_error_event_gets_its_class(error: Any, kind: type[errors.UpstreamError]) -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     with pytest.raises(errors.UpstreamError) as caught:
         decoder.feed(sse(START, {"type": "error", "error": error}))
     assert type(caught.value) is kind
@@ -117,22 +118,22 @@ def test_an_error_event_gets_its_class(error: Any, kind: type[errors.UpstreamErr
     ],
 )  # fmt: skip
 def test_an_invalid_stream_is_malformed(data: bytes) -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     with pytest.raises(errors.UpstreamMalformed):
         decoder.feed(data)
 
 
 def test_data_after_the_end_is_ignored_and_a_missing_end_is_an_error() -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed(sse(START, TEXT, {"type": "message_stop"}))
     assert decoder.feed(b"data: rubbish\n\n") == []
     assert decoder.end() == []
     with pytest.raises(errors.UpstreamMalformed, match="message_stop"):
-        UPSTREAM.stream(DEPLOYMENT).end()
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).end()
 
 
 def test_a_last_event_without_a_blank_line_is_read() -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed(sse(START, TEXT) + b'data: {"type":"message_stop"}')
     assert [type(event).__name__ for event in decoder.end()] == ["PartEnded", "ChoiceFinished", "StreamEnded"]
 
@@ -156,19 +157,19 @@ def test_incomplete_events_of_compatible_servers_are_accepted() -> None:
         {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}},
         {"type": "message_stop"},
     ]
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     found = decoder.feed(sse(*events)[:-2] + b"\n\ndata: [DONE]\n\n")
     parts = collect(found).choices[0].parts
     assert [getattr(part, "text", None) for part in parts] == ["a", "b", "c"]
     assert decoder.end() == []
-    assert UPSTREAM.stream(DEPLOYMENT).feed(b"data: [DONE]\n\n") == []
+    assert RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(b"data: [DONE]\n\n") == []
 
 
 def test_invalid_input_of_a_server_tool_is_stored_as_text() -> None:
     delta = {"type": "input_json_delta", "partial_json": '{"q": "cu'}
     compaction = {"type": "compaction_delta", "encrypted_content": "E"}
     blocks = block_events(0, {"type": "server_tool_use", "id": "s", "name": "web_search"}, delta, compaction)
-    found = UPSTREAM.stream(DEPLOYMENT).feed(sse(START, *blocks, {"type": "message_stop"}))
+    found = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(sse(START, *blocks, {"type": "message_stop"}))
     (part,) = collect(found).choices[0].parts
     assert isinstance(part, Foreign)
     assert part.raw["input"] == {"_raw": '{"q": "cu'}
@@ -176,7 +177,9 @@ def test_invalid_input_of_a_server_tool_is_stored_as_text() -> None:
 
 def test_a_zero_count_does_not_replace_an_earlier_count() -> None:
     delta = {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 0, "output_tokens": 9}}
-    events = UPSTREAM.stream(DEPLOYMENT).feed(sse(START, delta, {"type": "message_start", "message": {"id": "again"}}))
+    events = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(
+        sse(START, delta, {"type": "message_start", "message": {"id": "again"}})
+    )
     assert [type(event) for event in events] == [StreamStarted, UsageUpdate]
     (update,) = (event for event in events if isinstance(event, UsageUpdate))
     assert (update.usage.input_tokens, update.usage.output_tokens) == (5, 9)
@@ -201,7 +204,7 @@ WIRE_EVENTS = st.fixed_dictionaries(
 
 @given(st.lists(WIRE_EVENTS, max_size=8))
 def test_odd_events_are_read_or_raise_upstream_errors(events: list[Any]) -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     found: list[Event] = []
     try:
         found += decoder.feed(sse(*events))
@@ -239,7 +242,7 @@ def test_one_hour_cache_writes_are_counted_apart() -> None:
     assert {name: written[name] for name in usage} == usage
     start = {"type": "message_start", "message": {"id": "m", "usage": {**usage, "output_tokens": 0}}}
     delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}
-    events = UPSTREAM.stream(DEPLOYMENT).feed(sse(start, TEXT, delta, {"type": "message_stop"}))
+    events = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(sse(start, TEXT, delta, {"type": "message_stop"}))
     assert [event.usage for event in events if isinstance(event, UsageUpdate)] == [expected]
 
 

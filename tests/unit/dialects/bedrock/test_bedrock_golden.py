@@ -12,6 +12,7 @@ from intellirouter.dialects.ir import Event, Response, StreamEnded, collect
 from intellirouter.testing import FakeClock
 from tests.support.dialects.deployments import build_deployment
 from tests.support.dialects.golden import load
+from tests.support.dialects.raising import RaisingDecoder
 
 DEPLOYMENT = build_deployment(
     "bedrock",
@@ -32,7 +33,7 @@ def frames_of(case) -> list[bytes]:
 
 
 def events_of_wire(*pieces: bytes) -> list[Event]:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     events: list[Event] = []
     for piece in pieces:
         events += decoder.feed(piece)

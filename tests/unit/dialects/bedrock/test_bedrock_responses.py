@@ -10,6 +10,7 @@ from intellirouter.dialects.bedrock.event_stream import encode_message
 from intellirouter.dialects.ir import ToolCallStarted
 from intellirouter.dialects.wire.sse import EventSplitter
 from tests.support.dialects.deployments import build_deployment
+from tests.support.dialects.raising import RaisingDecoder
 
 DEPLOYMENT = build_deployment(
     "bedrock",
@@ -83,11 +84,11 @@ def test_an_invalid_response_is_malformed(body):
 )
 def test_an_invalid_event_is_malformed(kind, document):
     with pytest.raises(errors.UpstreamMalformed):
-        UPSTREAM.stream(DEPLOYMENT).feed(event(kind, document))
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(event(kind, document))
 
 
 def test_invalid_base64_in_pieces_is_malformed():
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     for piece in ("YQ", "Y"):
         decoder.feed(event("contentBlockDelta", {"delta": {"reasoningContent": {"redactedContent": piece}}}))
     with pytest.raises(errors.UpstreamMalformed, match="base64"):
@@ -96,17 +97,19 @@ def test_invalid_base64_in_pieces_is_malformed():
 
 def test_a_response_that_is_not_a_stream_is_malformed():
     with pytest.raises(errors.UpstreamMalformed, match="did not return an AWS event stream"):
-        UPSTREAM.stream(DEPLOYMENT).feed(b'{"message":"something else"}')
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(b'{"message":"something else"}')
 
 
 def test_a_tool_call_without_an_id_gets_one():
-    events = UPSTREAM.stream(DEPLOYMENT).feed(event("contentBlockStart", {"start": {"toolUse": {"name": "a"}}}))
+    events = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(
+        event("contentBlockStart", {"start": {"toolUse": {"name": "a"}}})
+    )
     began = next(each for each in events if isinstance(each, ToolCallStarted))
     assert began.id.startswith("call_")
 
 
 def test_nothing_is_read_after_the_end():
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed(event("messageStop", {"stopReason": "end_turn"}) + event("metadata", {}))
     assert decoder.feed(event("contentBlockDelta", {"delta": {"text": "late"}})) == []
     assert decoder.end() == []
@@ -128,19 +131,19 @@ def test_nothing_is_read_after_the_end():
 def test_exceptions_in_a_stream(kind, expected):
     headers = {":message-type": "exception", ":exception-type": kind, ":content-type": "application/json"}
     with pytest.raises(expected, match="out of breath") as caught:
-        UPSTREAM.stream(DEPLOYMENT).feed(encode_message(headers, b'{"message":"out of breath"}'))
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(encode_message(headers, b'{"message":"out of breath"}'))
     assert type(caught.value) is expected
 
 
 def test_an_exception_that_a_proxy_writes_as_an_event():
     with pytest.raises(errors.UpstreamRateLimited, match="out of breath"):
-        UPSTREAM.stream(DEPLOYMENT).feed(event("throttlingException", {"message": "out of breath"}))
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(event("throttlingException", {"message": "out of breath"}))
 
 
 def test_errors_in_a_stream():
     headers = {":message-type": "error", ":error-code": "InternalFailure", ":error-message": "went wrong"}
     with pytest.raises(errors.UpstreamUnavailable, match=r"InternalFailure.*went wrong"):
-        UPSTREAM.stream(DEPLOYMENT).feed(encode_message(headers, b""))
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(encode_message(headers, b""))
 
 
 def test_token_counts():

@@ -30,6 +30,7 @@ from intellirouter.dialects.ir import (
 )
 from intellirouter.dialects.routes.passthrough import RelayedStream
 from tests.support.dialects.gemini import deployment, documents_in, encode_stream, read_stream, stream_call
+from tests.support.dialects.raising import RaisingDecoder
 
 DONE = ChoiceFinished(stop=Stop(reason="stop"))
 
@@ -154,7 +155,7 @@ def test_the_last_chunk_of_a_relayed_stream_is_held_back(ending: bytes) -> None:
 
 
 def test_an_array_ends_with_its_bracket() -> None:
-    decoder = UPSTREAM.stream(deployment())
+    decoder = RaisingDecoder(UPSTREAM.stream(deployment()))
     chunk = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]}
     assert not any(isinstance(event, StreamEnded) for event in decoder.feed(b"[" + json.dumps(chunk).encode()))
     assert isinstance(decoder.feed(b"\n]")[-1], StreamEnded)
@@ -202,7 +203,7 @@ def test_log_probabilities_without_text_belong_to_the_previous_text() -> None:
 
 
 def test_an_oversized_chunk_is_malformed() -> None:
-    decoder = UPSTREAM.stream(deployment())
+    decoder = RaisingDecoder(UPSTREAM.stream(deployment()))
     decoder.feed(b'["')
     with pytest.raises(errors.UpstreamMalformed, match="larger than"):
         decoder.feed(b"x" * (17 * 2**20))

@@ -46,6 +46,7 @@ from intellirouter.dialects.ollama import (
 )
 from intellirouter.dialects.ollama.loading import load_answer
 from intellirouter.testing import FakeClock
+from tests.support.dialects.raising import RaisingDecoder
 
 DEPLOYMENT = Deployment(
     name="openai/gpt",
@@ -403,7 +404,7 @@ def test_a_response_is_the_same_after_encoding_and_decoding_as_a_stream():
         model="m",
         dialect="ollama",
     )
-    encoder, decoder = CLIENT.stream(chat(), LossReport()), UPSTREAM.stream(DEPLOYMENT)
+    encoder, decoder = CLIENT.stream(chat(), LossReport()), RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     events = decoder.feed(encoder.encode(list(events_of(response))[:-1]) + encoder.end()) + decoder.end()
     found = collect(events, "ollama")
     found.created_s = 0
@@ -418,7 +419,7 @@ def test_errors_are_one_line():
     assert wire == ERRORS.encode_event(error)
     assert wire.count(b"\n") == 1
     with pytest.raises(errors.UpstreamUnavailable, match="slow"):
-        UPSTREAM.stream(DEPLOYMENT).feed(wire)
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(wire)
 
 
 @pytest.mark.parametrize(

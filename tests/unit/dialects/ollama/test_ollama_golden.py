@@ -12,6 +12,7 @@ from intellirouter.dialects.ir import Conversation, Event, Response, ToolCall, c
 from intellirouter.dialects.ollama import CLIENT, GENERATE_CLIENT, UPSTREAM
 from intellirouter.testing import FakeClock
 from tests.support.dialects.golden import load, wire_of
+from tests.support.dialects.raising import RaisingDecoder
 
 DEPLOYMENT = Deployment(
     name="local/qwen",
@@ -43,7 +44,7 @@ def with_numbered_ids(response: Response) -> Response:
 
 
 def decoded(*pieces: bytes) -> Response:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     events: list[Event] = []
     for piece in pieces:
         events += decoder.feed(piece)
@@ -105,7 +106,7 @@ def test_a_stream_is_decoded_at_any_split(case):
 @pytest.mark.parametrize("case", cases("streams"))
 def test_an_incomplete_stream_is_malformed(case):
     whole = [line for line in case["wire"] if '"done":true' not in line.replace(" ", "")]
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed("".join(whole).encode())
     with pytest.raises(Exception, match="ended without a line with `done`"):
         decoder.end()

@@ -29,6 +29,7 @@ from intellirouter.dialects.ir import (
     collect,
 )
 from intellirouter.dialects.ollama import CLIENT, GENERATE_CLIENT, UPSTREAM
+from tests.support.dialects.raising import RaisingDecoder
 
 DEPLOYMENT = Deployment(
     name="local/qwen",
@@ -385,13 +386,13 @@ def test_invalid_responses_are_malformed(body):
 )
 def test_invalid_lines_are_malformed(data):
     with pytest.raises(errors.UpstreamMalformed):
-        UPSTREAM.stream(DEPLOYMENT).feed(data)
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(data)
 
 
 def test_errors_with_status_200_and_in_streams():
     with pytest.raises(errors.UpstreamUnavailable, match="broke"):
         UPSTREAM.decode(b'{"error":"it broke"}', DEPLOYMENT)
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed(b'{"message":{"content":"a"},"done":false}\n')
     with pytest.raises(errors.UpstreamUnavailable, match="it broke"):
         decoder.feed(b'{"error":"it broke"}\n')
@@ -402,13 +403,13 @@ def test_incomplete_responses_have_no_stop_reason():
 
 
 def test_an_image_in_a_stream_is_a_part():
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     events = decoder.feed(b'{"message":{"content":"","images":["aGk="]},"done":true}\n') + decoder.end()
     assert collect(events).choices[0].parts == [Media(kind="image", source=Source(data="aGk="))]
 
 
 def test_an_empty_line_has_no_content():
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     assert [type(event).__name__ for event in decoder.feed(b"{}\n")] == ["StreamStarted"]
 
 

@@ -217,7 +217,7 @@ def test_a_relayed_stream_is_the_same_in_random_pieces(
     "delta",
     [
         {"content": "x"},
-        call(0, name="f"),
+        call(0, name="f", arguments=""),
         {"function_call": {"name": "f"}},
         {"refusal": "no"},
         {"reasoning_content": "hm"},

@@ -37,6 +37,41 @@ def test_repetition_is_found_at_every_size_of_events(chars: int, per_block: int,
     assert "repeats itself" in outcome(blocks)
 
 
+@pytest.mark.parametrize(
+    ("size", "reason", "piece"),
+    [
+        (2_100, "length", "I am sorry, I cannot help. "),
+        (2_600, "length", "I am sorry, I cannot help. "),
+        (5_000, "length", "I am sorry, I cannot help. "),
+        (16_500, "length", "One two three " * 28),
+        (18_050, "stop", "I am sorry, I cannot help. "),
+        (19_900, "stop", "I am sorry, I cannot help. "),
+    ],
+)
+@pytest.mark.parametrize("per_block", [1, 100, 10_000])
+def test_short_events_at_the_beginning_are_not_left_out(size: int, reason: str, piece: str, per_block: int) -> None:
+    text = (piece * 2_000)[:size]
+    envelope = {"system_fingerprint": "f" * 200}
+    events = [stream(chunk({"content": text[at : at + 3]}, **envelope)) for at in range(0, size, 3)]
+    events += [stream(chunk(reason, **envelope)), END]
+    blocks = [b"".join(events[at : at + per_block]) for at in range(0, len(events), per_block)]
+    assert "repeats itself" in outcome(blocks)
+
+
+def test_what_is_set_aside_is_bounded() -> None:
+    relay = ChatStreamRelay(keeps_usage=False)
+    text = relay._text
+    event = stream(chunk({"content": ""}, system_fingerprint="f" * 5_000))
+    relay.feed(stream(HI))
+    largest = 0
+    for _ in range(500):
+        relay.feed(event)
+        largest = max(largest, sum(map(len, text._early)))
+    assert not text.is_read
+    assert 400_000 < largest <= 512 * 1024
+    assert text._early == []
+
+
 def test_a_stream_is_cut_off_if_one_choice_has_not_finished() -> None:
     events = [chunk({"content": "a"}, {"content": "b"}), chunk("stop"), chunk({}, {"content": "more"})]
     for pieces in ([stream(*events)], [stream(event) for event in events]):

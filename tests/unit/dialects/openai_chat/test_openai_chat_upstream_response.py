@@ -12,6 +12,7 @@ from intellirouter.dialects.ir import ChoiceFinished, Event, StreamStarted, Text
 from intellirouter.dialects.openai_chat import UPSTREAM
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from tests.support.dialects.openai_chat import DEPLOYMENT
+from tests.support.dialects.raising import RaisingDecoder
 
 DONE = b"data: [DONE]\n\n"
 
@@ -66,7 +67,7 @@ def test_choices_with_the_same_index_are_separate() -> None:
 
 
 def read_all(wire: bytes) -> list[Event]:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     return decoder.feed(wire) + decoder.end()
 
 
@@ -94,22 +95,24 @@ def test_an_invalid_stream_is_malformed(wire: bytes) -> None:
 
 def test_errors_in_a_stream_are_raised_with_their_class() -> None:
     with pytest.raises(errors.UpstreamRateLimited, match="slow"):
-        UPSTREAM.stream(DEPLOYMENT).feed(event({"error": {"message": "slow", "code": "rate_limit_exceeded"}}))
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(
+            event({"error": {"message": "slow", "code": "rate_limit_exceeded"}})
+        )
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed(chunk({"content": "a"}))
     with pytest.raises(errors.UpstreamUnavailable, match="died"):
         decoder.feed(event({"error": {"message": "died"}, "choices": [{"index": 0, "delta": {}}]}))
 
 
 def test_nothing_is_decoded_after_the_terminator() -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed(chunk({"content": "a"}, "stop") + DONE)
     assert decoder.feed(chunk({"content": "b"})) == []
     assert decoder.end() == []
 
 
 def test_text_is_returned_immediately() -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     assert decoder.feed(event({"id": "", "choices": []})) == []
     first = decoder.feed(chunk({"role": "assistant", "content": "a"}, id="x", model="um", created=5))
     assert first == [StreamStarted(id="x", model="um", created_s=5), TextDelta(text="a")]
@@ -117,7 +120,7 @@ def test_text_is_returned_immediately() -> None:
 
 
 def test_the_finish_reason_waits_for_the_end_and_usage_is_not_repeated() -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     events = decoder.feed(chunk({"content": "a"}, "stop", usage=usage) + chunk({"content": "b"}, "stop", usage=usage))
     assert [type(each) for each in events] == [StreamStarted, TextDelta, UsageUpdate, TextDelta]
@@ -158,7 +161,7 @@ CHUNK = st.fixed_dictionaries(
 
 @given(st.lists(CHUNK, max_size=4))
 def test_generated_chunks_are_decoded_or_malformed(chunks: list[Any]) -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     try:
         for each in chunks:
             decoder.feed(event(each))

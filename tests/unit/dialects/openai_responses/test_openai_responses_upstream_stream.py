@@ -17,6 +17,7 @@ from intellirouter.dialects.routes.passthrough import ChatPassthrough
 from intellirouter.dialects.routes.translation import ChatTranslation
 from intellirouter.dialects.spec import Traits
 from tests.support.dialects.openai_responses import DEPLOYMENT
+from tests.support.dialects.raising import RaisingDecoder
 
 
 def wire(*events: dict[str, Any]) -> bytes:
@@ -24,7 +25,7 @@ def wire(*events: dict[str, Any]) -> bytes:
 
 
 def read(*events: dict[str, Any]) -> list[Event]:
-    return UPSTREAM.stream(DEPLOYMENT).feed(wire(*events))
+    return RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(wire(*events))
 
 
 _DELTA = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "a"}
@@ -74,19 +75,19 @@ def test_a_failed_response_without_an_error_is_unavailable() -> None:
 )
 def test_an_invalid_event_is_malformed(data: bytes) -> None:
     with pytest.raises(errors.UpstreamMalformed):
-        UPSTREAM.stream(DEPLOYMENT).feed(data)
+        RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(data)
 
 
 @pytest.mark.parametrize("tail", [b"", b"data: [DONE]\n\n"])
 def test_a_stream_without_its_terminator_is_malformed(tail: bytes) -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed(wire({"type": "response.created", "response": {}}, _DELTA) + tail)
     with pytest.raises(errors.UpstreamMalformed, match=r"response\.completed"):
         decoder.end()
 
 
 def test_the_last_event_needs_no_blank_line() -> None:
-    decoder = UPSTREAM.stream(DEPLOYMENT)
+    decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     decoder.feed(wire(_DELTA) + wire(_COMPLETED).rstrip())
     assert isinstance(decoder.end()[-1], StreamEnded)
 
@@ -186,7 +187,7 @@ _event = st.fixed_dictionaries(
 @given(st.lists(_event, max_size=6))
 def test_random_streams_raise_only_upstream_errors(events: list[dict[str, Any]]) -> None:
     """Whatever is read can also be written."""
-    decoder, writer = UPSTREAM.stream(DEPLOYMENT), CLIENT.stream(_CALL, LossReport())
+    decoder, writer = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)), CLIENT.stream(_CALL, LossReport())
     with contextlib.suppress(errors.UpstreamError):
         read_events = decoder.feed(wire(*events)) + decoder.end()
         assert isinstance(read_events.pop(), StreamEnded)

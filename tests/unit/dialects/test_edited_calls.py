@@ -25,6 +25,7 @@ from intellirouter.dialects.ir import (
     Part,
     Text,
 )
+from intellirouter.dialects.openai_chat import complete_calls
 from tests.support.dialects.generated import conversations
 from tests.support.dialects.golden import load
 from tests.support.dialects.meaning import all_text, silent_losses, without_whitespace
@@ -268,7 +269,10 @@ def test_answers_are_relayed_like_those_of_unedited_calls(dialect: str, case: di
 
 
 @pytest.mark.parametrize(("dialect", "case"), [each for name in CLIENTS for each in answers_of(name, "streams")])
-def test_streams_are_relayed_like_those_of_unedited_calls(dialect: str, case: dict[str, Any]) -> None:
+def test_streams_are_relayed_like_those_of_unedited_calls(
+    dialect: str, case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(complete_calls, "new_id", lambda prefix: f"{prefix}new")
     wire, target = wire_of(dialect, case), BY_UPSTREAM[dialect]
 
     def relayed(route: Route, call: Call) -> Any:

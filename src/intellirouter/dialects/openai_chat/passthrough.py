@@ -25,7 +25,7 @@ from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
-from intellirouter.dialects.openai_chat.relayed_answer import check_texts, read_answer
+from intellirouter.dialects.openai_chat.relayed_answer import check_texts, read_answer, with_finishes
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.duplicates import check_nested
@@ -220,6 +220,9 @@ class OpenAIChatPassthrough(Route):
             raise upstream_errors.failed_finish(choice.finish_reason)
         if len(body) >= MIN_REPETITION_CHARS:
             check_texts(body, response.choices)
+        if None in [each.finish_reason for each in response.choices]:
+            completed, finish_reason = with_finishes(body)
+            return Answer(decode_usage(response.usage), finish_reason, completed)
         return Answer(decode_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002

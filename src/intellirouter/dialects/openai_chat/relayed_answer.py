@@ -10,6 +10,7 @@ from intellirouter.core import errors
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, MIN_RUN_CHARS, check_text
 from intellirouter.dialects.openai.usage import NOT_REPORTED
+from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
 
 
@@ -77,3 +78,21 @@ def check_texts(body: bytes, choices: Sequence[Choice]) -> None:
             for text in (message.content, message.reasoning_content, message.reasoning, choice.text):
                 if text and len(text) >= MIN_REPETITION_CHARS:
                     check_text(text, is_at_limit=is_at_limit)
+
+
+def with_finishes(body: bytes) -> tuple[bytes, str]:
+    """Give every choice of an answer a finish reason, which clients require and some servers leave out.
+
+    Returns the answer and the finish reason of its first choice.
+    """
+    answer = msgspec.json.decode(body)
+    choices = answer["choices"]
+    for choice in choices:
+        if choice.get("finish_reason") is None:
+            choice["finish_reason"] = _implied_finish(choice.get("message"))
+    return encode_document(answer), choices[0]["finish_reason"]
+
+
+def _implied_finish(message: Any) -> str:
+    called = (name for name in ("tool_calls", "function_call") if isinstance(message, dict) and message.get(name))
+    return next(called, "stop")

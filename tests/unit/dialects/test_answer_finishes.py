@@ -1,0 +1,40 @@
+"""Complete answers of compatible servers that leave out the finish reason get the one that their content implies."""
+
+import json
+from typing import Any
+
+import pytest
+
+from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
+
+_CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize("finish", [{}, {"finish_reason": None}])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"message": {"role": "assistant", "content": "x"}}, "stop"),
+        ({"message": {"role": "assistant", "content": "x", "tool_calls": []}}, "stop"),
+        ({"message": {"role": "assistant", "content": None, "tool_calls": [_CALL]}}, "tool_calls"),
+        ({"message": {"role": "assistant", "content": None, "function_call": {"name": "f"}}}, "function_call"),
+        ({"text": "x"}, "stop"),
+    ],
+)
+def test_missing_finish_reason_is_put_in(content: dict[str, Any], expected: str, finish: dict[str, Any]) -> None:
+    choices = [{"index": 0, **content, **finish}, {"index": 1, **content, "finish_reason": "length"}]
+    answer = OpenAIChatPassthrough().decode_response(
+        json.dumps({"id": "1", "seed": 2**60, "choices": choices}).encode()
+    )
+    assert answer.finish_reason == expected
+    assert answer.body is not None
+    document = json.loads(answer.body)
+    assert [each["finish_reason"] for each in document["choices"]] == [expected, "length"]
+    for choice in (*document["choices"], *choices):
+        choice.pop("finish_reason", None)
+    assert document == {"id": "1", "seed": 2**60, "choices": choices}
+
+
+def test_finished_answer_is_relayed_unchanged() -> None:
+    body = b'{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}'
+    assert OpenAIChatPassthrough().decode_response(body).body is None

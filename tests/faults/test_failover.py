@@ -159,7 +159,7 @@ def test_failure_before_the_first_content_is_not_visible(
     assert answer.headers["x-intellirouter-strategy"] == strategy
     record = router.record(answer.headers["x-request-id"])
     assert answer.headers["x-intellirouter-attempts"] == str(len(record["attempts"]))
-    assert outcomes(record) == [(f"{name}-bad", "first", FAULTS[fault][1]), (f"{name}-good", "fallback", "ok")]
+    assert outcomes(record) == [(f"{name}-bad", "first", FAULTS[fault][1]), (f"{name}-good", "next", "ok")]
     assert record["usage"]["input_tokens"] > 0
     assert "error_code" not in record
 
@@ -170,7 +170,7 @@ def test_configured_fallback_answers(router: GatewayProcess, link: RawConnection
     answer = post(link, case("rescued", fault, stream), stream=stream)
     assert text_of(answer, stream=stream) == "good: hi there"
     (_, _, first), (_, kind, second) = outcomes(router.record(answer.headers["x-request-id"]))
-    assert (first, kind, second) == (FAULTS[fault][1], "fallback", "ok")
+    assert (first, kind, second) == (FAULTS[fault][1], "next", "ok")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -10,6 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from intellirouter.config.answers_section import Answers
+from intellirouter.config.breaker_section import (
+    Breaker,
+    BreakerField,
+    DefaultBreaker,
+    DefaultBreakerField,
+    DefaultPool,
+    Pool,
+)
 from intellirouter.config.files_section import Files
 from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
@@ -123,6 +131,12 @@ class Defaults(Section):
         "attempt may use at most half of the time that is left, as long as other deployments have not been tried.",
     )
     backoff: Backoff = Field(default_factory=Backoff, description="Delay between retries.")
+    breaker: DefaultBreakerField = Field(
+        default_factory=DefaultBreaker, description="Circuit breakers: a mapping, or off."
+    )
+    pool: DefaultPool = Field(
+        default_factory=DefaultPool, description="What happens when deployments of a model are unavailable."
+    )
 
 
 class Provider(Section):
@@ -262,6 +276,7 @@ class DeploymentEntry(Section):
     )
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the timeouts of the provider.")
+    breaker: BreakerField = Field(default_factory=Breaker, description="Overrides the circuit breaker of the model.")
 
 
 class ModelEntry(Section):
@@ -283,6 +298,8 @@ class ModelEntry(Section):
     retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
     retry_order: RetryOrder | None = Field(default=None, description="Overrides defaults.retry_order.")
     request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
+    breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
+    pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
     target_quality: float | None = Field(default=None, ge=0, le=1, description="Has no effect in this version.")

@@ -3,19 +3,24 @@
 import math
 import random
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct, structs
 
 from intellirouter.catalog import HealthBoard, ResolvedModel
-from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_tokens
+from intellirouter.core import Call, Candidate, Decision, Deployment, Verdict, errors, estimate_tokens
 from intellirouter.dialects import Endpoint
 from intellirouter.routing.filters import always_fits_tokens, exclusion_reason
+from intellirouter.routing.outliers import find_outliers
 from intellirouter.routing.strategies import RoutingContext, Scored, StrategyRow
 
 _DEFAULT_STRATEGY: Final = "priority"
 _TRIED_LAST: Final = "tried last"
 _MAX_MEMO: Final = 2048
+_MAX_NAMED: Final = 3
+"""How many unavailable deployments the reason of a decision names. The candidates contain all of them."""
+_available_at: Final = attrgetter("available_at_s")
 
 MemoKey = tuple[ResolvedModel, str, frozenset[str], bool]
 """Model, endpoint, needs, and whether the gateway answers the request itself: everything that the decision of a static
@@ -28,6 +33,27 @@ class _Memo(Struct, frozen=True):
     decision: Decision
     fits_tokens: int
     """Requests of up to this many tokens, input and output together, fit into every context."""
+
+
+class _Unavailable(Struct, frozen=True):
+    """A deployment that is cooling down."""
+
+    deployment: Deployment
+    reason: str
+    available_at_s: float
+    is_fallback: bool
+
+
+class _Order(Struct, frozen=True):
+    """The deployments that can serve a request, in the order in which they are tried."""
+
+    scored: list[Scored]
+    fallbacks: tuple[Deployment, ...]
+    unavailable: tuple[_Unavailable, ...]
+
+    @property
+    def is_last_resort(self) -> bool:
+        return not self.scored and not self.fallbacks
 
 
 class Router:
@@ -58,16 +84,24 @@ class Router:
         fallbacks = _eligible(endpoint, resolved.fallbacks, call, excluded)
         if not pool and not fallbacks:
             raise _no_eligible(call, excluded)
-        healthy, cooling = self._split(pool, now_s)
-        ready_fallbacks, cooling_fallbacks = self._split(fallbacks, now_s)
+        available, unavailable = self._split(pool, now_s)
+        if unavailable and len(unavailable) > resolved.pool_policy.panic_threshold * len(pool):
+            available, unavailable = self._split_in_panic(pool, now_s)
+        ready_fallbacks, unavailable_fallbacks = self._split(fallbacks, now_s)
         strategy = self._strategies.get(resolved.strategy) or self._strategies[_DEFAULT_STRATEGY]
-        scored = self._score(strategy, resolved, healthy, call, now_s) if healthy else []
-        last = self._tried_last((*cooling, *cooling_fallbacks), now_s)
-        decision = _decision(resolved, scored, ready_fallbacks, last, excluded)
-        if not healthy and cooling:  # fallbacks come first, and an outage of the pool must not take away the retries
-            retried = len(ready_fallbacks) + len(cooling)
-            decision = structs.replace(decision, pool_size=retried)
-        if strategy.is_static and not last and not excluded:
+        scored = self._score(strategy, resolved, available, call, now_s) if available else []
+        outliers = self._outliers(available, resolved, now_s) if len(available) > 1 else {}
+        order = _Order(
+            scored=_with_outliers_last(scored, outliers) if outliers else scored,
+            fallbacks=ready_fallbacks,
+            unavailable=self._unavailable(unavailable, unavailable_fallbacks, now_s),
+        )
+        decision = _decision(resolved, order, excluded)
+        if order.is_last_resort:  # an outage must not take away the retries
+            decision = structs.replace(decision, pool_size=len(decision.order), is_last_resort=True)
+        elif not available and unavailable:  # nor must one of the pool, where the fallbacks come first
+            decision = structs.replace(decision, pool_size=len(ready_fallbacks) + len(unavailable))
+        if strategy.is_static and not order.unavailable and not excluded and not outliers:
             self._remember(key, decision)
         return decision
 
@@ -84,29 +118,44 @@ class Router:
         of = self._board.of
         for name in resolved.by_name:
             health = of(name)
-            if health.failures_in_a_row or health.retry_at_s > now_s:
+            if health.is_suspect and health.affects_decisions(now_s):
                 return False
         return True
 
     def _split(
         self, pool: tuple[Deployment, ...], now_s: float
     ) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
-        """Split deployments into healthy ones and those that are cooling down, which are tried last."""
+        """Split deployments into available ones and those that are cooling down, which are tried last."""
         of = self._board.of
-        cooling = tuple([each for each in pool if of(each.name).is_cooling_down(now_s)])
+        cooling = tuple([each for each in pool if not of(each.name).is_available(now_s)])
         return (tuple([each for each in pool if each not in cooling]), cooling) if cooling else (pool, ())
 
-    def _tried_last(self, deployments: tuple[Deployment, ...], now_s: float) -> list[tuple[Deployment, str]]:
-        """Return deployments that are cooling down, with the reasons."""
-        reasons = []
-        for each in deployments:
-            health = self._board.of(each.name)
-            if health.is_deferred(now_s):
-                reason = f"asked not to be called for another {health.retry_at_s - now_s:.0f} s"
-            else:
-                reason = "currently failing"
-            reasons.append((each, reason))
-        return reasons
+    def _split_in_panic(
+        self, pool: tuple[Deployment, ...], now_s: float
+    ) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
+        """Split deployments as if all circuits were closed, so that the few healthy ones do not get all requests."""
+        deferred = tuple([each for each in pool if self._board.of(each.name).breaker.retry_at_s > now_s])
+        return tuple([each for each in pool if each not in deferred]), deferred
+
+    def _unavailable(
+        self, pool: tuple[Deployment, ...], fallbacks: tuple[Deployment, ...], now_s: float
+    ) -> tuple[_Unavailable, ...]:
+        """Return the deployments that are cooling down, with the reasons."""
+        return tuple(
+            [
+                _Unavailable(each, breaker.unavailable_reason(now_s), breaker.available_at_s, is_fallback=is_fallback)
+                for members, is_fallback in ((pool, False), (fallbacks, True))
+                for each in members
+                for breaker in (self._board.of(each.name).breaker,)
+            ]
+        )
+
+    def _outliers(self, pool: tuple[Deployment, ...], resolved: ResolvedModel, now_s: float) -> dict[str, str]:
+        """Return the names of the deployments that fail much more often than the others, with the reasons."""
+        health = {each.name: self._board.of(each.name) for each in pool}
+        if not any(each.is_suspect for each in health.values()):
+            return {}
+        return find_outliers({name: each.breaker.counts(now_s) for name, each in health.items()}, resolved.pool_policy)
 
     def _score(
         self, strategy: StrategyRow, resolved: ResolvedModel, pool: tuple[Deployment, ...], call: Call, now_s: float
@@ -148,40 +197,45 @@ def _no_eligible(call: Call, excluded: list[Candidate]) -> errors.NoEligibleDepl
     return errors.NoEligibleDeployment(f"No deployment of the model '{call.model}' can serve this request: {reasons}.")
 
 
-def _decision(
-    resolved: ResolvedModel,
-    scored: list[Scored],
-    fallbacks: tuple[Deployment, ...],
-    last: list[tuple[Deployment, str]],
-    excluded: list[Candidate],
-) -> Decision:
+def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate]) -> Decision:
     candidates = [
-        Candidate(
-            each.deployment.name,
-            each.deployment.provider,
-            each.deployment.upstream_model,
-            "eligible",
-            each.reason,
-            each.score if math.isfinite(each.score) else None,
-        )
-        for each in scored
+        _candidate(each.deployment, "eligible", each.reason, each.score if math.isfinite(each.score) else None)
+        for each in order.scored
     ]
+    candidates += [_candidate(each, "fallback", "fallback") for each in order.fallbacks]
+    unavailable = sorted(order.unavailable, key=_available_at) if order.is_last_resort else order.unavailable
     candidates += [
-        Candidate(each.name, each.provider, each.upstream_model, "fallback", "fallback") for each in fallbacks
-    ]
-    candidates += [
-        Candidate(each.name, each.provider, each.upstream_model, "fallback", f"{reason}, {_TRIED_LAST}")
-        for each, reason in last
+        _candidate(each.deployment, "fallback" if each.is_fallback else "eligible", f"{each.reason}, {_TRIED_LAST}")
+        for each in unavailable
     ]
     first = candidates[0]
     reason = first.reason.replace(_TRIED_LAST, "but no other is available")
-    candidates[0] = Candidate(first.deployment, first.provider, first.upstream_model, "chosen", reason, first.score)
-    others = len(candidates) - 1
+    candidates[0] = structs.replace(first, verdict="chosen", reason=reason)
     return Decision(
         model=resolved.model,
         strategy=resolved.strategy,
-        reason=f"{reason}; {others} more to try" if others else reason,
+        reason="; ".join([reason, *_reasons_of_others(order, len(candidates) - 1)]),
         order=tuple([each.deployment for each in candidates]),
-        pool_size=len(scored),
+        pool_size=len(order.scored),
         candidates=(*candidates, *excluded),
     )
+
+
+def _reasons_of_others(order: _Order, others: int) -> list[str]:
+    """Return who is unavailable, if another deployment is chosen, and how many can be tried after the first one."""
+    named = [] if order.is_last_resort else order.unavailable[:_MAX_NAMED]
+    more = [f"{others} more to try"] if others else []
+    return [*[f"{each.deployment.name}: {each.reason}" for each in named], *more]
+
+
+def _candidate(deployment: Deployment, verdict: Verdict, reason: str, score: float | None = None) -> Candidate:
+    return Candidate(deployment.name, deployment.provider, deployment.upstream_model, verdict, reason, score)
+
+
+def _with_outliers_last(scored: list[Scored], outliers: Mapping[str, str]) -> list[Scored]:
+    others = [each for each in scored if each.deployment.name not in outliers]
+    return others + [
+        structs.replace(each, reason=f"{each.reason}, {outliers[each.deployment.name]}")
+        for each in scored
+        if each.deployment.name in outliers
+    ]

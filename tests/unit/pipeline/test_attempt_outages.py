@@ -70,7 +70,7 @@ async def test_retry_after_of_one_credential_does_not_defer_the_deployment() -> 
     exchange, request = begin(world, resolved("a", credentials=(Secret("1"), Secret("2"))))
     await attempts.open(exchange, request, Script(world, a=[limited, "yes"]))
     assert [kind for _, kind, _ in kinds(exchange)] == ["first", "credential"]
-    assert not world.board.of("a").is_deferred(world.clock.monotonic_s())
+    assert world.board.of("a").is_available(world.clock.monotonic_s())
 
 
 def stale() -> errors.UpstreamDisconnected:

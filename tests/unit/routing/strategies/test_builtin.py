@@ -150,11 +150,11 @@ def test_latency_measures_unknown_deployments_with_one_request_at_a_time(is_stre
     one, model = router(board), target("a b", (), "latency")
     first = decide(one, call(is_stream=is_stream), model, 0.0).candidates[0]
     assert (first.deployment, first.reason) == ("b", "not measured yet")
-    board.of("b").begin()
+    ticket = board.of("b").begin(0.0)
     decision = decide(one, call(is_stream=is_stream), model, 0.0)
     assert decision.order == ("a", "b")
     assert decision.candidates[1].score is None
-    board.of("b").succeed(0.4, 0.4)
+    board.of("b").succeed(ticket, 0.4, 0.4, 0.0)
     assert first_of(one, model, is_stream=is_stream) == "b"
 
 

@@ -170,7 +170,7 @@ def test_configured_fallback_answers(router: GatewayProcess, link: RawConnection
     answer = post(link, case("rescued", fault, stream), stream=stream)
     assert text_of(answer, stream=stream) == "good: hi there"
     (_, _, first), (_, kind, second) = outcomes(router.record(answer.headers["x-request-id"]))
-    assert (first, kind, second) == (FAULTS[fault][1], "next", "ok")
+    assert (first, kind, second) == (FAULTS[fault][1], "fallback", "ok")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 _MAX_ATTEMPTS: Final = 16
 _MAX_MESSAGE_CHARS: Final = 500
+_SPREAD: Final = 0.1
+"""Requests that wait for the same deployment do not all continue at the same moment."""
 _UPSTREAM: Final = "The upstream"
 """The subject of messages whose author does not know the deployment."""
 _FAILURES: Final = (errors.UpstreamError, errors.HostError, errors.Overloaded)
@@ -192,6 +194,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
             self.board.of(name).breaker.retry_at_s > now_s for name in request.decision.order
         ):
             return step
+        wait_s += wait_s * _SPREAD * self.rng.random()
         await asyncio.sleep(wait_s)
         return structs.replace(step, wait_s=wait_s)
 

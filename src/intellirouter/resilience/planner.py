@@ -93,7 +93,7 @@ class AttemptPlanner:
         return self._next(now_s, deadline_s)
 
     def recover(self, available_at_s: Mapping[str, float], now_s: float, limit_s: float) -> Step | None:
-        """Return a last attempt on the deployment that becomes available first, once, if that is before `limit_s`.
+        """Return a last attempt on the deployment that becomes available first, once, if that is not later than `limit_s`.
 
         For requests that found no deployment available, when `after` has returned None.
         """
@@ -102,11 +102,10 @@ class AttemptPlanner:
             return None
         name = min(waiting, key=available_at_s.__getitem__)
         wait_s = max(0.0, available_at_s[name] - now_s)
-        wait_s += wait_s * _SPREAD * self._rng.random()
-        if now_s + wait_s >= limit_s:
+        if now_s + wait_s > limit_s:
             return None
         self._may_recover = False
-        return Step(name, "retry", wait_s)
+        return Step(name, "retry", min(limit_s - now_s, wait_s + wait_s * _SPREAD * self._rng.random()))
 
     def _next(self, now_s: float, deadline_s: float) -> Step | None:
         while self._queue:

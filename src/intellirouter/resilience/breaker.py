@@ -172,6 +172,10 @@ class Breaker:
             return now_s >= self.retry_at_s
         return self._admits_probe(now_s)
 
+    def is_probed(self, now_s: float) -> bool:
+        """Return whether as many probes are in progress as may be."""
+        return not self._has_place(now_s)
+
     def unavailable_reason(self, now_s: float) -> str:
         """Return why the deployment is not available, for people; empty if it is."""
         reasons = []

@@ -93,7 +93,7 @@ class AttemptPlanner:
         return self._next(now_s, deadline_s)
 
     def recover(self, available_at_s: Mapping[str, float], now_s: float, limit_s: float) -> Step | None:
-        """Return a last attempt on the deployment that becomes available first, once, if that is not later than `limit_s`.
+        """Return a last attempt, once, on the deployment that becomes available first, if that is before `limit_s`.
 
         For requests that found no deployment available, when `after` has returned None.
         """

@@ -50,6 +50,8 @@ class _Order(Struct, frozen=True):
     scored: list[Scored]
     fallbacks: tuple[Deployment, ...]
     unavailable: tuple[_Unavailable, ...]
+    note: str
+    """Why the order is not the usual one; empty if it is."""
 
     @property
     def is_last_resort(self) -> bool:
@@ -85,23 +87,26 @@ class Router:
         if not pool and not fallbacks:
             raise _no_eligible(call, excluded)
         available, unavailable = self._split(pool, now_s)
+        note = ""
         if unavailable and len(unavailable) > resolved.pool_policy.panic_threshold * len(pool):
+            note = f"{len(unavailable)} of {len(pool)} deployments are unavailable, so open circuits are ignored"
             available, unavailable = self._split_in_panic(pool, now_s)
         ready_fallbacks, unavailable_fallbacks = self._split(fallbacks, now_s)
         strategy = self._strategies.get(resolved.strategy) or self._strategies[_DEFAULT_STRATEGY]
         scored = self._score(strategy, resolved, available, call, now_s) if available else []
-        outliers = self._outliers(available, resolved, now_s) if len(available) > 1 else {}
+        remarks = self._remarks(available, resolved, now_s)
         order = _Order(
-            scored=_with_outliers_last(scored, outliers) if outliers else scored,
+            scored=_with_remarks(scored, remarks) if remarks else scored,
             fallbacks=ready_fallbacks,
             unavailable=self._unavailable(unavailable, unavailable_fallbacks, now_s),
+            note=note,
         )
         decision = _decision(resolved, order, excluded)
         if order.is_last_resort:  # an outage must not take away the retries
             decision = structs.replace(decision, pool_size=len(decision.order), is_last_resort=True)
         elif not available and unavailable:  # nor must one of the pool, where the fallbacks come first
             decision = structs.replace(decision, pool_size=len(ready_fallbacks) + len(unavailable))
-        if strategy.is_static and not order.unavailable and not excluded and not outliers:
+        if strategy.is_static and not order.unavailable and not excluded and not remarks:
             self._remember(key, decision)
         return decision
 
@@ -150,12 +155,21 @@ class Router:
             ]
         )
 
-    def _outliers(self, pool: tuple[Deployment, ...], resolved: ResolvedModel, now_s: float) -> dict[str, str]:
-        """Return the names of the deployments that fail much more often than the others, with the reasons."""
+    def _remarks(
+        self, pool: tuple[Deployment, ...], resolved: ResolvedModel, now_s: float
+    ) -> dict[str, tuple[bool, str]]:
+        """Return by name whether a deployment is tried after the rest of the pool, and what its reason adds."""
         health = {each.name: self._board.of(each.name) for each in pool}
-        if not any(each.is_suspect for each in health.values()):
+        suspects = [name for name, each in health.items() if each.is_suspect]
+        if not suspects:
             return {}
-        return find_outliers({name: each.breaker.counts(now_s) for name, each in health.items()}, resolved.pool_policy)
+        counts = {name: each.breaker.counts(now_s) for name, each in health.items()}
+        outliers = find_outliers(counts, resolved.pool_policy) if len(pool) > 1 else {}
+        remarks = {name: (True, reason) for name, reason in outliers.items()}
+        for name in suspects:
+            if name not in outliers and health[name].breaker.state_at(now_s) == "half_open":
+                remarks[name] = (False, f"probe after {health[name].breaker.cause}")
+        return remarks
 
     def _score(
         self, strategy: StrategyRow, resolved: ResolvedModel, pool: tuple[Deployment, ...], call: Call, now_s: float
@@ -222,20 +236,22 @@ def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate])
 
 
 def _reasons_of_others(order: _Order, others: int) -> list[str]:
-    """Return who is unavailable, if another deployment is chosen, and how many can be tried after the first one."""
+    """Return why the order is not the usual one, who is unavailable, and how many can be tried after the first one."""
     named = [] if order.is_last_resort else order.unavailable[:_MAX_NAMED]
     more = [f"{others} more to try"] if others else []
-    return [*[f"{each.deployment.name}: {each.reason}" for each in named], *more]
+    note = [order.note] if order.note else []
+    return [*note, *[f"{each.deployment.name}: {each.reason}" for each in named], *more]
 
 
 def _candidate(deployment: Deployment, verdict: Verdict, reason: str, score: float | None = None) -> Candidate:
     return Candidate(deployment.name, deployment.provider, deployment.upstream_model, verdict, reason, score)
 
 
-def _with_outliers_last(scored: list[Scored], outliers: Mapping[str, str]) -> list[Scored]:
-    others = [each for each in scored if each.deployment.name not in outliers]
-    return others + [
-        structs.replace(each, reason=f"{each.reason}, {outliers[each.deployment.name]}")
-        for each in scored
-        if each.deployment.name in outliers
-    ]
+def _with_remarks(scored: list[Scored], remarks: Mapping[str, tuple[bool, str]]) -> list[Scored]:
+    """Return the deployments with remarks in their reasons, and those that are tried after the others at the end."""
+    first, last = [], []
+    for each in scored:
+        is_last, remark = remarks.get(each.deployment.name, (False, ""))
+        noted = structs.replace(each, reason=f"{each.reason}, {remark}") if remark else each
+        (last if is_last else first).append(noted)
+    return first + last

@@ -44,7 +44,10 @@ def test_probe_is_made_by_one_real_request_at_a_time(strategy: str) -> None:
         succeed(board, name)
     fail(board, "a", times=3)
     one, model = router(board), target("a b", "", strategy)
-    assert decide(one, call(), model, 10.0).pool_size == 2, "the probe is due"
+    due = decide(one, call(), model, 10.0)
+    assert due.pool_size == 2, "the probe is due"
+    (probe,) = [each.reason for each in due.candidates if each.deployment == "a"]
+    assert probe.endswith(", probe after 3 failures in a row (upstream_timeout)")
     ticket = board.of("a").begin(10.0)
     during = decide(one, call(), model, 10.0)
     assert (during.order, during.pool_size) == (("b", "a"), 1)
@@ -84,6 +87,7 @@ def test_open_circuits_are_ignored_if_most_of_the_pool_is_open(strategy: str) ->
     assert set(panic.order[:3]) == {"a", "b", "c"}
     assert panic.order[3:] == ("f", "d"), "Retry-After is respected nevertheless"
     assert panic.pool_size == 3
+    assert "; 3 of 4 deployments are unavailable, so open circuits are ignored; d: asked not to be" in panic.reason
 
 
 def test_deployment_that_fails_much_more_often_than_the_others_is_tried_after_them() -> None:

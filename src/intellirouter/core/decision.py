@@ -20,7 +20,7 @@ class Candidate(Struct, frozen=True):
     """The score by the strategy; lower scores are tried earlier. None if the strategy did not score it."""
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, omit_defaults=True):
     """Which deployments can serve a request, in which order, and why."""
 
     model: str

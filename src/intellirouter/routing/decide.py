@@ -249,7 +249,8 @@ def _candidate(deployment: Deployment, verdict: Verdict, reason: str, score: flo
 
 def _with_remarks(scored: list[Scored], remarks: Mapping[str, tuple[bool, str]]) -> list[Scored]:
     """Return the deployments with remarks in their reasons, and those that are tried after the others at the end."""
-    first, last = [], []
+    first: list[Scored] = []
+    last: list[Scored] = []
     for each in scored:
         is_last, remark = remarks.get(each.deployment.name, (False, ""))
         noted = structs.replace(each, reason=f"{each.reason}, {remark}") if remark else each

@@ -3,7 +3,7 @@
 Door: `Metrics`, `breaker_metrics`, `LiveFeed`, `set_up_logging`, `is_writable`, `CONTENT_TYPE`.
 """
 
-from intellirouter.telemetry.breaker_metrics import BreakerView, breaker_metrics
+from intellirouter.telemetry.breakers import BreakerView, breaker_metrics
 from intellirouter.telemetry.descriptors import is_writable
 from intellirouter.telemetry.feed import LiveFeed
 from intellirouter.telemetry.logs import set_up_logging

@@ -34,7 +34,7 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     """How many deployments of `order` are the pool, which retries repeat. The rest are fallbacks."""
     candidates: tuple[Candidate, ...]
     is_last_resort: bool = False
-    """No deployment is available: all are cooling down. They are tried nevertheless."""
+    """No deployment is available. All are tried nevertheless."""
 
 
 AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect"]

@@ -24,7 +24,7 @@ _available_at: Final = attrgetter("available_at_s")
 
 MemoKey = tuple[ResolvedModel, str, frozenset[str], bool]
 """Model, endpoint, needs, and whether the gateway answers the request itself: everything that the decision of a static
-strategy depends on, as long as no deployment is cooling down and the request fits into every context."""
+strategy depends on, as long as no deployment is suspect and the request fits into every context."""
 
 
 class _Memo(Struct, frozen=True):
@@ -36,7 +36,7 @@ class _Memo(Struct, frozen=True):
 
 
 class _Unavailable(Struct, frozen=True):
-    """A deployment that is cooling down."""
+    """A deployment that is unavailable, with the reason."""
 
     deployment: Deployment
     reason: str
@@ -117,7 +117,7 @@ class Router:
         self._memo[key] = _Memo(decision, always_fits_tokens((*resolved.pool, *resolved.fallbacks)))
 
     def _is_valid(self, memo: _Memo, call: Call, resolved: ResolvedModel, now_s: float) -> bool:
-        """Return whether the request fits into every context and no deployment may be cooling down."""
+        """Return whether the request fits into every context and no decision may depend on failures."""
         if estimate_tokens(len(call.body)) + call.added_tokens + (call.max_output_tokens or 0) > memo.fits_tokens:
             return False
         of = self._board.of
@@ -130,7 +130,7 @@ class Router:
     def _split(
         self, pool: tuple[Deployment, ...], now_s: float
     ) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
-        """Split deployments into available ones and those that are cooling down, which are tried last."""
+        """Split deployments into available ones and unavailable ones, which are tried last."""
         of = self._board.of
         cooling = tuple([each for each in pool if not of(each.name).is_available(now_s)])
         return (tuple([each for each in pool if each not in cooling]), cooling) if cooling else (pool, ())
@@ -145,7 +145,7 @@ class Router:
     def _unavailable(
         self, pool: tuple[Deployment, ...], fallbacks: tuple[Deployment, ...], now_s: float
     ) -> tuple[_Unavailable, ...]:
-        """Return the deployments that are cooling down, with the reasons."""
+        """Return the unavailable deployments with the reasons."""
         return tuple(
             [
                 _Unavailable(each, breaker.unavailable_reason(now_s), breaker.available_at_s, is_fallback=is_fallback)

@@ -35,7 +35,7 @@ def test_dry_run_says_why_a_local_model_is_unavailable() -> None:
     ("order", "pool_size", "expected"),
     [
         ("a f b", 1, [("a", "pool", 3), ("f", "fallback", 1), ("b", "pool", 1)]),
-        ("f a b", 3, [("f", "fallback", 3), ("a", "pool", 3), ("b", "pool", 3)]),  # the whole pool is cooling down
+        ("f a b", 3, [("f", "fallback", 3), ("a", "pool", 3), ("b", "pool", 3)]),  # the whole pool is unavailable
     ],
 )
 def test_only_fallbacks_of_the_configuration_are_called_fallbacks(

@@ -54,6 +54,8 @@ class AttemptContext(Struct):
     health: DeploymentHealth
     ticket: int
     """From `health.begin`."""
+    can_rotate: bool = False
+    """It has failed because of its credential, and the deployment has another one: that says nothing about it."""
     is_ended: bool = False
     """The outcome has been recorded, and the deployment's health no longer counts the attempt as in flight."""
 
@@ -121,7 +123,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
             except _FAILURES as error:
                 # Earlier attempts may have left too little time for this one.
                 is_cut_short = not (is_first or has_full_time) and isinstance(error, errors.UpstreamTimeout)
-                self.fail(context, error, is_neutral=is_cut_short or _is_stale(error))
+                context.can_rotate = self._can_rotate(context, error, exchange.attempts)
+                self.fail(context, error, is_neutral=is_cut_short or context.can_rotate or _is_stale(error))
                 failure: errors.GatewayError = error
                 if is_rejected_by_deployment(error):
                     rejection = rejection or error
@@ -168,7 +171,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
             return None
         if _is_stale(failure) and context.attempt.kind != "reconnect":
             return Step(name, "reconnect", 0.0)
-        if self._can_rotate(context, failure, attempts):
+        if context.can_rotate:
             return Step(name, "credential", 0.0)
         now_s = self.clock.monotonic_s()
         is_neutral = failure.blame in _NEUTRAL_BLAME or isinstance(failure, errors.PolicyError)

@@ -12,7 +12,7 @@ from intellirouter.testing import MockVendor
 from tests.support.gateway.process import GatewayProcess, chat_request
 from tests.support.gateway.raw_http import Answer, RawConnection
 
-STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "latency", "cost")
+STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "power_of_two", "latency", "cost")
 SHORT_S = 0.3
 """Timeouts of the failing deployments."""
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {

@@ -251,7 +251,7 @@ class DeploymentEntry(Section):
         default=1.0,
         gt=0,
         le=1_000_000,
-        description="Share of the requests with the strategies weighted and least_busy.",
+        description="Share of the requests with the strategies weighted, least_busy and power_of_two.",
     )
     region: Text | None = Field(
         default=None,
@@ -290,6 +290,7 @@ class ModelEntry(Section):
     strategy: Text = Field(
         default="priority",
         description="How the deployments are ordered for each request: priority, round_robin, weighted, least_busy, "
+        "power_of_two, "
         "latency or cost.",
     )
     fallbacks: list[Text] = Field(

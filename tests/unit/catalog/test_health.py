@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
-from intellirouter.core import DEFAULT_BREAKER
+from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy
 
 
 def failed(times: int, at_s: float = 0.0) -> DeploymentHealth:
@@ -150,3 +150,38 @@ def test_recent_success_rate_is_successes_over_the_last_hundred_attempts() -> No
     for _ in range(100):
         health.fail(health.begin(1.0), "upstream_unavailable", 1.0)
     assert (health.recent_successes, health.recent_attempts) == (0, 100)
+
+
+def test_reload_keeps_the_state_of_circuits_and_applies_their_new_settings() -> None:
+    board = HealthBoard()
+    board.apply(dict.fromkeys("ab", DEFAULT_BREAKER))
+    for name in "ab":
+        health = board.of(name)
+        for _ in range(3):
+            health.fail(health.begin(0.0), "upstream_timeout", 0.0)
+    board.apply({"a": BreakerPolicy(open_s=50.0), "b": BreakerPolicy(is_enabled=False)}, BreakerPolicy(open_s=7.0))
+    assert (board.of("a").breaker.state_at(9.0), board.of("b").breaker.state_at(9.0)) == ("open", "closed")
+    health = board.of("a")
+    health.fail(health.begin(10.0), "upstream_timeout", 10.0)
+    assert 60.0 - 12.0 <= health.breaker.open_until_s - 10.0 <= 60.0, "twice 50 s, 60 s at most"
+    wildcard = board.of("p/any")
+    for _ in range(3):
+        wildcard.fail(wildcard.begin(0.0), "upstream_timeout", 0.0)
+    assert wildcard.breaker.open_until_s == 7.0
+    assert [name for name, _ in board.opened_breakers()] == ["a", "b"], "names of wildcards come from clients"
+    assert sorted(name for name, _ in board.suspects()) == ["a", "b", "p/any"]
+
+
+def test_flag_of_the_healthy_path_is_set_by_a_failure_and_cleared_by_successes_or_time() -> None:
+    health = DeploymentHealth()
+    assert not health.is_suspect
+    health.fail(health.begin(0.0), "upstream_timeout", 0.0)
+    assert health.affects_decisions(0.0)
+    for _ in range(20):
+        health.succeed(health.begin(1.0), 1.0, 1.0, 1.0)
+    assert (health.is_suspect, health.success_rate, health.failures_in_a_row) == (False, 1.0, 0)
+    health.defer(5.0, 2.0)
+    assert (health.affects_decisions(6.9), health.affects_decisions(7.0)) == (True, False)
+    health.fail(health.begin(8.0), "upstream_timeout", 8.0)
+    assert health.affects_decisions(30.0)
+    assert not health.affects_decisions(300.0)

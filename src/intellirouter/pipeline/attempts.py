@@ -181,7 +181,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
         next_step = planner.after(name, failure, now_s, deadline_s)
         if next_step is None and request.decision.is_last_resort:
             available_at_s = {each: self.board.of(each).breaker.available_at_s for each in request.decision.order}
-            limit_s = min(deadline_s, now_s + request.resolved.pool_policy.max_wait_s)
+            max_wait_s = request.resolved.pool_policy.max_wait_s - attempts[0].waited_ms / 1e3
+            limit_s = min(deadline_s, now_s + max_wait_s)
             return planner.recover(available_at_s, now_s, limit_s)
         return next_step
 

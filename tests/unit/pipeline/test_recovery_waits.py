@@ -102,6 +102,17 @@ async def test_first_attempt_waits_if_all_have_asked_not_to_be_called(monkeypatc
     assert world.journal.records[-1].attempts[0].started_ms == pytest.approx(waited_ms, abs=1)
 
 
+async def test_wait_before_the_first_attempt_and_wait_for_the_recovery_share_one_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for first_s, kinds in ((3.0, ["first", "retry"]), (6.0, ["first"])):
+        limited = errors.UpstreamRateLimited("slow down", retry_after_s=5.0)
+        world = WaitingWorld(monkeypatch, resolved("a"), a=[limited, Response(ANSWER)])
+        world.board.of("a").defer(first_s, world.clock.monotonic_s())
+        assert [kind for _, kind, _ in await world.attempts_of_next()] == kinds
+        assert sum(world.waits) <= 10.0
+
+
 @pytest.mark.parametrize(("wait_s", "other_s"), [(11.0, 11.0), (3.0, 0.0)])
 async def test_first_attempt_does_not_wait_too_long_or_if_one_may_be_called(
     monkeypatch: pytest.MonkeyPatch, wait_s: float, other_s: float
@@ -112,3 +123,22 @@ async def test_first_attempt_does_not_wait_too_long_or_if_one_may_be_called(
     world.board.of("b").defer(other_s, now_s)
     ((name, _, waited_ms),) = await world.attempts_of_next()
     assert (name, waited_ms) == ("a" if other_s else "b", 0.0)
+
+
+@pytest.mark.parametrize("strategy", ["priority", "round_robin", "weighted", "least_busy", "power_of_two", "latency"])
+async def test_deployment_that_is_down_costs_few_attempts_and_no_request(
+    monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    """A request a second, for two minutes: three failures open the circuit, and then there are probes only."""
+    model = structs.replace(resolved("a b c"), strategy=strategy)
+    answers = {name: [Response(ANSWER) for _ in range(240)] for name in "bc"}
+    world = WaitingWorld(monkeypatch, model, a=[down() for _ in range(240)], **answers)
+    for _ in range(120):
+        await world.serve()
+        world.clock.advance(1.0)
+    assert {record.status for record in world.journal.records} == {200}
+    wasted = sum(each.deployment == "a" for record in world.journal.records for each in record.attempts)
+    breaker = world.board.of("a").breaker
+    assert wasted <= 9
+    assert wasted == (3 + breaker.probes if breaker.openings else wasted)
+    assert breaker.openings <= 1

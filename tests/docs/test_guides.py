@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from intellirouter.testing import MockVendor
-from tests.support.gateway.process import GatewayProcess, chat_request
+from tests.support.gateway.process import GatewayProcess, chat_request, until
 
 GUIDES = Path(__file__).resolve().parents[2] / "docs" / "guides"
 
@@ -81,3 +81,33 @@ def test_example_of_retries_and_fallbacks_makes_the_documented_attempts(tmp_path
         attempts = gateway.record(response.headers["x-request-id"])["attempts"]
     kinds = [(each["kind"], each["deployment"]) for each in attempts]
     assert kinds == [("first", "first"), ("retry", "first"), ("fallback", "second")]
+
+
+def test_example_of_circuit_breakers_shows_what_the_guide_says(tmp_path: Path) -> None:
+    # Eight seconds instead of three, so that the commands run while the circuit is open.
+    shown = [text.strip().replace("3 s", "8 s").splitlines() for text in examples("resilience", "text")]
+    first, failed_over, is_open, probed, log = shown
+    config = yaml.safe_load(examples("resilience", "yaml")[0].replace("open_s: 3", "open_s: 8"))
+    commands = [each.removeprefix("$ ") for each in examples("resilience", "console")]
+    with GatewayProcess(config, tmp_path) as gateway:
+        environment = {**os.environ, "INTELLIROUTER_BASE_URL": gateway.url}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+
+        def run(command: str) -> str:
+            command = command.replace("127.0.0.1:8080", f"127.0.0.1:{gateway.port}")
+            done = subprocess.run(
+                ["bash", "-ec", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout.replace("\r", "")
+
+        for expected in (first, failed_over, is_open):
+            assert run(commands[0]).splitlines() == expected
+        health, _, explanation, metrics = [run(each.removeprefix("$ ")) for each in commands[1].splitlines()]
+        assert "circuit primary: open. The circuit has opened after 1 failure (upstream_unavailable)." in health
+        assert "after 1 failure (upstream_unavailable)" in explanation
+        assert 'intellirouter_breaker_state{deployment="primary"}' in metrics
+        until(lambda: gateway.get("/api/v1/health").json()["status"] == "healthy", "a probe is due")
+        assert run(commands[0]).splitlines() == probed
+        entries = gateway.stderr()
+    assert [line for line in log if line.partition(" ")[2].strip() not in entries] == []

@@ -12,7 +12,7 @@ from intellirouter.testing import MockVendor
 from tests.support.gateway.process import GatewayProcess, chat_request
 from tests.support.gateway.raw_http import Answer, RawConnection
 
-STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "latency", "cost")
+STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "power_of_two", "latency", "cost")
 SHORT_S = 0.3
 """Timeouts of the failing deployments."""
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -159,7 +159,7 @@ def test_failure_before_the_first_content_is_not_visible(
     assert answer.headers["x-intellirouter-strategy"] == strategy
     record = router.record(answer.headers["x-request-id"])
     assert answer.headers["x-intellirouter-attempts"] == str(len(record["attempts"]))
-    assert outcomes(record) == [(f"{name}-bad", "first", FAULTS[fault][1]), (f"{name}-good", "fallback", "ok")]
+    assert outcomes(record) == [(f"{name}-bad", "first", FAULTS[fault][1]), (f"{name}-good", "next", "ok")]
     assert record["usage"]["input_tokens"] > 0
     assert "error_code" not in record
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from intellirouter.admin.circuits import circuits_view, is_degraded
 from intellirouter.admin.description import json_body, json_response, operation_id
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
@@ -216,7 +217,9 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     store = plane.store.health()
     workers = plane.host()
     is_worker_down = any(map(_is_down, workers))
-    is_healthy = store.state != "degraded" and not is_worker_down
+    circuits = circuits_view(plane.board, plane.clock.monotonic_s())
+    are_circuits_open = is_degraded(circuits, plane.current.value.catalog.deployments)
+    is_healthy = store.state != "degraded" and not is_worker_down and not are_circuits_open
     liveness = {
         "status": "healthy" if is_healthy else "degraded",
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -227,7 +230,7 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     return liveness | {
         "version": plane.version,
         "uptime_s": round(time.monotonic() - plane.started_s, 1),
-        "services": {"store": msgspec.to_builtins(store), "workers": workers},
+        "services": {"store": msgspec.to_builtins(store), "workers": workers, "circuits": circuits},
         "model_lists": lists,
         "in_flight": plane.in_flight(),
         "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},

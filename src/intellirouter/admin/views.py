@@ -1,9 +1,9 @@
 """Converts records and catalog entries to the JSON of the control API."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from msgspec import structs, to_builtins
+from msgspec import to_builtins
 
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.catalog import (
@@ -13,7 +13,7 @@ from intellirouter.catalog import (
     shared_capabilities,
     shared_context_tokens,
 )
-from intellirouter.core import Call, Candidate, Decision, Deployment, ExchangeRecord, Loss, Price, format_usd
+from intellirouter.core import Call, Decision, Deployment, ExchangeRecord, Loss, Price, format_usd
 from intellirouter.governance import Identity
 
 
@@ -29,11 +29,10 @@ def explain_view(
 ) -> dict[str, Any]:
     """Return the JSON of a dry run. `losses` has the losses, or the reason of a refusal, for each deployment."""
     fallbacks = {each.name for each in resolved.fallbacks}
-    shown = structs.replace(decision, candidates=tuple(_with_role(each, fallbacks) for each in decision.candidates))
     return {
         "model": resolved.model,
         "kind": resolved.kind,
-        "decision": to_builtins(shown),
+        "decision": to_builtins(decision),
         "needs": sorted(call.needs),
         "input_tokens_estimate": call.estimated_input_tokens(),
         "retries": resolved.retries,
@@ -49,15 +48,6 @@ def explain_view(
             for number, name in enumerate(decision.order)
         ],
     }
-
-
-def _with_role(candidate: Candidate, fallbacks: Collection[str]) -> Candidate:
-    """Return the candidate with the verdict `fallback` only if it is one in the configuration.
-
-    In a decision, deployments of the pool that are cooling down have it as well.
-    """
-    is_misnamed = candidate.verdict == "fallback" and candidate.deployment not in fallbacks
-    return structs.replace(candidate, verdict="eligible") if is_misnamed else candidate
 
 
 def _losses_view(losses: tuple[Loss, ...] | str) -> dict[str, Any]:
@@ -108,31 +98,32 @@ def _model_row(name: str, resolved: ResolvedModel, plane: ControlPlane, problems
     members = (*resolved.pool, *resolved.fallbacks)
     now_s = plane.clock.monotonic_s()
     health = [plane.board.of(each.name) for each in members]
-    is_failing = bool(members) and all(
-        each.name in problems or one.is_failing(now_s) for each, one in zip(members, health, strict=True)
-    )
+    reasons = [
+        problems.get(each.name) or one.breaker.unavailable_reason(now_s)
+        for each, one in zip(members, health, strict=True)
+    ]
     capabilities = shared_capabilities(resolved.pool)
     return {
         "name": name,
         "kind": resolved.kind,
         "strategy": resolved.strategy,
         "deployments": [each.name for each in members],
-        "status": "failing" if is_failing else "available",
+        "status": "failing" if members and all(reasons) else "available",
         "capabilities": None if capabilities is None else sorted(capabilities),
         "context_tokens": shared_context_tokens(resolved.pool),
-        "members": {each.name: _member_view(each, problems.get(each.name)) for each in members},
+        "members": {each.name: _member_view(each, why) for each, why in zip(members, reasons, strict=True)},
         "price": _price_view(members[0].price),
-        "metrics": {each.name: _health_view(one) for each, one in zip(members, health, strict=True)},
+        "metrics": {each.name: _health_view(one, now_s) for each, one in zip(members, health, strict=True)},
     }
 
 
-def _member_view(deployment: Deployment, problem: str | None) -> dict[str, Any]:
+def _member_view(deployment: Deployment, problem: str) -> dict[str, Any]:
     able = deployment.capabilities
     return {
         "context_tokens": deployment.context_tokens,
         "capabilities": None if able is None else sorted(able),
         "price": _price_view(deployment.price),
-    } | ({} if problem is None else {"unavailable": problem})
+    } | ({"unavailable": problem} if problem else {})
 
 
 def _listed_row(facts: ModelFacts) -> dict[str, Any]:
@@ -159,7 +150,7 @@ def _price_view(price: Price | None) -> dict[str, Any] | None:
     }
 
 
-def _health_view(health: DeploymentHealth) -> dict[str, Any]:
+def _health_view(health: DeploymentHealth, now_s: float) -> dict[str, Any]:
     """Return the metrics. `success_rate` is successes over attempts of the last `success_rate_attempts`, up to 100.
 
     Attempts that the client has ended, with an invalid request or by disconnecting, are not among them.
@@ -174,4 +165,5 @@ def _health_view(health: DeploymentHealth) -> dict[str, Any]:
         "latency_ms": None if health.latency_ms is None else round(health.latency_ms, 1),
         "first_token_ms": None if health.first_token_ms is None else round(health.first_token_ms, 1),
         "last_error": health.last_error,
+        "circuit": health.breaker.state_at(now_s),
     }

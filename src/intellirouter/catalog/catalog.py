@@ -10,7 +10,7 @@ from intellirouter.catalog.model_facts import ModelFacts, ProviderLists, facts_o
 from intellirouter.catalog.prices import PriceEntry
 from intellirouter.catalog.profiles import profile_of
 from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime
-from intellirouter.core import Deployment, Price, RetryOrder, UpstreamAddress, VendorRow
+from intellirouter.core import DEFAULT_POOL, Deployment, PoolPolicy, Price, RetryOrder, UpstreamAddress, VendorRow
 
 _MAX_WILDCARDS: Final = 1024
 _PREFIXES: Final = {"anthropic_messages": "/v1", "ollama": "/v1", "gemini": "/openai"}
@@ -36,6 +36,7 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     """How long a request may take over all its attempts, until its answer begins."""
     by_name: dict[str, Deployment]
     """The deployments of the pool and the fallbacks."""
+    pool_policy: PoolPolicy = DEFAULT_POOL
 
 
 class Catalog:
@@ -128,6 +129,7 @@ class Catalog:
             retry_order=spec.retry_order,
             request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
             by_name=by_name,
+            pool_policy=spec.pool,
         )
 
     def _single(self, name: str, kind: str, deployment: Deployment) -> ResolvedModel:
@@ -141,6 +143,7 @@ class Catalog:
             retries=retries,
             request_timeout_s=self._runtime.default_request_timeout_s or _sum_of_timeouts([deployment]),
             by_name=by_name,
+            pool_policy=self._runtime.default_pool,
         )
 
     def _wildcard(self, model: str) -> ResolvedModel | None:

@@ -1,14 +1,20 @@
 """The health of each deployment, measured from its own traffic. Router, API and dashboard share it."""
 
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy
+from intellirouter.resilience import Breaker
+
 _ALPHA: Final = 0.2
-_FAILING_AFTER: Final = 3
-_FAILING_FOR_S: Final = 10.0
+_JUST_FAILED_S: Final = 10.0
 _RECOVERS_BY_HALF_S: Final = 30.0
-_MAX_DEFERRAL_S: Final = 3600.0
+_HARMLESS_SHARE: Final = 0.1
+"""Up to this share of failures within the window, a decision does not depend on them."""
+_HARMLESS_RATE: Final = 0.99
+"""From this success rate on, it counts as 1."""
 _MAX_UNCONFIGURED: Final = 2048
 RECENT: Final = 100
 """How many of the last attempts `recent_successes` covers."""
@@ -16,28 +22,33 @@ _RECENT_MASK: Final = (1 << RECENT) - 1
 
 
 class DeploymentHealth:
-    """Running statistics of one deployment. Plain numbers, written on the event loop only.
+    """Running statistics of one deployment, and its circuit breaker. Plain numbers, written on the event loop only.
 
     A fast failure must not look like a fast response, so the latency is measured from successes only. Strategies weigh
     it with the success rate.
     """
 
     __slots__ = (
+        "_covered",
         "_outcomes",
+        "_successes",
         "attempts",
+        "breaker",
         "failures",
         "failures_in_a_row",
         "first_token_ms",
         "in_flight",
+        "is_suspect",
         "last_error",
         "last_failure_s",
         "latency_ms",
-        "recent_attempts",
-        "retry_at_s",
         "success_rate",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, breaker: Breaker | None = None) -> None:
+        self.breaker = breaker or Breaker()
+        self.is_suspect = False
+        """Whether a decision may depend on this deployment's failures. If not, nothing else need be read."""
         self.in_flight = 0
         self.attempts = 0
         self.failures = 0
@@ -48,72 +59,98 @@ class DeploymentHealth:
         """Moving average of the time to the end of the response; None until the first success."""
         self.first_token_ms: float | None = None
         self.success_rate = 1.0
-        """Moving average, which weighs the latest attempts most. It is for strategies; see `recent_successes`."""
-        self.recent_attempts = 0
-        """How many attempts `recent_successes` covers: those that have succeeded or failed, 100 at most."""
-        self._outcomes = 0
-        self.retry_at_s = 0.0
-        """The deployment has asked not to be called before this time (`Retry-After`)."""
+        """Moving average, which weighs the latest attempts most; 1 if not suspect. For strategies."""
+        self._outcomes = self._covered = self._successes = 0
+        """The last outcomes as bits, how many they are, and the successes that have not been added to them yet."""
 
-    def begin(self) -> None:
+    def begin(self, now_s: float) -> int:
+        """Count an attempt that begins. Return its ticket, with which it ends."""
         self.in_flight += 1
         self.attempts += 1
+        ticket = self.breaker.closed_ticket
+        return ticket if ticket >= 0 else self.breaker.begin(now_s)
 
-    def succeed(self, first_token_ms: float, latency_ms: float) -> None:
+    def succeed(self, ticket: int, first_token_ms: float, latency_ms: float, now_s: float) -> bool:
+        """End an attempt that succeeded. Return whether this has changed the state of the breaker."""
         self.in_flight -= 1
-        self._outcomes = (self._outcomes << 1 | 1) & _RECENT_MASK
-        if self.recent_attempts < RECENT:
-            self.recent_attempts += 1
-        self.failures_in_a_row = 0
-        self.success_rate += _ALPHA * (1.0 - self.success_rate)
-        self.latency_ms = _blend(self.latency_ms, latency_ms)
-        self.first_token_ms = _blend(self.first_token_ms, first_token_ms)
+        self._successes += 1
+        if (latency := self.latency_ms) is None or (first_token := self.first_token_ms) is None:
+            self.latency_ms, self.first_token_ms = latency_ms, first_token_ms
+        else:
+            self.latency_ms = latency + _ALPHA * (latency_ms - latency)
+            self.first_token_ms = first_token + _ALPHA * (first_token_ms - first_token)
+        has_changed = self.breaker.succeed(ticket, first_token_ms, now_s)
+        if self.is_suspect or has_changed:
+            self.failures_in_a_row = 0
+            self.success_rate += _ALPHA * (1.0 - self.success_rate)
+            self.affects_decisions(now_s)
+        return has_changed
 
-    def fail(self, code: str, now_s: float) -> None:
+    def fail(self, ticket: int, code: str, now_s: float) -> bool:
+        """End an attempt that failed. Return whether the breaker has opened."""
         self.in_flight -= 1
+        self._count_successes()
         self._outcomes = (self._outcomes << 1) & _RECENT_MASK
-        if self.recent_attempts < RECENT:
-            self.recent_attempts += 1
+        self._covered = min(RECENT, self._covered + 1)
         self.failures += 1
         self.failures_in_a_row += 1
         self.last_failure_s = now_s
         self.last_error = code
         self.success_rate -= _ALPHA * self.success_rate
+        self.is_suspect = True
+        return self.breaker.fail(ticket, code, now_s)
 
     @property
     def recent_successes(self) -> int:
         """How many of the last `recent_attempts` attempts have succeeded."""
+        self._count_successes()
         return self._outcomes.bit_count()
 
-    def end_neutrally(self) -> None:
+    @property
+    def recent_attempts(self) -> int:
+        """How many attempts `recent_successes` covers: those that have succeeded or failed, 100 at most."""
+        return min(RECENT, self._covered + self._successes)
+
+    def _count_successes(self) -> None:
+        """Add the successes since the last failure to the outcomes, which a success does not do itself."""
+        count, self._successes = min(RECENT, self._successes), 0
+        self._outcomes = (self._outcomes << count | (1 << count) - 1) & _RECENT_MASK
+        self._covered = min(RECENT, self._covered + count)
+
+    def end_neutrally(self, ticket: int) -> None:
         """The client caused the end of the attempt (disconnect, invalid request), so it does not count."""
         self.in_flight -= 1
+        self.breaker.release(ticket)
 
     def defer(self, retry_after_s: float, now_s: float) -> None:
         """Remember that the deployment asks not to be called for a while. Other deployments are preferred until then.
 
         The wait is limited to one hour.
         """
-        self.retry_at_s = max(self.retry_at_s, now_s + min(retry_after_s, _MAX_DEFERRAL_S))
-
-    def is_deferred(self, now_s: float) -> bool:
-        """Return whether the deployment has asked not to be called yet."""
-        return now_s < self.retry_at_s
+        self.breaker.defer(retry_after_s, now_s)
+        self.is_suspect = True
 
     def has_just_failed(self, now_s: float) -> bool:
         """Return whether the last attempt failed, less than ten seconds ago."""
-        return self.failures_in_a_row > 0 and now_s - self.last_failure_s < _FAILING_FOR_S
+        return self.failures_in_a_row > 0 and now_s - self.last_failure_s < _JUST_FAILED_S
 
-    def is_failing(self, now_s: float) -> bool:
-        """Return whether the last three attempts failed, the last one less than ten seconds ago.
+    def is_available(self, now_s: float) -> bool:
+        """Return whether the deployment is used as usual. If not, the others are tried first."""
+        return not self.is_suspect or self.breaker.is_available(now_s)
 
-        Such a deployment is tried after the others, but it is not excluded.
-        """
-        return self.failures_in_a_row >= _FAILING_AFTER and self.has_just_failed(now_s)
+    def affects_decisions(self, now_s: float) -> bool:
+        """Return `is_suspect` after it has been brought up to date: failures lose their effect with time."""
+        self.is_suspect = self._is_suspect(now_s)
+        if not self.is_suspect:
+            self.success_rate, self.failures_in_a_row = 1.0, 0
+        return self.is_suspect
 
-    def is_cooling_down(self, now_s: float) -> bool:
-        """Return whether other deployments are preferred: this one is failing, or has asked for a pause."""
-        return self.is_failing(now_s) or self.is_deferred(now_s)
+    def _is_suspect(self, now_s: float) -> bool:
+        breaker = self.breaker
+        if breaker.closed_ticket < 0 or now_s < breaker.retry_at_s or self.success_rate_at(now_s) < _HARMLESS_RATE:
+            return True
+        counts = breaker.counts(now_s)
+        return counts.failures > _HARMLESS_SHARE * counts.attempts
 
     def success_rate_at(self, now_s: float) -> float:
         """Return the success rate, where the share of failures halves every thirty seconds.
@@ -126,32 +163,47 @@ class DeploymentHealth:
         return 1.0 - (1.0 - self.success_rate) * math.exp2(-age_s / _RECOVERS_BY_HALF_S)
 
 
-def _blend(old: float | None, new: float) -> float:
-    return new if old is None else old + _ALPHA * (new - old)
-
-
 class HealthBoard:
-    """Health by deployment name. It survives reloads of the configuration; `keep_only` drops removed deployments.
+    """Health by deployment name. It survives reloads of the configuration; `apply` drops removed deployments.
 
     Wildcard names come from clients. Those without in-flight requests are dropped when there are too many.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._health: dict[str, DeploymentHealth] = {}
-        self._configured: frozenset[str] = frozenset()
+        self._policies: Mapping[str, BreakerPolicy] = {}
+        self._default = DEFAULT_BREAKER
 
     def of(self, deployment: str) -> DeploymentHealth:
         health = self._health.get(deployment)
         if health is None:
-            if len(self._health) >= _MAX_UNCONFIGURED + len(self._configured):
-                self._keep(lambda name, each: name in self._configured or each.in_flight > 0)
-            health = self._health[deployment] = DeploymentHealth()
+            if len(self._health) >= _MAX_UNCONFIGURED + len(self._policies):
+                self._keep(lambda name, each: name in self._policies or each.in_flight > 0)
+            policy = self._policies.get(deployment, self._default)
+            health = self._health[deployment] = DeploymentHealth(Breaker(policy, self._rng))
         return health
 
-    def keep_only(self, names: frozenset[str]) -> None:
-        """Drop all deployments except `names`, which are then kept until the next call."""
-        self._configured = names
-        self._keep(lambda name, _: name in names)
+    def apply(self, policies: Mapping[str, BreakerPolicy], default: BreakerPolicy = DEFAULT_BREAKER) -> None:
+        """Drop all deployments except these, which are then kept until the next call, and use these settings.
+
+        `default` is for the deployments of wildcards.
+        """
+        self._policies, self._default = policies, default
+        self._keep(lambda name, _: name in policies)
+        for name, health in self._health.items():
+            health.breaker.apply(policies[name])
+
+    def suspects(self) -> Iterator[tuple[str, DeploymentHealth]]:
+        """Yield the deployments whose breaker is not closed, or that have asked not to be called, among others."""
+        return iter([(name, health) for name, health in self._health.items() if health.is_suspect])
+
+    def opened_breakers(self) -> Iterator[tuple[str, Breaker]]:
+        """Yield the breakers of configured deployments that have ever opened."""
+        known = self._policies
+        return iter(
+            [(name, each.breaker) for name, each in self._health.items() if name in known and each.breaker.openings]
+        )
 
     def _keep(self, is_kept: Callable[[str, DeploymentHealth], bool]) -> None:
         self._health = {name: health for name, health in self._health.items() if is_kept(name, health)}

@@ -79,5 +79,5 @@ def _after_failures(explanation: "client.Explanation") -> str:
     if len(later) > failing:
         steps.append(format_count(len(later) - failing, "fallback"))
     if failing:
-        steps.append(f"{format_count(failing, 'deployment')} that {'is' if failing == 1 else 'are'} cooling down")
+        steps.append(f"{format_count(failing, 'deployment')} that {'is' if failing == 1 else 'are'} unavailable")
     return f"After a failure: {', then '.join(steps) or 'no further attempt'}"

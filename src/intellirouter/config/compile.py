@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.deployment_lists import DeploymentLists
 from intellirouter.config.egress import EgressCompiler, egress_warnings, environment_problems
 from intellirouter.config.feature_support import (
@@ -138,6 +139,7 @@ class _Compiler:
         self._suggestions = Suggestions()
         self._proxies = environment_proxies(sources.environ)
         self._egress = EgressCompiler(self._proxies, sources, self._report)
+        self._default_pool = inherit_pool(config.defaults.pool)
         self._default_timeouts = inherit_timeouts(config.defaults.timeouts, Timeouts())
 
     def run(self) -> Runtime:
@@ -161,12 +163,14 @@ class _Compiler:
             auth_required=config.auth.required,
             store=store,
             providers=providers,
-            deployments=deployments,
+            deployments=with_breakers(config, deployments, models),
             models=models,
             keys=keys,
             backoff=BackoffSpec(base_s=defaults.backoff.base_s, max_s=defaults.backoff.max_s),
             default_retries=defaults.retries,
             default_request_timeout_s=defaults.request_timeout_s,
+            default_breaker=inherit_breaker(defaults.breaker),
+            default_pool=self._default_pool,
             answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,
@@ -185,6 +189,7 @@ class _Compiler:
     def _add_warnings(self, providers: Mapping[str, ProviderSpec], models: Mapping[str, ModelSpec]) -> None:
         config = self._config
         self._warnings += auth_warnings(config)
+        self._warnings += breaker_warnings(config, models)
         self._warnings += egress_warnings(config.providers, providers, self._origin)
         self._warnings += _unused_ports(providers, self._sources.environ)
         is_auth_required = requires_key(config)
@@ -407,6 +412,7 @@ class _Compiler:
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
+                pool=inherit_pool(entry.pool, self._default_pool),
             )
         self._warnings += [
             f"{format_path(path)}: The list names the deployment `{each}` more than once, which has no effect."

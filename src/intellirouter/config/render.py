@@ -36,7 +36,7 @@ _NO_PROVIDERS: Final = """\
 _DEPLOYMENTS: Final = "\n# Models of providers. Clients can call them by name and as provider/model.\n"
 _MODELS: Final = """
 # Names that clients can call, backed by one or more deployments.
-# Strategies: priority, round_robin, weighted, least_busy, latency, cost.
+# Strategies: priority, round_robin, weighted, least_busy, power_of_two, latency, cost.
 """
 _TAIL: Final = """
 # Client authentication. By default it is off while the gateway listens on this machine only.

@@ -10,12 +10,16 @@ from msgspec import Struct, field
 
 from intellirouter.core import (
     DEFAULT_ANSWER_LIMITS,
+    DEFAULT_BREAKER,
     DEFAULT_LIMITS,
+    DEFAULT_POOL,
     DIRECT,
     SYSTEM_TRUST,
     AnswerLimits,
     AuthScheme,
+    BreakerPolicy,
     ClientCertificate,
+    PoolPolicy,
     Price,
     Proxy,
     ProxyRules,
@@ -204,6 +208,7 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     """The configured price. None means that the price list is used."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int | None = None
+    breaker: BreakerPolicy = DEFAULT_BREAKER
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):
@@ -216,6 +221,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     retry_order: RetryOrder = "next_first"
     request_timeout_s: float | None = None
     """None: the sum of the total timeouts of its deployments."""
+    pool: PoolPolicy = DEFAULT_POOL
 
 
 class KeySpec(Struct, frozen=True, kw_only=True):
@@ -242,6 +248,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
     backoff: BackoffSpec = field(default_factory=BackoffSpec)
     default_retries: int = 2
     default_request_timeout_s: float | None = None
+    default_breaker: BreakerPolicy = DEFAULT_BREAKER
+    """For deployments of wildcards."""
+    default_pool: PoolPolicy = DEFAULT_POOL
     answers: AnswersSpec = field(default_factory=AnswersSpec)
     logs_bodies: bool = False
     log_level: str = "info"

@@ -10,6 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from intellirouter.config.answers_section import Answers
+from intellirouter.config.breaker_section import (
+    Breaker,
+    BreakerField,
+    DefaultBreaker,
+    DefaultBreakerField,
+    DefaultPool,
+    Pool,
+)
 from intellirouter.config.files_section import Files
 from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
@@ -123,6 +131,12 @@ class Defaults(Section):
         "attempt may use at most half of the time that is left, as long as other deployments have not been tried.",
     )
     backoff: Backoff = Field(default_factory=Backoff, description="Delay between retries.")
+    breaker: DefaultBreakerField = Field(
+        default_factory=DefaultBreaker, description="Circuit breakers: a mapping, or off."
+    )
+    pool: DefaultPool = Field(
+        default_factory=DefaultPool, description="What happens when deployments of a model are unavailable."
+    )
 
 
 class Provider(Section):
@@ -237,7 +251,7 @@ class DeploymentEntry(Section):
         default=1.0,
         gt=0,
         le=1_000_000,
-        description="Share of the requests with the strategies weighted and least_busy.",
+        description="Share of the requests with the strategies weighted, least_busy and power_of_two.",
     )
     region: Text | None = Field(
         default=None,
@@ -264,6 +278,7 @@ class DeploymentEntry(Section):
     )
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the timeouts of the provider.")
+    breaker: BreakerField = Field(default_factory=Breaker, description="Overrides the circuit breaker of the model.")
 
 
 class ModelEntry(Section):
@@ -277,6 +292,7 @@ class ModelEntry(Section):
     strategy: Text = Field(
         default="priority",
         description="How the deployments are ordered for each request: priority, round_robin, weighted, least_busy, "
+        "power_of_two, "
         "latency or cost.",
     )
     fallbacks: list[Text] = Field(
@@ -285,6 +301,8 @@ class ModelEntry(Section):
     retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
     retry_order: RetryOrder | None = Field(default=None, description="Overrides defaults.retry_order.")
     request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
+    breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
+    pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
     target_quality: float | None = Field(default=None, ge=0, le=1, description="Has no effect in this version.")

@@ -13,7 +13,7 @@ from intellirouter.core import VendorRow
 
 Found = Iterator[tuple[Path, str]]
 
-_WEIGHTED: Final = frozenset({"weighted", "least_busy"})
+_WEIGHTED: Final = frozenset({"weighted", "least_busy", "power_of_two"})
 """The strategies that read the weights of deployments."""
 _OF_NETWORK: Final = ("region", "dialect", "auth", "credential", "credentials", "headers", "ca_file")
 """Settings of a provider that are about HTTP requests to it."""
@@ -99,7 +99,8 @@ def _deployments(config: Config, vendors: Mapping[str, VendorRow], models: Mappi
     for name, entry in config.deployments.items():
         path = ("deployments", name)
         if "weight" in entry.model_fields_set and name not in weighted:
-            text = "This setting has no effect, because no model with the strategy weighted or least_busy has it."
+            strategies = "weighted, least_busy or power_of_two"
+            text = f"This setting has no effect, because no model with the strategy {strategies} has it."
             yield (*path, "weight"), text
         yield from _region(entry, config, vendors, path)
         for each in entry.capabilities or ():

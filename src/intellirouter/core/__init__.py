@@ -7,6 +7,7 @@ from intellirouter.core import errors
 from intellirouter.core.answer_budget import FREE_ANSWER_BYTES, AnswerBudget, ArrivingAnswer
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.bounded_files import read_bounded
+from intellirouter.core.breaker import DEFAULT_BREAKER, DEFAULT_POOL, BreakerPolicy, BreakerState, PoolPolicy
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, PeerAddress, RequestContext, UpstreamRequest
 from intellirouter.core.certificates import (
     CertificateFileError,
@@ -81,7 +82,9 @@ from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
     "DEFAULT_ANSWER_LIMITS",
+    "DEFAULT_BREAKER",
     "DEFAULT_LIMITS",
+    "DEFAULT_POOL",
     "DIRECT",
     "EMPTY_CONTEXT",
     "FREE_ANSWER_BYTES",
@@ -102,6 +105,8 @@ __all__ = [
     "Attempt",
     "AttemptKind",
     "AuthScheme",
+    "BreakerPolicy",
+    "BreakerState",
     "Call",
     "Candidate",
     "CertificateFileError",
@@ -122,6 +127,7 @@ __all__ = [
     "Operation",
     "PeerAddress",
     "Phase",
+    "PoolPolicy",
     "Price",
     "Profile",
     "Proxy",

@@ -20,7 +20,7 @@ class Candidate(Struct, frozen=True):
     """The score by the strategy; lower scores are tried earlier. None if the strategy did not score it."""
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, omit_defaults=True):
     """Which deployments can serve a request, in which order, and why."""
 
     model: str
@@ -33,11 +33,14 @@ class Decision(Struct, frozen=True):
     pool_size: int
     """How many deployments of `order` are the pool, which retries repeat. The rest are fallbacks."""
     candidates: tuple[Candidate, ...]
+    is_last_resort: bool = False
+    """No deployment is available. All are tried nevertheless."""
 
 
-AttemptKind = Literal["first", "retry", "fallback", "credential", "reconnect"]
-"""`credential`: an attempt on the same deployment with another of its credentials. `reconnect`: one on the same
-deployment over a new connection, because the pooled one had been closed."""
+AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect"]
+"""`next`: the first attempt on another deployment of the pool. `fallback`: one on a configured fallback. `credential`:
+an attempt on the same deployment with another of its credentials. `reconnect`: one on the same deployment over a new
+connection, because the pooled one had been closed."""
 
 RetryOrder = Literal["next_first", "same_first"]
 """Whether a failed request first goes to the next deployment, or is first retried on the same one."""
@@ -69,4 +72,5 @@ def reason_of(decision: Decision, attempts: Sequence[Attempt]) -> str:
         outcomes.setdefault(attempt.deployment, []).append(attempt.outcome)
     failures = [f"{deployment} failed ({', '.join(dict.fromkeys(codes))})" for deployment, codes in outcomes.items()]
     last = attempts[-1]
-    return f"{last.kind} on {last.deployment} after {'; '.join(failures)}"
+    kind = "next deployment" if last.kind == "next" else f"{last.kind} on"
+    return f"{kind} {last.deployment} after {'; '.join(failures)}"

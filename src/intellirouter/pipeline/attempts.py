@@ -11,10 +11,11 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
 from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors, mask_error
+from intellirouter.pipeline.breaker_log import BreakerLog
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.pipeline.recoveries import Recoveries
 from intellirouter.resilience import (
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 _MAX_ATTEMPTS: Final = 16
 _MAX_MESSAGE_CHARS: Final = 500
+_SPREAD: Final = 0.1
+"""Requests that wait for the same deployment do not all continue at the same moment."""
 _UPSTREAM: Final = "The upstream"
 """The subject of messages whose author does not know the deployment."""
 _FAILURES: Final = (errors.UpstreamError, errors.HostError, errors.Overloaded)
@@ -49,6 +52,10 @@ class AttemptContext(Struct):
     deployment: Deployment
     attempt: Attempt
     health: DeploymentHealth
+    ticket: int
+    """From `health.begin`."""
+    can_rotate: bool = False
+    """It has failed because of its credential, and the deployment has another one: that says nothing about it."""
     is_ended: bool = False
     """The outcome has been recorded, and the deployment's health no longer counts the attempt as in flight."""
 
@@ -69,6 +76,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
     credentials: CredentialRotator | None = None
     """None disables credential rotation."""
     recoveries: Recoveries = field(default_factory=Recoveries)
+    transitions: BreakerLog = field(default_factory=BreakerLog)
 
     async def run(self, exchange: Exchange, request: Decided, open_attempt: Open[T], serve: Serve[T]) -> None:
         """Make attempts until one opens, and serve the client from it. Raises the error for the client.
@@ -93,6 +101,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
         resolved = request.resolved
         order = request.decision.order
         step, is_pool = Step(order[0], "first", 0.0), len(order) > 1
+        if request.decision.is_last_resort:
+            step = await self._wait_until_called(step, request)
         deadline_s = exchange.started_s + resolved.request_timeout_s
         planner: AttemptPlanner | None = None
         rejection: errors.GatewayError | None = None
@@ -100,7 +110,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
             context = self._begin(exchange, request.call, resolved.by_name[step.deployment], step)
             try:
                 is_first = step.kind == "first"
-                left_s = resolved.request_timeout_s if is_first else deadline_s - self.clock.monotonic_s()
+                left_s = resolved.request_timeout_s - step.wait_s if is_first else deadline_s - self.clock.monotonic_s()
                 total_s = context.deployment.timeouts.total_s
                 untried_s = _untried_s(request, exchange) if is_pool else 0.0
                 limit_s = attempt_limit_s(left_s, total_s, untried_s)
@@ -113,7 +123,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
             except _FAILURES as error:
                 # Earlier attempts may have left too little time for this one.
                 is_cut_short = not (is_first or has_full_time) and isinstance(error, errors.UpstreamTimeout)
-                self.fail(context, error, is_neutral=is_cut_short or _is_stale(error))
+                context.can_rotate = self._can_rotate(context, error, exchange.attempts)
+                self.fail(context, error, is_neutral=is_cut_short or context.can_rotate or _is_stale(error))
                 failure: errors.GatewayError = error
                 if is_rejected_by_deployment(error):
                     rejection = rejection or error
@@ -138,7 +149,12 @@ class Attempts(Struct, frozen=True, kw_only=True):
 
     def _planner(self, request: Decided) -> AttemptPlanner:
         decision, resolved = request.decision, request.resolved
-        retries = Retries(pool_size=decision.pool_size, retries=resolved.retries, order=resolved.retry_order)
+        retries = Retries(
+            pool_size=decision.pool_size,
+            retries=resolved.retries,
+            order=resolved.retry_order,
+            fallbacks=frozenset([each.name for each in resolved.fallbacks]),
+        )
         return AttemptPlanner(decision.order, retries, self.backoff, self.rng)
 
     def _next_step(
@@ -155,17 +171,39 @@ class Attempts(Struct, frozen=True, kw_only=True):
             return None
         if _is_stale(failure) and context.attempt.kind != "reconnect":
             return Step(name, "reconnect", 0.0)
-        if self._can_rotate(context, failure, attempts):
+        if context.can_rotate:
             return Step(name, "credential", 0.0)
         now_s = self.clock.monotonic_s()
         self._defer(context, failure, now_s)
         planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
-        return planner.after(name, failure, now_s, deadline_s)
+        next_step = planner.after(name, failure, now_s, deadline_s)
+        if next_step is None and request.decision.is_last_resort:
+            available_at_s = {each: self.board.of(each).breaker.available_at_s for each in request.decision.order}
+            max_wait_s = request.resolved.pool_policy.max_wait_s - attempts[0].waited_ms / 1e3
+            limit_s = min(deadline_s, now_s + max_wait_s)
+            return planner.recover(available_at_s, now_s, limit_s)
+        return next_step
 
     def _defer(self, context: AttemptContext, failure: errors.GatewayError, now_s: float) -> None:
         is_neutral = failure.blame in _NEUTRAL_BLAME or isinstance(failure, errors.PolicyError)
         if failure.retry_after_s is not None and not is_neutral:
             context.health.defer(failure.retry_after_s, now_s)
+
+    async def _wait_until_called(self, step: Step, request: Decided) -> Step:
+        """Wait until the first deployment accepts requests again, if all of them have asked not to be called.
+
+        If that takes too long, it is called at once.
+        """
+        resolved, now_s = request.resolved, self.clock.monotonic_s()
+        wait_s = self.board.of(step.deployment).breaker.retry_at_s - now_s
+        limit_s = min(resolved.pool_policy.max_wait_s, resolved.request_timeout_s)
+        if not 0 < wait_s < limit_s or not all(
+            self.board.of(name).breaker.retry_at_s > now_s for name in request.decision.order
+        ):
+            return step
+        wait_s += wait_s * _SPREAD * self.rng.random()
+        await asyncio.sleep(wait_s)
+        return structs.replace(step, wait_s=wait_s)
 
     def _log_recovery(self, exchange: Exchange) -> None:
         """Log who failed, why, and who answered then. The client does not notice it."""
@@ -176,12 +214,11 @@ class Attempts(Struct, frozen=True, kw_only=True):
         unlogged = self.recoveries.unlogged(failed[0].deployment, self.clock.monotonic_s())
         if unlogged is None:
             return
-        level = logging.WARNING if answered.kind == "fallback" else logging.INFO
+        level = logging.WARNING if answered.kind in {"next", "fallback"} else logging.INFO
         reasons = " ".join(map(_failure_sentence, failed[-4:]))
         more = f" {unlogged} earlier failures of {failed[0].deployment} were not logged." if unlogged else ""
-        logger.log(
-            level, "%s: %s answered (%s). %s%s", exchange.request_id, answered.deployment, answered.kind, reasons, more
-        )
+        kind = "next deployment" if answered.kind == "next" else answered.kind
+        logger.log(level, "%s: %s answered (%s). %s%s", exchange.request_id, answered.deployment, kind, reasons, more)
 
     def succeed(self, context: AttemptContext, *, is_session: bool = False) -> None:
         """End an attempt that served the client. The duration of a session is not a latency of the deployment."""
@@ -190,12 +227,15 @@ class Attempts(Struct, frozen=True, kw_only=True):
         context.is_ended = True
         attempt = context.attempt
         attempt.outcome = "ok"
-        attempt.ended_ms = ended_ms = elapsed_ms(context.exchange, self.clock)
+        now_s = self.clock.monotonic_s()
+        attempt.ended_ms = ended_ms = int((now_s - context.exchange.started_s) * 1e6) / 1e3
         if attempt.first_byte_ms is None:  # the gateway answered without the deployment
-            context.health.end_neutrally()
+            context.health.end_neutrally(context.ticket)
             return
         first_ms = attempt.first_byte_ms - attempt.started_ms
-        context.health.succeed(first_ms, first_ms if is_session else ended_ms - attempt.started_ms)
+        latency_ms = first_ms if is_session else ended_ms - attempt.started_ms
+        if context.health.succeed(context.ticket, first_ms, latency_ms, now_s):
+            self.transitions.log(context.deployment.name, context.health.breaker, now_s)
 
     def fail(self, context: AttemptContext, error: errors.GatewayError, *, is_neutral: bool = False) -> None:
         """End a failed attempt. Errors caused by the client or the gateway do not count against the deployment.
@@ -212,9 +252,11 @@ class Attempts(Struct, frozen=True, kw_only=True):
         attempt.outcome, attempt.message = error.code, error.message[:_MAX_MESSAGE_CHARS]
         attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
         if is_neutral or error.blame in _NEUTRAL_BLAME:
-            context.health.end_neutrally()
-        else:
-            context.health.fail(error.code, self.clock.monotonic_s())
+            context.health.end_neutrally(context.ticket)
+            return
+        now_s = self.clock.monotonic_s()
+        if context.health.fail(context.ticket, error.code, now_s):
+            self.transitions.log(attempt.deployment, context.health.breaker, now_s)
 
     def fail_in_stream(self, context: AttemptContext, error: errors.UpstreamError) -> None:
         """End an attempt whose stream reported an error after its first content. Its Retry-After is remembered."""
@@ -238,7 +280,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
             outcome = "overloaded"
         context.attempt.outcome = outcome
         context.attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
-        context.health.end_neutrally()
+        context.health.end_neutrally(context.ticket)
 
     def _can_rotate(self, context: AttemptContext, error: errors.GatewayError, attempts: Sequence[Attempt]) -> bool:
         """Return whether to repeat the request with another credential. Each is used at most once per exchange."""
@@ -250,17 +292,17 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return rotated < spare and self.credentials.can_rotate(context.deployment, error, context.attempt.status)
 
     def _begin(self, exchange: Exchange, call: Call, deployment: Deployment, step: Step) -> AttemptContext:
+        now_s = self.clock.monotonic_s()
         attempt = Attempt(
             deployment=deployment.name,
             kind=step.kind,
-            started_ms=elapsed_ms(exchange, self.clock),
+            started_ms=int((now_s - exchange.started_s) * 1e6) / 1e3,
             waited_ms=int(step.wait_s * 1e6) / 1e3,
         )
         exchange.attempts.append(attempt)
         exchange.deployment = deployment
         health = self.board.of(deployment.name)
-        health.begin()
-        return AttemptContext(exchange, call, deployment, attempt, health)
+        return AttemptContext(exchange, call, deployment, attempt, health, health.begin(now_s))
 
 
 def _is_stale(error: errors.GatewayError) -> bool:

@@ -1,9 +1,11 @@
-"""Retries and fallbacks as pure state machines.
+"""Circuit breakers, retries and fallbacks as pure state machines.
 
-Door: `AttemptPlanner`, `Backoff`, `Retries`, `RetryPolicy`, `Step`, the reading of causes and the sharing of deadlines.
-The caller reports failures and passes the time; nothing here sleeps, sends requests or logs.
+Door: `Breaker`, `WindowCounts`, `AttemptPlanner`, `Backoff`, `Retries`, `RetryPolicy`, `Step`, the reading of causes
+and the sharing of deadlines. The caller reports failures and passes the time; nothing here sleeps, sends requests or
+logs.
 """
 
+from intellirouter.resilience.breaker import Breaker, WindowCounts
 from intellirouter.resilience.causes import (
     is_credential_at_fault,
     is_rejected_by_deployment,
@@ -18,9 +20,11 @@ from intellirouter.resilience.retry import RetryPolicy
 __all__ = [
     "AttemptPlanner",
     "Backoff",
+    "Breaker",
     "Retries",
     "RetryPolicy",
     "Step",
+    "WindowCounts",
     "attempt_limit_s",
     "is_credential_at_fault",
     "is_rejected_by_deployment",

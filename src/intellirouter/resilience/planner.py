@@ -1,12 +1,16 @@
 """The attempt planner: which deployment is tried after a failure, and when. A pure state machine; see DESIGN.md."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from intellirouter.core import AttemptKind, RetryOrder, errors
 from intellirouter.resilience.causes import may_be_served_elsewhere
+
+_SPREAD: Final = 0.1
+"""Requests that wait for the same deployment do not all continue at the same moment."""
 
 
 class Step(Struct, frozen=True):
@@ -34,6 +38,8 @@ class Retries(Struct, frozen=True, kw_only=True):
     """The first deployments of the order are retried. The others are fallbacks, which are tried once."""
     retries: int
     order: RetryOrder = "next_first"
+    fallbacks: frozenset[str] = frozenset()
+    """The configured fallbacks. Other deployments at the end of the order are unavailable members of the pool."""
 
 
 class AttemptPlanner:
@@ -50,10 +56,12 @@ class AttemptPlanner:
         self._pool = list(order[: retries.pool_size])
         self._fallbacks = list(order[retries.pool_size :])
         self._retries = retries.retries
+        self._configured_fallbacks = retries.fallbacks
         self._is_same_first = retries.order == "same_first"
         self._backoff = backoff
         self._rng = rng
         self._round = 0
+        self._may_recover = True
         self._queue = self._pool[1:]
         if not self._pool:
             self._fallbacks.pop(0)  # the first attempt was a fallback
@@ -70,6 +78,7 @@ class AttemptPlanner:
     def after(self, deployment: str, error: errors.GatewayError, now_s: float, deadline_s: float) -> Step | None:
         """Return the next step after `deployment` failed with `error`, or None if there is no further attempt."""
         if not error.retryable and not may_be_served_elsewhere(error):
+            self._may_recover = False
             return None
         if not error.retryable:
             self._excluded.add(deployment)
@@ -83,13 +92,28 @@ class AttemptPlanner:
             return self._retry_same(deployment, now_s, deadline_s) or self._next_untried()
         return self._next(now_s, deadline_s)
 
+    def recover(self, available_at_s: Mapping[str, float], now_s: float, limit_s: float) -> Step | None:
+        """Return a last attempt, once, on the deployment that becomes available first, if that is before `limit_s`.
+
+        For requests that found no deployment available, when `after` has returned None.
+        """
+        waiting = [name for name in available_at_s if name not in self._excluded]
+        if not waiting or not self._may_recover:
+            return None
+        name = min(waiting, key=available_at_s.__getitem__)
+        wait_s = max(0.0, available_at_s[name] - now_s)
+        if now_s + wait_s > limit_s:
+            return None
+        self._may_recover = False
+        return Step(name, "retry", min(limit_s - now_s, wait_s + wait_s * _SPREAD * self._rng.random()))
+
     def _next(self, now_s: float, deadline_s: float) -> Step | None:
         while self._queue:
             name = self._queue.pop(0)
             if name in self._excluded:
                 continue
             if self._round == 0:
-                return Step(name, "fallback", 0.0)
+                return self._untried(name)
             # The backoff of a retry round is spent before its first attempt.
             wait_s = self._remaining_wait_s(name, now_s)
             if self._may_retry(name) and now_s + wait_s < deadline_s:
@@ -138,12 +162,15 @@ class AttemptPlanner:
         while self._queue:
             name = self._queue.pop(0)
             if name not in self._excluded:
-                return Step(name, "fallback", 0.0)
+                return self._untried(name)
         return self._next_fallback()
 
     def _next_fallback(self) -> Step | None:
         while self._fallbacks:
             name = self._fallbacks.pop(0)
             if name not in self._excluded:
-                return Step(name, "fallback", 0.0)
+                return self._untried(name)
         return None
+
+    def _untried(self, name: str) -> Step:
+        return Step(name, "fallback" if name in self._configured_fallbacks else "next", 0.0)

@@ -60,7 +60,7 @@ from intellirouter.roles.worker_errors import WorkerErrors
 from intellirouter.routing import STRATEGIES
 from intellirouter.serving import serve_asgi
 from intellirouter.store import ExchangeStore, ReasoningMemories
-from intellirouter.telemetry import CONTENT_TYPE, LiveFeed, Metrics, set_up_logging
+from intellirouter.telemetry import CONTENT_TYPE, BreakerView, LiveFeed, Metrics, breaker_metrics, set_up_logging
 
 logger = logging.getLogger(__name__)
 
@@ -91,10 +91,10 @@ class GatewayProcess:
         self.host: LocalHost = build_host(runtime, self.pool, on_host_event)
         self.current: Current[Generation] = Current()
         self.in_flight = InFlight(self._answers)
-        self._board = HealthBoard()
+        rng = random.Random()  # noqa: S311 - for load balancing, not for security
+        self._board = HealthBoard(rng)
         self._off_loop = OffLoop()
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
-        rng = random.Random()  # noqa: S311 - for load balancing, not for security
         self._lists = ProviderLists()
         self.model_lists = ModelLists(
             RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng, traffic=self._traffic
@@ -228,7 +228,9 @@ class GatewayProcess:
         catalog = generation.catalog
         self._memories.apply(generation.runtime.reasoning_memory)
         self._answers.set_limit(generation.runtime.server.max_buffered_answer_bytes)
-        self._board.keep_only(frozenset(catalog.deployments))
+        runtime = generation.runtime
+        policies = {name: spec.breaker for name, spec in runtime.deployments.items()}
+        self._board.apply(policies, runtime.default_breaker)
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
 
@@ -337,6 +339,14 @@ class GatewayProcess:
             "Records that could not be stored.",
             lambda: float(self.store.health().lost_records),
         )
+        self.metrics.add_source(lambda: breaker_metrics(self._breakers()))
+
+    def _breakers(self) -> list[BreakerView]:
+        now_s = SYSTEM_CLOCK.monotonic_s()
+        return [
+            BreakerView(name, each.state_at(now_s), each.openings, each.probes, each.closings)
+            for name, each in self._board.opened_breakers()
+        ]
 
 
 def _registries(responses: ResponsesStage) -> Registries:

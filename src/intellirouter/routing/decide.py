@@ -3,23 +3,28 @@
 import math
 import random
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct, structs
 
 from intellirouter.catalog import HealthBoard, ResolvedModel
-from intellirouter.core import Call, Candidate, Decision, Deployment, errors, estimate_tokens
+from intellirouter.core import Call, Candidate, Decision, Deployment, Verdict, errors, estimate_tokens
 from intellirouter.dialects import CONTEXT_LENGTH, Endpoint
 from intellirouter.routing.filters import always_fits_tokens, exclusion_reason, is_about_context
+from intellirouter.routing.outliers import find_outliers
 from intellirouter.routing.strategies import RoutingContext, Scored, StrategyRow
 
 _DEFAULT_STRATEGY: Final = "priority"
 _TRIED_LAST: Final = "tried last"
 _MAX_MEMO: Final = 2048
+_MAX_NAMED: Final = 3
+"""How many unavailable deployments the reason of a decision names. The candidates contain all of them."""
+_available_at: Final = attrgetter("available_at_s")
 
 MemoKey = tuple[ResolvedModel, str, frozenset[str], bool]
 """Model, endpoint, needs, and whether the gateway answers the request itself: everything that the decision of a static
-strategy depends on, as long as no deployment is cooling down and the request fits into every context."""
+strategy depends on, as long as no deployment is suspect and the request fits into every context."""
 
 
 class _Memo(Struct, frozen=True):
@@ -28,6 +33,29 @@ class _Memo(Struct, frozen=True):
     decision: Decision
     fits_tokens: int
     """Requests of up to this many tokens, input and output together, fit into every context."""
+
+
+class _Unavailable(Struct, frozen=True):
+    """A deployment that is unavailable, with the reason."""
+
+    deployment: Deployment
+    reason: str
+    available_at_s: float
+    is_fallback: bool
+
+
+class _Order(Struct, frozen=True):
+    """The deployments that can serve a request, in the order in which they are tried."""
+
+    scored: list[Scored]
+    fallbacks: tuple[Deployment, ...]
+    unavailable: tuple[_Unavailable, ...]
+    note: str
+    """Why the order is not the usual one; empty if it is."""
+
+    @property
+    def is_last_resort(self) -> bool:
+        return not self.scored and not self.fallbacks
 
 
 class Router:
@@ -58,16 +86,27 @@ class Router:
         fallbacks = _eligible(endpoint, resolved.fallbacks, call, excluded)
         if not pool and not fallbacks:
             raise _no_eligible(call, resolved, excluded)
-        healthy, cooling = self._split(pool, now_s)
-        ready_fallbacks, cooling_fallbacks = self._split(fallbacks, now_s)
+        available, unavailable = self._split(pool, now_s)
+        note = ""
+        if unavailable and len(unavailable) > resolved.pool_policy.panic_threshold * len(pool):
+            note = f"{len(unavailable)} of {len(pool)} deployments are unavailable, so open circuits are ignored"
+            available, unavailable = self._split_in_panic(pool, now_s)
+        ready_fallbacks, unavailable_fallbacks = self._split(fallbacks, now_s)
         strategy = self._strategies.get(resolved.strategy) or self._strategies[_DEFAULT_STRATEGY]
-        scored = self._score(strategy, resolved, healthy, call, now_s) if healthy else []
-        last = self._tried_last((*cooling, *cooling_fallbacks), now_s)
-        decision = _decision(resolved, scored, ready_fallbacks, last, excluded)
-        if not healthy and cooling:  # fallbacks come first, and an outage of the pool must not take away the retries
-            retried = len(ready_fallbacks) + len(cooling)
-            decision = structs.replace(decision, pool_size=retried)
-        if strategy.is_static and not last and not excluded:
+        scored = self._score(strategy, resolved, available, call, now_s) if available else []
+        remarks = self._remarks(available, resolved, now_s)
+        order = _Order(
+            scored=_with_remarks(scored, remarks) if remarks else scored,
+            fallbacks=ready_fallbacks,
+            unavailable=self._unavailable(unavailable, unavailable_fallbacks, now_s),
+            note=note,
+        )
+        decision = _decision(resolved, order, excluded)
+        if order.is_last_resort:  # an outage must not take away the retries
+            decision = structs.replace(decision, pool_size=len(decision.order), is_last_resort=True)
+        elif not available and unavailable:  # nor must one of the pool, where the fallbacks come first
+            decision = structs.replace(decision, pool_size=len(ready_fallbacks) + len(unavailable))
+        if strategy.is_static and not order.unavailable and not excluded and not remarks:
             self._remember(key, decision)
         return decision
 
@@ -78,35 +117,59 @@ class Router:
         self._memo[key] = _Memo(decision, always_fits_tokens((*resolved.pool, *resolved.fallbacks)))
 
     def _is_valid(self, memo: _Memo, call: Call, resolved: ResolvedModel, now_s: float) -> bool:
-        """Return whether the request fits into every context and no deployment may be cooling down."""
+        """Return whether the request fits into every context and no decision may depend on failures."""
         if estimate_tokens(len(call.body)) + call.added_tokens + (call.max_output_tokens or 0) > memo.fits_tokens:
             return False
         of = self._board.of
         for name in resolved.by_name:
             health = of(name)
-            if health.failures_in_a_row or health.retry_at_s > now_s:
+            if health.is_suspect and health.affects_decisions(now_s):
                 return False
         return True
 
     def _split(
         self, pool: tuple[Deployment, ...], now_s: float
     ) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
-        """Split deployments into healthy ones and those that are cooling down, which are tried last."""
+        """Split deployments into available ones and unavailable ones, which are tried last."""
         of = self._board.of
-        cooling = tuple([each for each in pool if of(each.name).is_cooling_down(now_s)])
+        cooling = tuple([each for each in pool if not of(each.name).is_available(now_s)])
         return (tuple([each for each in pool if each not in cooling]), cooling) if cooling else (pool, ())
 
-    def _tried_last(self, deployments: tuple[Deployment, ...], now_s: float) -> list[tuple[Deployment, str]]:
-        """Return deployments that are cooling down, with the reasons."""
-        reasons = []
-        for each in deployments:
-            health = self._board.of(each.name)
-            if health.is_deferred(now_s):
-                reason = f"asked not to be called for another {health.retry_at_s - now_s:.0f} s"
-            else:
-                reason = "currently failing"
-            reasons.append((each, reason))
-        return reasons
+    def _split_in_panic(
+        self, pool: tuple[Deployment, ...], now_s: float
+    ) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
+        """Split deployments as if all circuits were closed, so that the few healthy ones do not get all requests."""
+        deferred = tuple([each for each in pool if self._board.of(each.name).breaker.retry_at_s > now_s])
+        return tuple([each for each in pool if each not in deferred]), deferred
+
+    def _unavailable(
+        self, pool: tuple[Deployment, ...], fallbacks: tuple[Deployment, ...], now_s: float
+    ) -> tuple[_Unavailable, ...]:
+        """Return the unavailable deployments with the reasons."""
+        return tuple(
+            [
+                _Unavailable(each, breaker.unavailable_reason(now_s), breaker.available_at_s, is_fallback=is_fallback)
+                for members, is_fallback in ((pool, False), (fallbacks, True))
+                for each in members
+                for breaker in (self._board.of(each.name).breaker,)
+            ]
+        )
+
+    def _remarks(
+        self, pool: tuple[Deployment, ...], resolved: ResolvedModel, now_s: float
+    ) -> dict[str, tuple[bool, str]]:
+        """Return by name whether a deployment is tried after the rest of the pool, and what its reason adds."""
+        health = {each.name: self._board.of(each.name) for each in pool}
+        suspects = [name for name, each in health.items() if each.is_suspect]
+        if not suspects:
+            return {}
+        counts = {name: each.breaker.counts(now_s) for name, each in health.items()}
+        outliers = find_outliers(counts, resolved.pool_policy) if len(pool) > 1 else {}
+        remarks = {name: (True, reason) for name, reason in outliers.items()}
+        for name in suspects:
+            if name not in outliers and health[name].breaker.state_at(now_s) == "half_open":
+                remarks[name] = (False, f"probe after {health[name].breaker.cause}")
+        return remarks
 
     def _score(
         self, strategy: StrategyRow, resolved: ResolvedModel, pool: tuple[Deployment, ...], call: Call, now_s: float
@@ -158,40 +221,48 @@ def _no_eligible(call: Call, resolved: ResolvedModel, excluded: list[Candidate])
     )
 
 
-def _decision(
-    resolved: ResolvedModel,
-    scored: list[Scored],
-    fallbacks: tuple[Deployment, ...],
-    last: list[tuple[Deployment, str]],
-    excluded: list[Candidate],
-) -> Decision:
+def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate]) -> Decision:
     candidates = [
-        Candidate(
-            each.deployment.name,
-            each.deployment.provider,
-            each.deployment.upstream_model,
-            "eligible",
-            each.reason,
-            each.score if math.isfinite(each.score) else None,
-        )
-        for each in scored
+        _candidate(each.deployment, "eligible", each.reason, each.score if math.isfinite(each.score) else None)
+        for each in order.scored
     ]
+    candidates += [_candidate(each, "fallback", "fallback") for each in order.fallbacks]
+    unavailable = sorted(order.unavailable, key=_available_at) if order.is_last_resort else order.unavailable
     candidates += [
-        Candidate(each.name, each.provider, each.upstream_model, "fallback", "fallback") for each in fallbacks
-    ]
-    candidates += [
-        Candidate(each.name, each.provider, each.upstream_model, "fallback", f"{reason}, {_TRIED_LAST}")
-        for each, reason in last
+        _candidate(each.deployment, "fallback" if each.is_fallback else "eligible", f"{each.reason}, {_TRIED_LAST}")
+        for each in unavailable
     ]
     first = candidates[0]
     reason = first.reason.replace(_TRIED_LAST, "but no other is available")
-    candidates[0] = Candidate(first.deployment, first.provider, first.upstream_model, "chosen", reason, first.score)
-    others = len(candidates) - 1
+    candidates[0] = structs.replace(first, verdict="chosen", reason=reason)
     return Decision(
         model=resolved.model,
         strategy=resolved.strategy,
-        reason=f"{reason}; {others} more to try" if others else reason,
+        reason="; ".join([reason, *_reasons_of_others(order, len(candidates) - 1)]),
         order=tuple([each.deployment for each in candidates]),
-        pool_size=len(scored),
+        pool_size=len(order.scored),
         candidates=(*candidates, *excluded),
     )
+
+
+def _reasons_of_others(order: _Order, others: int) -> list[str]:
+    """Return why the order is not the usual one, who is unavailable, and how many can be tried after the first one."""
+    named = [] if order.is_last_resort else order.unavailable[:_MAX_NAMED]
+    more = [f"{others} more to try"] if others else []
+    note = [order.note] if order.note else []
+    return [*note, *[f"{each.deployment.name}: {each.reason}" for each in named], *more]
+
+
+def _candidate(deployment: Deployment, verdict: Verdict, reason: str, score: float | None = None) -> Candidate:
+    return Candidate(deployment.name, deployment.provider, deployment.upstream_model, verdict, reason, score)
+
+
+def _with_remarks(scored: list[Scored], remarks: Mapping[str, tuple[bool, str]]) -> list[Scored]:
+    """Return the deployments with remarks in their reasons, and those that are tried after the others at the end."""
+    first: list[Scored] = []
+    last: list[Scored] = []
+    for each in scored:
+        is_last, remark = remarks.get(each.deployment.name, (False, ""))
+        noted = structs.replace(each, reason=f"{each.reason}, {remark}") if remark else each
+        (last if is_last else first).append(noted)
+    return first + last

@@ -1,11 +1,20 @@
 """Observability: metrics, the live feed and logs. Everything happens after the last byte of a response.
 
-Door: `Metrics`, `LiveFeed`, `set_up_logging`, `is_writable`, `CONTENT_TYPE`.
+Door: `Metrics`, `breaker_metrics`, `LiveFeed`, `set_up_logging`, `is_writable`, `CONTENT_TYPE`.
 """
 
+from intellirouter.telemetry.breakers import BreakerView, breaker_metrics
 from intellirouter.telemetry.descriptors import is_writable
 from intellirouter.telemetry.feed import LiveFeed
 from intellirouter.telemetry.logs import set_up_logging
 from intellirouter.telemetry.metrics import CONTENT_TYPE, Metrics
 
-__all__ = ["CONTENT_TYPE", "LiveFeed", "Metrics", "is_writable", "set_up_logging"]
+__all__ = [
+    "CONTENT_TYPE",
+    "BreakerView",
+    "LiveFeed",
+    "Metrics",
+    "breaker_metrics",
+    "is_writable",
+    "set_up_logging",
+]

@@ -6,7 +6,7 @@ empty name. Beyond `_MAX_SERIES`, new label sets are counted together, so that m
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from operator import attrgetter
 from typing import Final
@@ -86,9 +86,14 @@ class Metrics(Collector):
         self._series: dict[tuple[str, str], _Series] = {}
         self._attempts: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._gauges = dict(gauges or {})
+        self._sources: list[Callable[[], Iterable[Metric]]] = []
         self._pending: list[tuple[str, ExchangeRecord]] = []
         self.finished = 0
         self.failed = 0
+
+    def add_source(self, read: Callable[[], Iterable[Metric]]) -> None:
+        """Add metrics that are read when the metrics are scraped. Bounding their number is up to the source."""
+        self._sources.append(read)
 
     def add_gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         self._gauges[name] = (description, read)
@@ -157,3 +162,5 @@ class Metrics(Collector):
         yield from (requests, tokens, cost, unpriced, duration, first, attempts)
         for name, (description, read) in self._gauges.items():
             yield GaugeMetricFamily(name, description, value=read())
+        for source in self._sources:
+            yield from source()

@@ -66,10 +66,12 @@ def decide(by: Router, one: Call, model: ResolvedModel, now_s: float) -> Decisio
 
 def fail(board: HealthBoard, name: str, times: int = 1, now_s: float = 0.0) -> None:
     for _ in range(times):
-        board.of(name).begin()
-        board.of(name).fail("upstream_timeout", now_s)
+        ticket = board.of(name).begin(now_s)
+        board.of(name).fail(ticket, "upstream_timeout", now_s)
 
 
-def succeed(board: HealthBoard, name: str, latency_ms: float = 100.0, first_token_ms: float = 10.0) -> None:
-    board.of(name).begin()
-    board.of(name).succeed(first_token_ms, latency_ms)
+def succeed(
+    board: HealthBoard, name: str, latency_ms: float = 100.0, first_token_ms: float = 10.0, now_s: float = 0.0
+) -> None:
+    ticket = board.of(name).begin(now_s)
+    board.of(name).succeed(ticket, first_token_ms, latency_ms, now_s)

@@ -28,7 +28,7 @@ def test_explain_tells_fallbacks_from_deployments_that_are_cooling_down(run: Any
     decision = {**DECISION, "order": list(verdicts), "pool_size": 1, "candidates": candidates}
     document = {"model": "auto", "decision": decision, "retries": 1, "retry_order": "next_first"}
     gateway.on_json("/api/v1/explain", document)
-    text = "1 retry with back-off, then 1 fallback, then 2 deployments that are cooling down"
+    text = "1 retry with back-off, then 1 fallback, then 2 deployments that are unavailable"
     assert f"After a failure: {text}\n" in run("explain", "Hi").stdout
 
 

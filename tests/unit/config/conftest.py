@@ -56,7 +56,7 @@ ROWS = (
     VendorRow(name="magic", title="Magic", transport="fake", needs_credential=False),
 )
 VENDORS = {row.name: row for row in ROWS}
-STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "latency", "cost")
+STRATEGIES = ("priority", "round_robin", "weighted", "least_busy", "power_of_two", "latency", "cost")
 
 Load = Callable[..., LoadedConfig]
 Compile = Callable[..., Runtime]

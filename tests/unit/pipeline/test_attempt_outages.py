@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec import structs
 
-from intellirouter.core import Deployment, Secret, Timeouts, errors
+from intellirouter.core import BreakerPolicy, Deployment, Secret, Timeouts, errors
 from intellirouter.pipeline.attempts import AttemptContext
 from tests.support.pipeline import ANSWER, Response, World, resolved
 from tests.unit.pipeline.test_attempts import DOWN, Rotator, Script, begin, kinds, open_with
@@ -70,7 +70,7 @@ async def test_retry_after_of_one_credential_does_not_defer_the_deployment() -> 
     exchange, request = begin(world, resolved("a", credentials=(Secret("1"), Secret("2"))))
     await attempts.open(exchange, request, Script(world, a=[limited, "yes"]))
     assert [kind for _, kind, _ in kinds(exchange)] == ["first", "credential"]
-    assert not world.board.of("a").is_deferred(world.clock.monotonic_s())
+    assert world.board.of("a").is_available(world.clock.monotonic_s())
 
 
 def stale() -> errors.UpstreamDisconnected:
@@ -124,3 +124,46 @@ async def test_context_overflow_falls_back_to_a_larger_window_only() -> None:
     rejected = errors.UpstreamRejected("too long", code="context_length_exceeded")
     await world.attempts.open(exchange, request, Script(world, a=rejected, c="yes"))
     assert [name for name, _, _ in kinds(exchange)] == ["a", "c"]
+
+
+async def test_refused_credential_does_not_count_against_the_deployment_if_there_is_another_one() -> None:
+    """With two credentials, every second one of which is refused, half of the attempts would be failures."""
+    world = World()
+    attempts = structs.replace(world.attempts, credentials=Rotator(99))
+    refused = errors.UpstreamAuthFailed("no")
+    model = resolved("a", credentials=(Secret("1"), Secret("2")))
+    for _ in range(30):
+        exchange, request = begin(world, model)
+        context, _ = await attempts.open(exchange, request, Script(world, a=[refused, "yes"]))
+        attempts.succeed(context)
+    health = world.board.of("a")
+    assert (health.failures, health.in_flight, health.breaker.openings) == (0, 0, 0)
+    exchange, request = begin(world, model)
+    with pytest.raises(errors.UpstreamAuthFailed):
+        await attempts.open(exchange, request, Script(world, a=[refused, refused]))
+    assert health.failures == 1, "all of its credentials were refused"
+
+
+@pytest.mark.parametrize("probes", [1, 2])
+async def test_only_so_many_requests_probe_a_deployment_at_the_same_time(probes: int) -> None:
+    gate = asyncio.Event()
+    world = World(
+        resolved("a b"),
+        a=[Response(ANSWER, gate=gate) for _ in range(5)],
+        b=[Response(ANSWER) for _ in range(5)],
+    )
+    health, now_s = world.board.of("a"), world.clock.monotonic_s()
+    health.breaker.apply(BreakerPolicy(half_open_probes=probes))
+    for _ in range(3):
+        health.fail(health.begin(now_s), "upstream_timeout", now_s)
+    world.clock.advance(10.0)
+    running = [asyncio.ensure_future(world.serve()) for _ in range(5)]
+    async with asyncio.timeout(5):
+        while sum(each.done() for each in running) < 5 - probes:
+            await asyncio.sleep(0)
+    assert world.upstream.order.split().count("a") == probes
+    assert health.breaker.state_at(world.clock.monotonic_s()) == "half_open"
+    gate.set()
+    await asyncio.gather(*running)
+    assert health.breaker.state_at(world.clock.monotonic_s()) == "closed"
+    assert {record.status for record in world.journal.records} == {200}

@@ -93,7 +93,7 @@ async def test_fallbacks_are_tried_after_the_pool_and_recorded() -> None:
     assert opened[0].deployment.name == "f"
     assert kinds(exchange) == [
         ("a", "first", "upstream_unavailable"),
-        ("b", "fallback", "upstream_unavailable"),
+        ("b", "next", "upstream_unavailable"),
         ("f", "fallback", "pending"),
     ]
     assert [each.message for each in exchange.attempts] == ["down", "down", None]
@@ -185,7 +185,7 @@ async def test_retries_and_fallbacks_are_limited_by_their_budgets() -> None:
     assert world.upstream.order.split()[:2] == ["a", "b"]
     assert world.upstream.order.endswith("f g")
     assert [each.kind for each in world.record.attempts] == [
-        *("first", "fallback", "retry", "retry", "retry", "retry", "fallback", "fallback"),
+        *("first", "next", "retry", "retry", "retry", "retry", "fallback", "fallback"),
     ]
     assert isinstance(world.reply.error, errors.UpstreamUnavailable)
     assert world.record.deployment == "g", "the record names the last deployment"
@@ -446,7 +446,7 @@ async def test_next_deployment_is_tried_after_each_credential_was_used_once() ->
     context, _ = await rotating(world, 9).open(exchange, request, script)
     assert context.deployment.name == "b"
     assert [(name, kind) for name, kind, _ in kinds(exchange)] == [
-        ("a", "first"), ("a", "credential"), ("a", "credential"), ("b", "fallback"),
+        ("a", "first"), ("a", "credential"), ("a", "credential"), ("b", "next"),
     ]  # fmt: skip
 
 
@@ -479,4 +479,4 @@ async def test_gateway_without_rotation_tries_the_next_deployment() -> None:
     world = World()
     exchange, opened, _ = await open_with(world, resolved("a b", credentials=THREE), a=REFUSED, b="yes")
     assert opened[0].deployment.name == "b"
-    assert [kind for _, kind, _ in kinds(exchange)] == ["first", "fallback"]
+    assert [kind for _, kind, _ in kinds(exchange)] == ["first", "next"]

@@ -106,7 +106,7 @@ async def test_error_caused_by_the_request_counts_against_nobody(case: str) -> N
         await world.serve()
     health = world.board.of("a")
     assert (health.failures, health.in_flight) == (0, 0)
-    assert not health.is_cooling_down(world.clock.monotonic_s())
+    assert health.is_available(world.clock.monotonic_s())
     assert all(each.spares_credential for each in responses)
     assert all(len(record.attempts) == 1 for record in world.journal.records), "it is not retried"
 

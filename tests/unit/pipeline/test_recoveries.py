@@ -68,11 +68,42 @@ async def test_outage_is_not_logged_for_each_request(log: pytest.LogCaptureFixtu
     world = World(resolved("a", "b"), a=gone, b=[Response(ANSWER) for _ in range(4)])
     for _ in range(3):
         await world.serve()
-    assert len(log.records) == 1
+    assert [entry.name for entry in log.records] == [
+        "intellirouter.pipeline.attempts",
+        "intellirouter.pipeline.breaker_log",
+    ]
+    assert log.records[1].getMessage() == (
+        "a: The circuit has opened after 3 failures in a row (upstream_disconnected). It is tried last for 10 s."
+    )
     world.clock.advance(60)
     world.upstream.answers["a"] = [broken()]
     await world.serve()
     assert log.records[-1].getMessage().endswith("2 earlier failures of a were not logged.")
+
+
+async def test_next_deployment_of_the_pool_is_not_called_a_fallback(log: pytest.LogCaptureFixture) -> None:
+    world = World(resolved("a b"), a=[broken()], b=[Response(ANSWER)])
+    exchange = await world.serve()
+    (entry,) = log.records
+    assert entry.levelno == logging.WARNING
+    assert "b answered (next deployment). a failed" in entry.getMessage()
+    assert exchange.attempts[-1].kind == "next"
+
+
+async def test_opening_and_closing_of_a_circuit_are_logged_once_each(log: pytest.LogCaptureFixture) -> None:
+    world = World(
+        resolved("a", "b"), a=[*[broken() for _ in range(4)], Response(ANSWER)], b=[Response(ANSWER) for _ in range(9)]
+    )
+    for _ in range(7):
+        await world.serve()
+        world.clock.advance(4)
+    world.clock.advance(60)
+    await world.serve()
+    entries = [entry.getMessage() for entry in log.records if entry.name.endswith("breaker_log")]
+    assert entries == [
+        "a: The circuit has opened after 3 failures in a row (upstream_unavailable). It is tried last for 10 s.",
+        "a: The circuit has closed. It is used as usual again.",
+    ]
 
 
 async def test_replaced_dead_connection_and_first_answer_are_not_logged(log: pytest.LogCaptureFixture) -> None:

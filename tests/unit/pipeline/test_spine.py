@@ -52,8 +52,8 @@ async def test_failing_deployment_is_tried_last_until_its_failures_are_old() -> 
     answers = [Response(ANSWER) for _ in range(2)]
     world = World(resolved("a b"), a=answers[0], b=answers[1])
     for _ in range(3):
-        world.board.of("a").begin()
-        world.board.of("a").fail("upstream_unavailable", world.clock.monotonic_s())
+        now_s = world.clock.monotonic_s()
+        world.board.of("a").fail(world.board.of("a").begin(now_s), "upstream_unavailable", now_s)
     await world.serve()
     assert world.upstream.order == "b"
     world.clock.advance(60.0)

@@ -53,7 +53,8 @@ def planner(
     **backoff: float,
 ) -> AttemptPlanner:
     names = order.split()
-    rounds = Retries(pool_size=len(names) if pool_size is None else pool_size, retries=retries, order=retry_order)
+    size = len(names) if pool_size is None else pool_size
+    rounds = Retries(pool_size=size, retries=retries, order=retry_order, fallbacks=frozenset(names[size:]))
     return AttemptPlanner(names, rounds, Backoff(**backoff), random.Random(7))
 
 
@@ -82,7 +83,7 @@ def test_error_of_client_or_gateway_ends_the_attempts(kind: type[errors.GatewayE
 @pytest.mark.parametrize("kind", PERMANENT)
 def test_permanent_failure_leads_to_fallbacks_but_not_to_a_retry(kind: type[errors.GatewayError]) -> None:
     assert names(planner("a"), "a", kind("no")) == []
-    assert names(planner("a b c", 2), "a", kind("no")) == ["fallback b", "fallback c"]
+    assert names(planner("a b c", 2), "a", kind("no")) == ["next b", "fallback c"]
 
 
 @pytest.mark.parametrize("kind", TRANSIENT)
@@ -108,7 +109,7 @@ def test_every_error_class_is_classified() -> None:
 
 def test_order_is_pool_then_retry_rounds_then_fallbacks() -> None:
     assert names(planner("a b c f g", 3, retries=2), "a") == [
-        *("fallback b", "fallback c"),
+        *("next b", "next c"),
         *("retry a", "retry b", "retry c"),
         *("retry a", "retry b", "retry c"),
         *("fallback f", "fallback g"),
@@ -123,7 +124,7 @@ def test_only_a_retry_round_begins_with_a_wait() -> None:
 
 
 def test_each_deployment_is_tried_once_without_retries() -> None:
-    assert names(planner("a b f", 2, retries=0), "a") == ["fallback b", "fallback f"]
+    assert names(planner("a b f", 2, retries=0), "a") == ["next b", "fallback f"]
 
 
 def test_fallbacks_are_tried_once_each_without_a_pool() -> None:
@@ -133,8 +134,8 @@ def test_fallbacks_are_tried_once_each_without_a_pool() -> None:
 def test_permanently_failed_deployment_is_left_out_of_retry_rounds() -> None:
     plan = planner("a b c", 3, retries=1)
     refused = errors.UpstreamAuthFailed("no")
-    assert plan.after("a", refused, 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
-    assert plan.after("b", down(), 0.0, FOREVER_S) == Step("c", "fallback", 0.0)
+    assert plan.after("a", refused, 0.0, FOREVER_S) == Step("b", "next", 0.0)
+    assert plan.after("b", down(), 0.0, FOREVER_S) == Step("c", "next", 0.0)
     step = plan.after("c", refused, 0.0, FOREVER_S)
     assert step is not None
     assert (step.deployment, step.kind) == ("b", "retry")
@@ -143,9 +144,9 @@ def test_permanently_failed_deployment_is_left_out_of_retry_rounds() -> None:
 
 def test_deployment_that_failed_permanently_within_a_round_is_skipped() -> None:
     plan = planner("a b a", 3, retries=0)
-    assert plan.after("a", errors.UpstreamAuthFailed("no"), 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
+    assert plan.after("a", errors.UpstreamAuthFailed("no"), 0.0, FOREVER_S) == Step("b", "next", 0.0)
     assert plan.after("b", down(), 0.0, FOREVER_S) is None
-    assert names(planner("a a b", 3, retries=0), "a", errors.UpstreamAuthFailed("no")) == ["fallback b"]
+    assert names(planner("a a b", 3, retries=0), "a", errors.UpstreamAuthFailed("no")) == ["next b"]
 
 
 def test_permanently_failed_deployment_is_skipped_among_fallbacks() -> None:
@@ -166,7 +167,7 @@ def test_retry_waits_for_backoff_if_retry_after_is_shorter() -> None:
 
 def test_elapsed_time_counts_towards_retry_after() -> None:
     plan = planner("a b", 2, base_s=1.0)
-    assert plan.after("a", down(9.0), 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
+    assert plan.after("a", down(9.0), 0.0, FOREVER_S) == Step("b", "next", 0.0)
     assert plan.after("b", down(20.0), 8.0, FOREVER_S) == Step("a", "retry", pytest.approx(1.0))
     assert plan.after("a", down(), 20.0, FOREVER_S) == Step("b", "retry", 8.0)
 
@@ -214,15 +215,15 @@ def test_wait_within_a_round_beyond_the_deadline_is_replaced_by_a_fallback(deadl
 
 def test_no_step_starts_at_the_deadline() -> None:
     assert planner("a b").after("a", down(), 5.0, 5.0) is None
-    assert planner("a b").after("a", down(), 4.999, 5.0) == Step("b", "fallback", 0.0)
+    assert planner("a b").after("a", down(), 4.999, 5.0) == Step("b", "next", 0.0)
 
 
 def test_same_deployment_is_retried_first_if_configured() -> None:
     assert names(planner("a b f", 2, retries=2, retry_order="same_first"), "a") == [
-        *("retry a", "retry a", "fallback b", "retry b", "retry b", "fallback f"),
+        *("retry a", "retry a", "next b", "retry b", "retry b", "fallback f"),
     ]
     refused = errors.UpstreamAuthFailed("no")
-    assert names(planner("a b f", 2, retry_order="same_first"), "a", refused) == ["fallback b", "fallback f"]
+    assert names(planner("a b f", 2, retry_order="same_first"), "a", refused) == ["next b", "fallback f"]
 
 
 def test_retries_of_the_same_deployment_wait_for_backoff_and_retry_after() -> None:
@@ -231,7 +232,7 @@ def test_retries_of_the_same_deployment_wait_for_backoff_and_retry_after() -> No
     assert first is not None
     assert 2.0 <= first.wait_s <= 4.0
     assert plan.after("a", down(20.0), 0.0, FOREVER_S) == Step("a", "retry", 20.0)
-    assert plan.after("a", down(31.0), 0.0, FOREVER_S) == Step("b", "fallback", 0.0)
+    assert plan.after("a", down(31.0), 0.0, FOREVER_S) == Step("b", "next", 0.0)
     assert plan.after("b", down(9.0), 0.0, 9.0) is None, "the wait would end at the deadline"
 
 
@@ -254,16 +255,16 @@ def test_deployment_that_timed_out_is_not_retried_before_others_had_their_time(r
 
 def test_pool_that_timed_out_is_tried_once_more_after_it_was_tried_completely() -> None:
     hung = errors.UpstreamTimeout("hung")
-    assert names(planner("a b", 2, retries=1), "a", hung) == ["fallback b", "retry a", "retry b"]
-    assert names(planner("a b f", 2, retries=1), "a", hung) == ["fallback b", "fallback f", "retry a", "retry b"]
+    assert names(planner("a b", 2, retries=1), "a", hung) == ["next b", "retry a", "retry b"]
+    assert names(planner("a b f", 2, retries=1), "a", hung) == ["next b", "fallback f", "retry a", "retry b"]
     one = planner("a b", 2, retries=1, retry_order="same_first")
-    assert names(one, "a", hung) == ["fallback b", "retry b"]
+    assert names(one, "a", hung) == ["next b", "retry b"]
 
 
 @pytest.mark.parametrize("code", ["context_length_exceeded", "content_filter", "content_policy_violation"])
 def test_rejection_by_a_limit_of_the_deployment_leads_to_the_next_one(code: str) -> None:
     rejected = errors.UpstreamRejected("no", code=code)
-    assert names(planner("a b f", 2), "a", rejected) == ["fallback b", "fallback f"]
+    assert names(planner("a b f", 2), "a", rejected) == ["next b", "fallback f"]
     assert names(planner("a"), "a", rejected) == []
     excluding = planner("a b f", 2)
     excluding.exclude(["b"])
@@ -292,7 +293,8 @@ def test_limits_hold_for_any_failures(data: Any, pool: int, others: int, retries
     if not order:
         return
     retry_order = data.draw(st.sampled_from(["next_first", "same_first"]))
-    rounds = Retries(pool_size=pool, retries=retries, order=retry_order)
+    fallbacks = frozenset(order[pool:])
+    rounds = Retries(pool_size=pool, retries=retries, order=retry_order, fallbacks=fallbacks)
     plan = AttemptPlanner(order, rounds, Backoff(1.0, 10.0), random.Random(data.draw(st.integers())))
     step: Step | None = Step(order[0], "first", 0.0)
     now_s, tried, excluded, waits_until = 0.0, [order[0]], set(), {}
@@ -314,7 +316,8 @@ def test_limits_hold_for_any_failures(data: Any, pool: int, others: int, retries
         now_s += step.wait_s
         if step.kind == "retry":
             assert now_s >= waits_until.get(step.deployment, -math.inf) - 1e-6
-        assert step.kind == ("retry" if step.deployment in tried else "fallback")
+        untried = "fallback" if step.deployment in fallbacks else "next"
+        assert step.kind == ("retry" if step.deployment in tried else untried)
         tried.append(step.deployment)
     assert all(tried.count(name) <= 1 for name in order[pool:])
     assert all(tried.count(name) <= retries + 1 for name in order[:pool])

@@ -18,6 +18,7 @@ from intellirouter.routing.strategies import RoutingContext, Scored
 from tests.support.dialects.standard import ENDPOINTS
 from tests.support.routing.routes import call, decide, deployment, fail, router, succeed, target
 
+OPEN = "circuit open after 3 failures in a row (upstream_timeout), 9 s left"
 ALL = pytest.mark.parametrize("strategy", sorted(row.name for row in STRATEGIES))
 
 
@@ -178,7 +179,7 @@ def test_failing_deployments_are_tried_last_but_not_excluded(strategy: str) -> N
     assert set(decision.order[:2]) == {"b", "c"}
     assert decision.order[2:] == ("f", "a")
     assert decision.pool_size == 2
-    assert decision.candidates[-1] == Candidate("a", "p", "up-a", "fallback", "currently failing, tried last")
+    assert decision.candidates[-1] == Candidate("a", "p", "up-a", "eligible", f"{OPEN}, tried last")
 
 
 @ALL
@@ -190,7 +191,7 @@ def test_when_all_are_failing_all_are_still_tried(strategy: str) -> None:
     assert decision.order == ("a", "b", "c")
     assert decision.pool_size == 3, "an outage must not take away the retries"
     assert decision.candidates[0].verdict == "chosen"
-    assert decision.reason == "currently failing, but no other is available; 2 more to try"
+    assert decision.reason == f"{OPEN}, but no other is available; 2 more to try"
 
 
 @ALL

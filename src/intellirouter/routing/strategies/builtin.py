@@ -1,4 +1,4 @@
-"""The built-in strategies: priority, round_robin, weighted, least_busy, latency, cost."""
+"""The built-in strategies: priority, round_robin, weighted, least_busy, power_of_two, latency, cost."""
 
 import math
 from collections.abc import Sequence
@@ -51,6 +51,36 @@ def least_busy(deployments: Sequence[Deployment], context: RoutingContext) -> li
     return scored
 
 
+def power_of_two(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
+    """The better one of two random deployments: the lower product of latency and requests in flight, per weight.
+
+    Several gateways that only see their own requests do not all choose the same deployment. The product is divided by
+    the success rate. A deployment that has not been measured is assumed to be as fast as the others on average. The
+    others follow, the best one first.
+    """
+    is_stream = context.call.is_stream
+    measured = {
+        each.name: health.first_token_ms if is_stream else health.latency_ms
+        for each in deployments
+        if (health := context.health[each.name]).latency_ms is not None
+    }
+    known = [each for each in measured.values() if each is not None]
+    usual_ms = sum(known) / len(known) if known else 1.0
+    loads, reasons = [], []
+    for each in deployments:
+        health = context.health[each.name]
+        latency_ms = measured.get(each.name) or usual_ms
+        success_rate = max(health.success_rate_at(context.now_s), 0.01)
+        loads.append(latency_ms * (health.in_flight + 1) / (each.weight or 1e-9) / success_rate)
+        reasons.append(f"{health.in_flight} in flight, {latency_ms:.0f} ms, success rate {success_rate:.0%}")
+    drawn = context.rng.sample(range(len(loads)), min(2, len(loads)))
+    worse = max([loads[number] for number in drawn], default=0.0)
+    return [
+        Scored(each, load, reason) if number in drawn else Scored(each, worse + load, f"{reason}, not drawn")
+        for number, (each, load, reason) in enumerate(zip(deployments, loads, reasons, strict=True))
+    ]
+
+
 def latency(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """The lowest recent latency (time to first token for streams), divided by the success rate.
 
@@ -86,5 +116,5 @@ def cost(deployments: Sequence[Deployment], context: RoutingContext) -> list[Sco
 
 STRATEGIES: Final = tuple(
     StrategyRow(name=strategy.__name__, score=strategy, is_static=strategy is priority)
-    for strategy in (priority, round_robin, weighted, least_busy, latency, cost)
+    for strategy in (priority, round_robin, weighted, least_busy, power_of_two, latency, cost)
 )

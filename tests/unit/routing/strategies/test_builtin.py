@@ -133,6 +133,44 @@ def test_least_busy_distributes_evenly() -> None:
 
 
 @streamed
+def test_power_of_two_compares_latency_times_requests_in_flight_of_two_random_deployments(is_stream: bool) -> None:
+    board = HealthBoard()
+    for name, latency_ms in (("slow", 300.0), ("fast", 100.0), ("unknown", None)):
+        if latency_ms is not None:
+            succeed(board, name, latency_ms=latency_ms, first_token_ms=latency_ms)
+    one, model = router(board), target("slow fast unknown", (), "power_of_two")
+    seen = Counter(first_of(one, model, is_stream=is_stream) for _ in range(3000))
+    assert seen["slow"] == 0, "it is the worse one of every pair"
+    assert 1800 < seen["fast"] < 2200
+    board.of("fast").in_flight = 3
+    assert Counter(first_of(one, model, is_stream=is_stream) for _ in range(300)).most_common(1)[0][0] == "unknown"
+    decision = decide(one, call(is_stream=is_stream), target("slow fast", (), "power_of_two"), 0.0)
+    assert [each.reason for each in decision.candidates] == [
+        "0 in flight, 300 ms, success rate 100%",
+        "3 in flight, 100 ms, success rate 100%",
+    ]
+
+
+def test_power_of_two_tries_the_best_of_the_others_after_the_two() -> None:
+    board = HealthBoard()
+    for number, name in enumerate("abcd"):
+        succeed(board, name, latency_ms=100.0 * (number + 1))
+    one, model = router(board), target("a b c d", (), "power_of_two")
+    for _ in range(100):
+        decision = decide(one, call(), model, 0.0)
+        assert list(decision.order[:2]) == sorted(decision.order[:2])
+        assert list(decision.order[2:]) == sorted(decision.order[2:])
+        assert [each.reason.endswith("not drawn") for each in decision.candidates] == [False, False, True, True]
+
+
+def test_power_of_two_counts_in_flight_per_weight() -> None:
+    board = HealthBoard()
+    board.of("d0").in_flight = 5
+    board.of("d1").in_flight = 2
+    assert first_of(router(board), target(weighted_pool(3.0, 1.0), (), "power_of_two")) == "d0"
+
+
+@streamed
 def test_latency_prefers_the_lowest_latency_or_time_to_first_token(is_stream: bool) -> None:
     board = HealthBoard()
     succeed(board, "a", latency_ms=100.0, first_token_ms=90.0)
@@ -150,11 +188,11 @@ def test_latency_measures_unknown_deployments_with_one_request_at_a_time(is_stre
     one, model = router(board), target("a b", (), "latency")
     first = decide(one, call(is_stream=is_stream), model, 0.0).candidates[0]
     assert (first.deployment, first.reason) == ("b", "not measured yet")
-    board.of("b").begin()
+    ticket = board.of("b").begin(0.0)
     decision = decide(one, call(is_stream=is_stream), model, 0.0)
     assert decision.order == ("a", "b")
     assert decision.candidates[1].score is None
-    board.of("b").succeed(0.4, 0.4)
+    board.of("b").succeed(ticket, 0.4, 0.4, 0.0)
     assert first_of(one, model, is_stream=is_stream) == "b"
 
 
@@ -169,7 +207,7 @@ def test_latency_measures_again_after_a_failed_measurement(is_stream: bool) -> N
 
 
 @streamed
-@pytest.mark.parametrize("strategy", ["least_busy", "latency"])
+@pytest.mark.parametrize("strategy", ["least_busy", "power_of_two", "latency"])
 def test_fast_failing_deployment_is_avoided(strategy: str, is_stream: bool) -> None:
     board = HealthBoard()
     one, model = router(board), target("good bad", (), strategy)
@@ -187,7 +225,7 @@ def test_fast_failing_deployment_is_avoided(strategy: str, is_stream: bool) -> N
 
 
 @streamed
-@pytest.mark.parametrize("strategy", ["least_busy", "latency"])
+@pytest.mark.parametrize("strategy", ["least_busy", "power_of_two", "latency"])
 def test_recovered_deployment_is_used_again(strategy: str, is_stream: bool) -> None:
     board = HealthBoard()
     for name in "ab":
@@ -197,7 +235,7 @@ def test_recovered_deployment_is_used_again(strategy: str, is_stream: bool) -> N
     assert {first_of(one, model, now_s=20.0, is_stream=is_stream) for _ in range(50)} == {"b"}
     board.of("b").in_flight = 1
     later = {first_of(one, model, now_s=300.0, is_stream=is_stream) for _ in range(50)}
-    assert later == ({"a"} if strategy == "least_busy" else {"b"})
+    assert later == ({"b"} if strategy == "latency" else {"a"})
     succeed(board, "b", latency_ms=110.0, first_token_ms=11.0)
     assert first_of(one, model, now_s=300.0, is_stream=is_stream) == "a"
 

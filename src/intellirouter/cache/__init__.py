@@ -1,0 +1,1 @@
+"""Caches of answers. Rooms inside: `semantic`, the pure core of the cache for similar requests."""

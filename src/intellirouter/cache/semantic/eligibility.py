@@ -1,0 +1,161 @@
+"""Decides whether a request may be answered from the semantic cache at all. Pure.
+
+Only the text of the last user turn may differ from a stored request. Everything before it, the system prompt and all
+parameters must be identical: they belong to the key of the partition.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from intellirouter.dialects.ir.conversation import Conversation, Message, Sampling
+from intellirouter.dialects.ir.parts import Reasoning, Refusal, Text
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When the semantic cache may be used."""
+
+    max_temperature: float = 0.5
+    """A request that sets a higher temperature asks for varied answers. One that sets none does not."""
+    min_words: int = 3
+    """Shorter texts, such as `yes` or `go on`, mean too little by themselves."""
+    max_characters: int = 2_000
+    """Length of the last user turn. In longer texts small differences are easy to miss, and comparing takes longer."""
+    max_context_characters: int = 20_000
+    """Length of everything before the last user turn."""
+
+
+@dataclass(frozen=True)
+class Eligibility:
+    """The parts of a request that the semantic cache compares."""
+
+    text: str
+    """The last user turn, which may be similar."""
+    rest: Conversation
+    """The request without that text, which must be identical."""
+
+
+@dataclass(frozen=True)
+class Ineligible:
+    """The reason why the semantic cache is not used for a request."""
+
+    reason: str
+
+
+DEFAULT_LIMITS: Final = Limits()
+_EXTERNAL_MEMBERS: Final = frozenset(
+    {
+        *("web_search_options", "previous_response_id", "conversation", "prediction", "mcp_servers", "container"),
+        *("functions", "function_call", "audio", "context", "context_management", "prompt", "cachedContent"),
+    }
+)
+"""Members with which the answer depends on more than the conversation."""
+_TIME: Final = re.compile(
+    r"\b(?:today|tonight|yesterday|tomorrow|right now|currently|latest|newest|up[- ]to[- ]date|so far|as of now"
+    r"|(?:this|last|next) (?:week|month|year|morning|evening|weekend|season|quarter)|what time|what day"
+    r"|current (?:time|date|weather|price|temperature|score|president|version|status)|news|weather|forecast"
+    r"|heute|jetzt|gestern|aktuell\w*|hoy|ahora|ayer|mañana|aujourd'hui|maintenant|demain|oggi|adesso|ieri|domani|hoje"
+    r"|agora|ontem|amanhã|vandaag|bugün|şimdi|dzisiaj|teraz|сегодня|сейчас|вчера|завтра)\b"
+    r"|今日|今天|明日|明天|昨日|昨天|現在|现在|最新|오늘|지금|내일|어제|اليوم|الآن",
+    re.IGNORECASE,
+)
+_VARIETY: Final = re.compile(
+    r"\b(?:random(?:ly)?|another|again|regenerate|surprise me|something (?:else|new|different)|a different one)\b"
+    r"|^\W*(?:continue|go on|more|next|one more|retry|keep going)\b",
+    re.IGNORECASE,
+)
+_TEXT_PROCESSING: Final = re.compile(
+    r"\b(?:translat|rewrit|rephras|paraphras|proofread|correct|classif|categori[sz]|sentiment|extract|summar|transcri"
+    r"|moderat|spell|grammar|tokeni[sz]|normali[sz]|anonymi[sz]|redact|label|annotat|convert|echo|repeat|verbatim|parse"
+    r"|transliterat|user(?:'s)? (?:text|input|message)|übersetz|traduc|traduis|tradui)",
+    re.IGNORECASE,
+)
+
+
+def check_eligibility(conversation: Conversation, limits: Limits = DEFAULT_LIMITS) -> Eligibility | Ineligible:
+    """Return what may be similar and what must be identical, or the reason why the semantic cache is not used."""
+    reason = _reason_of_parameters(conversation, limits)
+    if reason is not None:
+        return Ineligible(reason)
+    *context, last = conversation.messages or [Message(role="user")]
+    text = _text_of(last)
+    if last.role != "user":
+        return Ineligible("The last turn is not the user's.")
+    if text is None or any(_text_of(message) is None for message in context):
+        return Ineligible("The conversation contains media, tool calls or parts of other kinds.")
+    reason = _reason_of_text(text, limits) or _reason_of_context(context, limits)
+    if reason is not None:
+        return Ineligible(reason)
+    # The number of text parts stays in the rest, and so does everything else that belongs to the turn.
+    emptied = msgspec.structs.replace(last, parts=[_emptied(part) for part in last.parts if isinstance(part, Text)])
+    rest = msgspec.structs.replace(conversation, messages=[*context, emptied])
+    return Eligibility(text, rest)
+
+
+def _emptied(part: Text) -> Text:
+    return msgspec.structs.replace(part, text="")
+
+
+def _reason_of_parameters(conversation: Conversation, limits: Limits) -> str | None:
+    if conversation.tools or conversation.tool_choice is not None:
+        return "The request has tools."
+    if any(kind != "text" for kind in conversation.modalities):
+        return "The answer may contain media."
+    if not _EXTERNAL_MEMBERS.isdisjoint(conversation.extras):
+        return "The answer depends on more than the conversation."
+    return _reason_of_sampling(conversation.sampling, limits)
+
+
+def _reason_of_sampling(sampling: Sampling, limits: Limits) -> str | None:
+    if sampling.temperature is not None and sampling.temperature > limits.max_temperature:
+        return f"The temperature is above {limits.max_temperature:g}."
+    if sampling.n != 1:
+        return "The request asks for several answers."
+    if sampling.seed is not None:
+        return "The request sets a seed, so it asks for a reproducible answer."
+    if sampling.logprobs or sampling.top_logprobs:
+        return "The request asks for log probabilities."
+    return None
+
+
+def _text_of(message: Message) -> str | None:
+    """Return the text of a turn, or None if it has other parts. Reasoning and refusals count as text."""
+    texts: list[str] = []
+    for part in message.parts:
+        match part:
+            case Text() | Refusal():
+                texts.append(part.text)
+            case Reasoning():
+                texts.append(part.text or "\n".join(part.summary))
+            case _:
+                return None
+    return "\n".join(texts)
+
+
+def _reason_of_text(text: str, limits: Limits) -> str | None:
+    if len(text) > limits.max_characters:
+        return f"The last turn has more than {limits.max_characters} characters."
+    if len(text.split()) < limits.min_words and text.isascii():
+        return f"The last turn has fewer than {limits.min_words} words."
+    if _TIME.search(text):
+        return "The answer depends on the time."
+    if _VARIETY.search(text):
+        return "The request asks for a new answer."
+    return None
+
+
+def _reason_of_context(context: list[Message], limits: Limits) -> str | None:
+    """Return a reason if the context is long, or makes the last turn the text that is to be processed.
+
+    After `Translate what I write.`, a greeting is content.
+    """
+    texts = [_text_of(message) or "" for message in context]
+    if sum(map(len, texts)) > limits.max_context_characters:
+        return f"The context has more than {limits.max_context_characters} characters."
+    instructions = (text for message, text in zip(context, texts, strict=True) if message.role != "assistant")
+    if any(map(_TEXT_PROCESSING.search, instructions)):
+        return "The instructions may make the last turn a text that is to be processed."
+    return None

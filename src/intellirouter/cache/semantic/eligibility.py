@@ -22,7 +22,7 @@ class Limits:
     """A request that sets a higher temperature asks for varied answers. One that sets none does not."""
     min_words: int = 3
     """Shorter texts, such as `yes` or `go on`, mean too little by themselves."""
-    max_characters: int = 2_000
+    max_characters: int = 1_000
     """Length of the last user turn. In longer texts small differences are easy to miss, and comparing takes longer."""
     max_context_characters: int = 20_000
     """Length of everything before the last user turn."""

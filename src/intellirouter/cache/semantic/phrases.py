@@ -4,15 +4,31 @@ A difference that is not listed here is a difference. So every entry must be har
 `reading` applies it.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 Phrase = tuple[str, ...]
 
 
-def _phrases(text: str) -> tuple[Phrase, ...]:
-    """Return the phrases of a list that is separated by commas, longest first."""
-    found = (tuple(item.split()) for item in text.split(","))
-    return tuple(sorted(filter(None, found), key=len, reverse=True))
+Phrases = dict[str, tuple[Phrase, ...]]
+"""Phrases by their first word, longest first."""
+
+
+def _by_first_word(phrases: Iterable[Phrase]) -> Phrases:
+    found: dict[str, list[Phrase]] = {}
+    for phrase in sorted(phrases, key=len, reverse=True):
+        found.setdefault(phrase[0], []).append(phrase)
+    return {word: tuple(group) for word, group in found.items()}
+
+
+def _phrases(text: str) -> Phrases:
+    """Return the phrases of a list that is separated by commas."""
+    return _by_first_word(tuple(item.split()) for item in text.split(",") if item.strip())
+
+
+def _by_last_word(text: str) -> Phrases:
+    backwards = _by_first_word(tuple(reversed(item.split())) for item in text.split(",") if item.strip())
+    return {word: tuple(phrase[::-1] for phrase in group) for word, group in backwards.items()}
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -25,12 +41,17 @@ GREETINGS: Final = _phrases(
 )
 POLITE_OPENINGS: Final = _phrases(
     "please, pls, plz, kindly, could you please, can you please, would you please, will you please, please could you,"
-    "please can you, could you kindly, can you kindly, i would like you to, i want you to, i need you to,"
+    "please can you, could you kindly, can you kindly,"
     "bitte, por favor, s'il vous plaît, s'il te plaît, per favore, пожалуйста"
 )
 """Openings that are dropped in front of anything."""
-REQUEST_OPENINGS: Final = _phrases("can you, could you, would you, will you, help me, can you help me, could you help me")
-"""Openings that are dropped only in front of one of IMPERATIVES: `Can you swim?` is a question."""
+REQUEST_OPENINGS: Final = _phrases("can you, could you, would you, will you")
+"""Openings that are dropped only in front of one of TEXT_IMPERATIVES: `Can you build a boat?` is a question."""
+HELP_OPENINGS: Final = _phrases(
+    "help me, can you help me, could you help me, would you help me, help me to, i would like you to, i want you to,"
+    "i need you to"
+)
+"""Openings that are dropped only in front of one of IMPERATIVES."""
 SENTENCE_OPENINGS: Final = _phrases(
     "could you help me with this, can you help me with this, please help me with this, help me with this,"
     "i need help with this, quick question, just a quick question, i have a question, i have a quick question, question"
@@ -38,7 +59,7 @@ SENTENCE_OPENINGS: Final = _phrases(
 """Openings that are dropped only if they are sentences, or end with a colon or comma."""
 QUESTION_OPENINGS: Final = _phrases("tell me, can you tell me, could you tell me, do you know, please tell me")
 """Openings that are dropped only in front of one of QUESTION_WORDS."""
-CLOSINGS: Final = _phrases(
+CLOSINGS: Final = _by_last_word(
     "please, pls, plz, thanks, thank you, thanks in advance, thank you in advance, thanks a lot, many thanks, thanks so much,"
     "thank you so much, thank you very much, thx, cheers, danke, vielen dank, danke im voraus, bitte, gracias, por favor,"
     "muchas gracias, merci, merci d'avance, grazie, obrigado, obrigada, спасибо, пожалуйста"
@@ -48,13 +69,22 @@ IMPERATIVES: Final = frozenset(
     " recommend compare convert fix draft compose define calculate compute solve prove design implement debug refactor"
     " review analyze analyse classify rewrite outline plan build optimize optimise name identify estimate".split()
 )
-QUESTION_WORDS: Final = frozenset("how what why when where who which".split())
-CONTENT_TASKS: Final = frozenset(
-    "translate translation say spell pronounce proofread paraphrase rephrase rewrite correct sentiment mean means reply"
-    " respond continue complete word words phrase phrases count characters letters reverse repeat echo rhyme rhymes"
-    " synonym synonyms sentence grammar".split()
+TEXT_IMPERATIVES: Final = frozenset(
+    "write explain list translate describe summarize summarise provide suggest recommend draft compose define rewrite"
+    " outline".split()
 )
-"""With one of these words, a closing such as `thanks` may be what the request is about."""
+QUESTION_WORDS: Final = frozenset("how what why when where who which".split())
+WORDS_ABOUT_WORDS: Final = frozenset(
+    "translate translates translated translation translating say spell spelled spelling misspelled typo typos pronounce"
+    " pronounced pronunciation proofread paraphrase rephrase rewrite sentiment word words phrase phrases characters"
+    " letters echo rhyme rhymes synonym synonyms antonym antonyms sentence sentences grammar grammatical grammatically"
+    " syllable syllables anagram uppercase lowercase capitalize capitalized capitalization contraction abbreviation acronym"
+    " apostrophe hyphen punctuation comma commas".split()
+)
+"""With one of these words, a request may be about its own words: `How do you spell color?`."""
+TRANSLATION_STEMS: Final = tuple("übersetz traduc tradui traduz tradur vertaal çevir перевед przetłumacz".split())
+TRANSLATION_CHARACTERS: Final = tuple("翻译 翻譯 訳して 翻訳 번역 ترجم".split())
+"""To translate, in languages other than English; for scripts without spaces, anywhere in the text."""
 PROPER_GREETINGS: Final = frozenset("world kitty jude fi fidelity ya neighbor neighbour".split())
 """`Hello world` and `Hey Jude` do not begin with a greeting."""
 
@@ -70,36 +100,29 @@ CONTRACTIONS: Final[dict[str, Phrase]] = {
         " hadn't:had_not mustn't:must_not needn't:need_not let's:let_us"
     ).items()
 }
-OPENING_FRAMES: Final[tuple[tuple[Phrase, Phrase], ...]] = tuple(
-    (tuple(long.split()), tuple(short.split()))
-    for long, short in (
-        ("what is the difference between", "difference between"),
-        ("what are the differences between", "difference between"),
-        ("what are the difference between", "difference between"),
-        ("what is the differences between", "difference between"),
-        ("explain the difference between", "difference between"),
-        ("explain the differences between", "difference between"),
-        ("give me a list of", "list"),
-        ("show me a list of", "list"),
-        ("provide a list of", "list"),
-        ("provide me with a list of", "list"),
-        ("make a list of", "list"),
-        ("write a list of", "list"),
-        ("give me an example of", "example of"),
-        ("show me an example of", "example of"),
-        ("give an example of", "example of"),
-        ("provide an example of", "example of"),
-        ("how do i", "how to"),
-        ("how can i", "how to"),
-        ("how could i", "how to"),
-        ("how would i", "how to"),
-        ("how does one", "how to"),
-        ("how can one", "how to"),
-        ("explain to me", "explain"),
-        ("write me", "write"),
+FRAMES: Final = {
+    tuple(long.strip().split()): tuple(short.split())
+    for short, ways in (
+        (
+            "difference between",
+            "what is the difference between, what are the differences between, what is difference between,"
+            "what are the difference between, what is the differences between, what are differences between,"
+            "explain the difference between, explain the differences between, tell me the difference between",
+        ),
+        (
+            "list",
+            "give me a list of, show me a list of, provide a list of, provide me with a list of",
+        ),
+        ("example of", "give me an example of, show me an example of, give an example of, provide an example of"),
+        ("how to", "how do i, how can i, how does one, how can one"),
+        ("what are some", "what are some of the"),
+        ("explain", "explain to me"),
+        ("write", "write me"),
     )
-)
-"""Ways to begin a request, which ask for the same."""
+    for long in ways.split(",")
+}
+"""Ways to begin a request, and the shortest way to ask for the same."""
+FRAMES_BY_FIRST_WORD: Final = _by_first_word(FRAMES)
 SPELLINGS: Final = _pairs(
     "colour:color colours:colors favourite:favorite favourites:favorites behaviour:behavior behaviours:behaviors"
     " honour:honor labour:labor neighbour:neighbor neighbours:neighbors humour:humor flavour:flavor flavours:flavors"
@@ -135,22 +158,25 @@ NUMBER_PARTS: Final = frozenset(
 )
 """Words next to which a number word is not a number of its own, as in `two hundred`."""
 
-ARTICLES: Final = _pairs("a:a an:a the:the")
-NOT_AFTER_ARTICLES: Final = frozenset("few little lot most same number while bit".split())
-"""Before these words an article changes the meaning: `few people`, `a few people`."""
-BEFORE_ARTICLES: Final = IMPERATIVES | frozenset(
-    "is was are be what to of in for with as from on at by like into about between and or than when if get make use have"
-    " has had become becoming being buy sell start run learn reverse sort parse read implementing creating writing".split()
+ARTICLES: Final = frozenset({"a", "an", "the"})
+BEFORE_THE: Final = frozenset("in of for to on at by from with between about into through during".split())
+"""Words after which `the` may be missing. After others it can change the meaning: `What is (the) time?`."""
+BEFORE_A: Final = (
+    BEFORE_THE
+    | IMPERATIVES
+    | frozenset("is was are be what like as and or than when get make use have has had become build buy run".split())
 )
-"""Words after which `a` is an article, and may be missing. After others it can be a name: `vitamin a`, `plan a`."""
-ENGLISH_MARKS: Final = frozenset(
-    "the what how why which does should with this and are write explain list where who when between your you is of to"
-    " in for from that can do".split()
+"""Words after which `a` is an article and may be missing. After others it can be a name: `vitamin a`, `plan a`."""
+DISTINCT_ENGLISH: Final = (IMPERATIVES - {"plan", "fix", "design", "estimate", "name", "compare"}) | frozenset(
+    "the what how why which does should with this and are where who when between your you that can it would could"
+    " using about into than each every there their has been these those from".split()
 )
-DISTINCT_ENGLISH: Final = frozenset(
-    "the what how why which does should with this and are write explain where who when between your you that can".split()
+"""Words that are English, and no common words of other languages with the same letters."""
+ENGLISH_MARKS: Final = DISTINCT_ENGLISH | IMPERATIVES | frozenset("a an is of to in for do on as at or if my i me by be".split())
+FOREIGN_MARKS: Final = frozenset(
+    "der die das und nicht ein eine wie ist mit von el los las una por para como est une les des pour dans avec il che"
+    " non per sono come di da um uma com os het een voor niet och att det som jest nie jak ve bir".split()
 )
-"""Words that are English, and no common words of other languages that are written with the same letters."""
 MOVABLE_OPENINGS: Final = frozenset({"in", "using", "with"})
 """`In Python, how …` is the same as `How … in Python`."""
 CASE_MATTERS: Final = frozenset(
@@ -159,6 +185,9 @@ CASE_MATTERS: Final = frozenset(
     " spring flask pandas express react next nest pages numbers keynote sketch basic scheme ruby scratch ada r c d".split()
 )
 """Words that are something else with a capital letter, unless they begin a sentence."""
+
+NOT_AFTER_ARTICLES: Final = CASE_MATTERS | frozenset("few little lot most same number while bit".split())
+"""Before these words an article changes the meaning: `few people`, `a few people`; `the who`, `who`."""
 
 # How to name a difference
 NEGATIONS: Final = frozenset(

@@ -13,9 +13,11 @@ from intellirouter.cache.semantic import phrases
 from intellirouter.cache.semantic.phrases import Phrase
 from intellirouter.cache.semantic.tokens import SENTENCE_ENDS, Kind, Token, tokens_of
 
-_MIN_ENGLISH_SHARE: Final = 0.15
+_MIN_ENGLISH_SHARE: Final = 0.1
 _MAX_OPENINGS: Final = 4
 _MAX_MOVED_TOKENS: Final = 4
+_MIN_SENTENCE: Final = 6
+_MIN_QUESTION: Final = 3
 _OPENING_ENDS: Final = frozenset(".?!:,\n-–—")
 _BYTES_PER_TOKEN: Final = 320
 """Memory of a token with its strings, measured on CPython 3.11."""
@@ -30,7 +32,9 @@ class Reading:
     is_english: bool
     """Whether the text is clearly English. Otherwise fewer differences are accepted."""
     is_lowercase: bool
-    """Whether its author uses no capital letters except at the beginning of sentences."""
+    """Whether its author uses no capital letters, except for `I`."""
+    is_about_words: bool
+    """Whether it may be about its own words, as in `Translate: …`. Then it must be the same to the letter."""
 
     @cached_property
     def size_bytes(self) -> int:
@@ -40,12 +44,22 @@ class Reading:
 
 def read_text(text: str) -> Reading:
     """Return the reading of a text."""
-    tokens = _expanded(tokens_of(text))
-    tokens = _without_closing(_without_openings(tokens))
+    tokens = tokens_of(text)
+    is_about_words = _is_about_words(tokens, text)
+    tokens = _without_openings(tokens)
+    if not is_about_words:
+        tokens = _without_closing(tokens)
     is_english = _is_english(tokens)
-    if is_english:
-        tokens = _with_opening_frame(_with_opening_moved(_rewritten(tokens)))
-    return Reading(tuple(tokens), is_english, _is_lowercase(tokens))
+    if is_english and not is_about_words:
+        tokens = _with_opening_frame(_with_opening_moved(_rewritten(_expanded(tokens))))
+    return Reading(tuple(tokens), is_english, _is_lowercase(tokens), is_about_words)
+
+
+def _is_about_words(tokens: list[Token], text: str) -> bool:
+    keys = [token.key for token in tokens]
+    if not phrases.WORDS_ABOUT_WORDS.isdisjoint(keys) or any(key.startswith(phrases.TRANSLATION_STEMS) for key in keys):
+        return True
+    return not text.isascii() and any(characters in text for characters in phrases.TRANSLATION_CHARACTERS)
 
 
 def _starts_with(tokens: list[Token], phrase: Phrase, at: int = 0) -> bool:
@@ -76,30 +90,43 @@ def _expanded(tokens: list[Token]) -> list[Token]:
     return found
 
 
+def _is_enough(tokens: list[Token]) -> bool:
+    """Return whether tokens can be a request by themselves. Scripts without spaces have long words."""
+    return len(tokens) > 1 or (len(tokens) == 1 and not tokens[0].raw.isascii() and len(tokens[0].raw) >= _MIN_SENTENCE)
+
+
 def _without_openings(tokens: list[Token]) -> list[Token]:
     """Return the tokens without greetings and polite words at the beginning."""
+    dropped: set[str] = set()
     for _ in range(_MAX_OPENINGS):
         length = _opening_length(tokens)
-        if not length or len(tokens) - length < 2:
+        if not length or tokens[0].key in dropped or not _is_enough(tokens[length:]):
             break
+        dropped.add(tokens[0].key)
         tokens = [tokens[length]._replace(is_initial=True), *tokens[length + 1 :]]
     return tokens
 
 
 def _opening_length(tokens: list[Token]) -> int:
-    for phrase in phrases.SENTENCE_OPENINGS:
+    if not tokens:
+        return 0
+    first = tokens[0].key
+    for phrase in phrases.SENTENCE_OPENINGS.get(first, ()):
         if _starts_with(tokens, phrase) and not _OPENING_ENDS.isdisjoint(tokens[len(phrase) - 1].after):
             return len(phrase)
-    for phrase in phrases.QUESTION_OPENINGS:
-        if _is_followed_by(tokens, phrase, phrases.QUESTION_WORDS):
+    for phrase in phrases.QUESTION_OPENINGS.get(first, ()):
+        if _is_followed_by(tokens, phrase, phrases.QUESTION_WORDS) and len(tokens) >= len(phrase) + _MIN_QUESTION:
             return len(phrase)
-    for phrase in phrases.POLITE_OPENINGS:
+    for phrase in phrases.POLITE_OPENINGS.get(first, ()):
         if _starts_with(tokens, phrase):
             return len(phrase)
-    for phrase in phrases.REQUEST_OPENINGS:
+    for phrase in phrases.REQUEST_OPENINGS.get(first, ()):
+        if _is_followed_by(tokens, phrase, phrases.TEXT_IMPERATIVES):
+            return len(phrase)
+    for phrase in phrases.HELP_OPENINGS.get(first, ()):
         if _is_followed_by(tokens, phrase, phrases.IMPERATIVES):
             return len(phrase)
-    for phrase in phrases.GREETINGS:
+    for phrase in phrases.GREETINGS.get(first, ()):
         if _starts_with(tokens, phrase) and _is_greeting(tokens, len(phrase)):
             return len(phrase)
     return 0
@@ -121,43 +148,40 @@ def _is_greeting(tokens: list[Token], length: int) -> bool:
 
 
 def _without_closing(tokens: list[Token]) -> list[Token]:
-    """Return the tokens without thanks at the end, unless they may be what the request is about."""
-    for phrase in phrases.CLOSINGS:
+    """Return the tokens without thanks at the end, unless they may be part of a text in the request."""
+    for phrase in phrases.CLOSINGS.get(tokens[-1].key, ()) if tokens else ():
         start = len(tokens) - len(phrase)
-        if start < 2 or not _starts_with(tokens, phrase, start):
+        if start < 1 or not _starts_with(tokens, phrase, start) or not _is_enough(tokens[:start]):
             continue
         rest = tokens[:start]
         is_separate = bool(rest[-1].after) or tokens[start].raw[0].isupper() or phrase[0] in {"please", "pls", "plz"}
-        if is_separate and not _is_about_words(rest):
+        is_in_a_text = rest[-1].kind is Kind.LITERAL or any(":" in token.after for token in rest)
+        if is_separate and not is_in_a_text:
             return _without_closing(rest)
     return tokens
-
-
-def _is_about_words(tokens: list[Token]) -> bool:
-    return any(
-        token.key in phrases.CONTENT_TASKS or ":" in token.after or token.kind is Kind.LITERAL for token in tokens
-    )
 
 
 def _is_english(tokens: list[Token]) -> bool:
     words = [token.key for token in tokens if token.kind is Kind.WORD]
     if not words or not all(map(str.isascii, words)):
         return False
-    known = [word for word in words if word in phrases.ENGLISH_MARKS]
-    return len(known) >= _MIN_ENGLISH_SHARE * len(words) and any(word in phrases.DISTINCT_ENGLISH for word in known)
+    distinct = sum(word in phrases.DISTINCT_ENGLISH for word in words)
+    known = sum(word in phrases.ENGLISH_MARKS for word in words)
+    foreign = sum(word in phrases.FOREIGN_MARKS for word in words)
+    return distinct > foreign and known >= _MIN_ENGLISH_SHARE * len(words)
 
 
 def _is_lowercase(tokens: list[Token]) -> bool:
-    return not any(
-        token.kind is Kind.WORD and token.raw != token.key and token.key != "i" and not token.is_initial for token in tokens
-    )
+    return all(token.kind is not Kind.WORD or token.raw == token.key or token.key == "i" for token in tokens)
 
 
 def _rewritten(tokens: list[Token]) -> list[Token]:
     """Return the tokens with one spelling for words, numbers and percentages."""
     found: list[Token] = []
     for i, token in enumerate(tokens):
-        if token.kind is not Kind.WORD:
+        if token.raw == "&" and 0 < i < len(tokens) - 1 and tokens[i - 1].kind is tokens[i + 1].kind is Kind.WORD:
+            found.append(Token(Kind.WORD, "and", "and", "", is_initial=False))
+        elif token.kind is not Kind.WORD:
             found.append(token)
         elif token.key in phrases.NUMBER_WORDS and _is_lone_number(tokens, i):
             found.append(token._replace(kind=Kind.NUMBER, key=phrases.NUMBER_WORDS[token.key]))
@@ -184,15 +208,18 @@ def _with_opening_moved(tokens: list[Token]) -> list[Token]:
     if any(not SENTENCE_ENDS.isdisjoint(token.after) for token in tokens[:-1]):
         return tokens
     for i, token in enumerate(tokens[1 : _MAX_MOVED_TOKENS + 1], start=1):
-        if "," in token.after and len(tokens) > i + 2:
-            moved = [*tokens[:i], token._replace(after="")]
-            return [tokens[i + 1]._replace(is_initial=True), *tokens[i + 2 :], *moved]
+        if "," in token.after and len(tokens) > i + 3:
+            moved = [*tokens[:i], token._replace(after=tokens[-1].after)]
+            return [tokens[i + 1]._replace(is_initial=True), *tokens[i + 2 : -1], tokens[-1]._replace(after=""), *moved]
     return tokens
 
 
 def _with_opening_frame(tokens: list[Token]) -> list[Token]:
     """Return the tokens with one of several ways to begin a request."""
-    for frame, short in phrases.OPENING_FRAMES:
+    if not tokens:
+        return tokens
+    for frame in phrases.FRAMES_BY_FIRST_WORD.get(tokens[0].key, ()):
         if _starts_with(tokens, frame) and len(tokens) > len(frame):
+            short = phrases.FRAMES[frame]
             return [*(Token(Kind.WORD, word, word, "", is_initial=True) for word in short), *tokens[len(frame) :]]
     return tokens

@@ -41,23 +41,23 @@ _TRANSLATED: Final = {**_FULL_WIDTH, **_INVISIBLE, **_APOSTROPHES}
 
 _TOKEN: Final = re.compile(
     r"""
-    (?P<literal>
-        ```.*?(?:```|\Z) | ~~~.*?(?:~~~|\Z)          # fenced code
-      | `[^`\n]+`                                    # inline code
-      | "[^"\n]+" | “[^”\n]+” | „[^“”\n]+[“”] | «[^»\n]+» | 「[^」\n]+」 | 『[^』\n]+』
-      | (?<!\w)'[^'\n]+'(?!\w)
-      | \w+://\S*[^\s.,;:!?)\]}'"]                   # URL
-      | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+     # mail address
-      | (?<![\w.~-])[\w.~-]*[/\\_@][\w./\\_@~-]*\w   # path, identifier
-      | [^\W\d_]+(?:\.[^\W_]+)+                      # node.js, report.pdf
-      | [^\W\d_]+\d[\w.-]*(?<![.-])                  # x86-64, utf8, v1.2
+    (?P<word>[^\W\d_]+(?:'[^\W\d_]+)*(?=[\s,;!?)]|\.\s|\.?\Z))     # the most frequent case first
+  | (?P<literal>
+        `[^`\n]+`                                       # code
+      | "[^"\n]{1,300}" | “[^”\n]{1,300}” | „[^“”\n]{1,300}[“”] | «[^»\n]{1,300}» | 「[^」\n]{1,300}」 | 『[^』\n]{1,300}』
+      | (?<!\w)'[^'\n]{1,300}'(?!\w)
+      | \w+://\S{0,500}[^\s.,;:!?)\]}'"]                # URL
+      | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+        # mail address
+      | (?<![\w./\\@~-])[\w.~-]*[/\\_@][\w./\\_@~-]*\w  # path, identifier
+      | [^\W\d_]+(?:\.[^\W_]+)+                         # node.js, report.pdf
+      | [^\W\d_]+\d[\w.-]*(?<![.-])                     # utf8, v1.2
     )
   | (?P<grouped>(?<![\w(\[{,.-])\d{1,3}(?:,\d{3})+(?![\w,)\]}]|\.\d))
   | (?P<number>(?:(?<![\w)\]])[-+\u2212])?\d(?:[\w.,:/\u2013\u2212-]*[\w])?)
-  | (?P<word>[^\W\d_]+(?:'[^\W\d_]+)*)
+  | (?P<letters>[^\W\d_]+(?:'[^\W\d_]+)*)
   | (?P<symbol>\S)
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE,
 )
 _CODE_LINE: Final = re.compile(
     r"^(?:\s{2,}|\t)\S|[{}=<>|]|;\s*$|\w\(.*\)|^\s*(?:def|class|import|from|return|#include|SELECT|\$|>>>)\b"
@@ -69,26 +69,21 @@ def tokens_of(text: str) -> list[Token]:
 
     Unicode is composed (NFC), but not folded for compatibility: 10² is not 102.
     """
-    clean = unicodedata.normalize("NFC", text).translate(_TRANSLATED)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).translate(_TRANSLATED)
     found: list[Token] = []
-    is_initial = True
-    for kind, raw, after in _pieces(clean):
-        found.append(Token(kind, _key(kind, raw), raw, after, is_initial))
-        is_initial = not SENTENCE_ENDS.isdisjoint(after)
+    for prose, code in _parts(text.strip()):
+        _add_prose(found, prose)
+        if code:
+            _add(found, Kind.LITERAL, code, code, "\n")
     return found
 
 
-def _key(kind: Kind, raw: str) -> str:
-    if kind is Kind.WORD:
-        return raw.casefold()
-    return raw
-
-
-def _pieces(text: str) -> Iterator[tuple[Kind, str, str]]:
-    """Yield kind, text and the punctuation after it. Lines of code are one literal each."""
-    lines = text.strip().split("\n")
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """Yield prose, and the line of code after it. A text of one line is prose."""
+    lines = text.split("\n")
     if len(lines) == 1 or not any(map(_CODE_LINE.search, lines)):
-        yield from _pieces_of_prose(text)
+        yield text, ""
         return
     is_fenced = False
     prose: list[str] = []
@@ -96,41 +91,49 @@ def _pieces(text: str) -> Iterator[tuple[Kind, str, str]]:
         is_fence = line.lstrip().startswith(("```", "~~~"))
         if is_fenced or is_fence or _CODE_LINE.search(line):
             is_fenced = is_fenced != is_fence
-            yield from _pieces_of_prose("\n".join(prose))
+            yield "\n".join(prose), line.rstrip()
             prose = []
-            if line.strip():
-                yield Kind.LITERAL, line.rstrip(), "\n"
         else:
             prose.append(line)
-    yield from _pieces_of_prose("\n".join(prose))
+    yield "\n".join(prose), ""
 
 
-def _pieces_of_prose(text: str) -> Iterator[tuple[Kind, str, str]]:
-    pending: tuple[Kind, str] | None = None
-    after: list[str] = []
-    end = 0
+def _add(found: list[Token], kind: Kind, key: str, raw: str, after: str) -> None:
+    is_initial = not found or not SENTENCE_ENDS.isdisjoint(found[-1].after)
+    found.append(Token(kind, key, raw, after, is_initial))
+
+
+def _add_prose(found: list[Token], text: str) -> None:
+    """Append the tokens of prose, each with the soft punctuation after it."""
+    kind, raw, after, end = Kind.WORD, "", "", 0
     for match in _TOKEN.finditer(text):
-        if "\n" in text[end : match.start()]:
-            after.append("\n")
+        start = match.start()
+        group = match.lastgroup
+        if start > end and "\n" in text[end:start]:
+            after += "\n"
         end = match.end()
-        group = str(match.lastgroup)
-        raw = match[0]
-        if group == "symbol" and _is_soft(text, match.start()):
-            after.append(raw)
+        if group == "symbol" and _is_soft(text, start):
+            after += text[start]
             continue
-        if pending is not None:
-            yield *pending, "".join(after)
-        after = []
-        pending = _KINDS[group], raw.replace(",", "") if group == "grouped" else raw
-    if pending is not None:
-        yield *pending, "".join(after)
+        if raw:
+            _add(found, kind, _key(kind, raw), raw, after)
+        after = ""
+        raw = match[0].replace(",", "") if group == "grouped" else match[0]
+        kind = _KINDS[str(group)]
+    if raw:
+        _add(found, kind, _key(kind, raw), raw, after)
+
+
+def _key(kind: Kind, raw: str) -> str:
+    return raw.casefold() if kind is Kind.WORD else raw
 
 
 _KINDS: Final = {
+    "word": Kind.WORD,
+    "letters": Kind.WORD,
     "literal": Kind.LITERAL,
     "grouped": Kind.NUMBER,
     "number": Kind.NUMBER,
-    "word": Kind.WORD,
     "symbol": Kind.SYMBOL,
 }
 _HYPHENS: Final = frozenset("-\u2010\u2011\u2013\u2014")

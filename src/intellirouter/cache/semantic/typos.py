@@ -11,6 +11,7 @@ from intellirouter.cache.semantic.confusable_words import SWAPPED_WORDS
 
 _MIN_SWAPPED: Final = 5
 """Minimum length of words in which two letters may be swapped."""
+_MIN_SWAPPED_IN_NAME: Final = 6
 _MIN_DOUBLED: Final = 9
 """Minimum length of the longer word if a letter is doubled."""
 _NEVER_DOUBLED: Final = frozenset("aeious")
@@ -27,14 +28,17 @@ _WORDS_PER_TYPO: Final = 12
 _MAX_TYPOS: Final = 3
 
 
-def is_typo(one: str, other: str) -> bool:
+def is_typo(one: str, other: str, *, is_name: bool = False) -> bool:
     """Return whether two words in lower case are the same word with one typing error."""
     if one == other or one[0] != other[0] or not (one.isascii() and other.isascii()):
         return False
     if not (one.isalpha() and other.isalpha()):
         return False
     if len(one) == len(other):
-        return len(one) >= _MIN_SWAPPED and _is_one_swap(one, other) and frozenset((one, other)) not in SWAPPED_WORDS
+        min_length = _MIN_SWAPPED_IN_NAME if is_name else _MIN_SWAPPED
+        return len(one) >= min_length and _is_one_swap(one, other) and frozenset((one, other)) not in SWAPPED_WORDS
+    if is_name:
+        return False
     shorter, longer = sorted((one, other), key=len)
     return len(longer) >= _MIN_DOUBLED and len(longer) == len(shorter) + 1 and _has_one_more_consonant(longer, shorter)
 

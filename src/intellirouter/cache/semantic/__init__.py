@@ -13,7 +13,7 @@ explains the rules. The index and the embedders need the extra `semantic`; impor
 """
 
 from intellirouter.cache.semantic.agreement import answers_agree
-from intellirouter.cache.semantic.eligibility import Eligibility, Ineligible, Limits, check_eligibility
+from intellirouter.cache.semantic.eligibility import Limits, ineligible_reason
 from intellirouter.cache.semantic.embedder import Embedder, Vector, without_middle
 from intellirouter.cache.semantic.guard import Difference, first_difference
 from intellirouter.cache.semantic.precision import MonitorState, PrecisionMonitor, PrecisionTarget, wilson_lower_bound
@@ -21,9 +21,7 @@ from intellirouter.cache.semantic.reading import Reading, read_text
 
 __all__ = [
     "Difference",
-    "Eligibility",
     "Embedder",
-    "Ineligible",
     "Limits",
     "MonitorState",
     "PrecisionMonitor",
@@ -31,8 +29,8 @@ __all__ = [
     "Reading",
     "Vector",
     "answers_agree",
-    "check_eligibility",
     "first_difference",
+    "ineligible_reason",
     "read_text",
     "wilson_lower_bound",
     "without_middle",

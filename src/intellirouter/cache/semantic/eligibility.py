@@ -8,10 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
-from intellirouter.dialects.ir.conversation import Conversation, Message, Sampling
-from intellirouter.dialects.ir.parts import Reasoning, Refusal, Text
+from intellirouter.dialects import LastTurn
 
 
 @dataclass(frozen=True)
@@ -26,23 +23,6 @@ class Limits:
     """Length of the last user turn. In longer texts small differences are easy to miss, and comparing takes longer."""
     max_context_characters: int = 20_000
     """Length of everything before the last user turn."""
-
-
-@dataclass(frozen=True)
-class Eligibility:
-    """The parts of a request that the semantic cache compares."""
-
-    text: str
-    """The last user turn, which may be similar."""
-    rest: Conversation
-    """The request without that text, which must be identical."""
-
-
-@dataclass(frozen=True)
-class Ineligible:
-    """The reason why the semantic cache is not used for a request."""
-
-    reason: str
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -75,41 +55,34 @@ _TEXT_PROCESSING: Final = re.compile(
 )
 
 
-def check_eligibility(conversation: Conversation, limits: Limits = DEFAULT_LIMITS) -> Eligibility | Ineligible:
-    """Return what may be similar and what must be identical, or the reason why the semantic cache is not used."""
-    reason = _reason_of_parameters(conversation, limits)
-    if reason is not None:
-        return Ineligible(reason)
-    *context, last = conversation.messages or [Message(role="user")]
-    text = _text_of(last)
-    if last.role != "user":
-        return Ineligible("The last turn is not the user's.")
-    if text is None or any(_text_of(message) is None for message in context):
-        return Ineligible("The conversation contains media, tool calls or parts of other kinds.")
-    reason = _reason_of_text(text, limits) or _reason_of_context(context, limits)
-    if reason is not None:
-        return Ineligible(reason)
-    # The number of text parts stays in the rest, and so does everything else that belongs to the turn.
-    emptied = msgspec.structs.replace(last, parts=[_emptied(part) for part in last.parts if isinstance(part, Text)])
-    rest = msgspec.structs.replace(conversation, messages=[*context, emptied])
-    return Eligibility(text, rest)
+def ineligible_reason(turn: LastTurn | None, limits: Limits = DEFAULT_LIMITS) -> str | None:
+    """Return the reason why the semantic cache must not be used for a request; None if it may be used.
+
+    `turn`: the result of `dialects.last_turn_of`.
+    """
+    if turn is None:
+        return "The last turn is not the user's, or the conversation contains media, tool calls or other parts."
+    return (
+        _reason_of_parameters(turn)
+        or _reason_of_sampling(turn, limits)
+        or _reason_of_text(turn.text, limits)
+        or _reason_of_context(turn, limits)
+    )
 
 
-def _emptied(part: Text) -> Text:
-    return msgspec.structs.replace(part, text="")
-
-
-def _reason_of_parameters(conversation: Conversation, limits: Limits) -> str | None:
+def _reason_of_parameters(turn: LastTurn) -> str | None:
+    conversation = turn.rest
     if conversation.tools or conversation.tool_choice is not None:
         return "The request has tools."
     if any(kind != "text" for kind in conversation.modalities):
         return "The answer may contain media."
     if not _EXTERNAL_MEMBERS.isdisjoint(conversation.extras):
         return "The answer depends on more than the conversation."
-    return _reason_of_sampling(conversation.sampling, limits)
+    return None
 
 
-def _reason_of_sampling(sampling: Sampling, limits: Limits) -> str | None:
+def _reason_of_sampling(turn: LastTurn, limits: Limits) -> str | None:
+    sampling = turn.rest.sampling
     if sampling.temperature is not None and sampling.temperature > limits.max_temperature:
         return f"The temperature is above {limits.max_temperature:g}."
     if sampling.n != 1:
@@ -121,24 +94,10 @@ def _reason_of_sampling(sampling: Sampling, limits: Limits) -> str | None:
     return None
 
 
-def _text_of(message: Message) -> str | None:
-    """Return the text of a turn, or None if it has other parts. Reasoning and refusals count as text."""
-    texts: list[str] = []
-    for part in message.parts:
-        match part:
-            case Text() | Refusal():
-                texts.append(part.text)
-            case Reasoning():
-                texts.append(part.text or "\n".join(part.summary))
-            case _:
-                return None
-    return "\n".join(texts)
-
-
 def _reason_of_text(text: str, limits: Limits) -> str | None:
     if len(text) > limits.max_characters:
         return f"The last turn has more than {limits.max_characters} characters."
-    if len(text.split()) < limits.min_words and text.isascii():
+    if text.isascii() and len(text.split()) < limits.min_words:
         return f"The last turn has fewer than {limits.min_words} words."
     if _TIME.search(text):
         return "The answer depends on the time."
@@ -147,15 +106,13 @@ def _reason_of_text(text: str, limits: Limits) -> str | None:
     return None
 
 
-def _reason_of_context(context: list[Message], limits: Limits) -> str | None:
-    """Return a reason if the context is long, or makes the last turn the text that is to be processed.
+def _reason_of_context(turn: LastTurn, limits: Limits) -> str | None:
+    """Return a reason if the context is long, or makes the last turn a text that is to be processed.
 
     After `Translate what I write.`, a greeting is content.
     """
-    texts = [_text_of(message) or "" for message in context]
-    if sum(map(len, texts)) > limits.max_context_characters:
+    if len(turn.instructions) + len(turn.answers) > limits.max_context_characters:
         return f"The context has more than {limits.max_context_characters} characters."
-    instructions = (text for message, text in zip(context, texts, strict=True) if message.role != "assistant")
-    if any(map(_TEXT_PROCESSING.search, instructions)):
+    if _TEXT_PROCESSING.search(turn.instructions):
         return "The instructions may make the last turn a text that is to be processed."
     return None

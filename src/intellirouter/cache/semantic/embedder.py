@@ -14,7 +14,7 @@ _GAP: Final = " … "
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors of length 1, so that their product is their cosine. Must not do I/O after it was loaded."""
+    """Turns texts into vectors of length 1, so that their product is their cosine. Does no I/O after it was loaded."""
 
     @property
     def name(self) -> str:

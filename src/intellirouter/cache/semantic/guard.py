@@ -1,7 +1,7 @@
 """The guard of the semantic cache: finds what could change the answer. Pure.
 
-It does not look for known kinds of differences. It accepts known harmless ones (see `reading`), and everything else is a
-difference. The name of a difference is for the record only.
+It does not look for known kinds of differences. It accepts known harmless ones (see `reading`), and everything else is
+a difference. The name of a difference is for the record only.
 """
 
 from collections import Counter
@@ -50,13 +50,17 @@ def first_difference(one: Reading, other: Reading) -> Difference | None:
 
 
 def _literal_difference(left: tuple[Token, ...], right: tuple[Token, ...]) -> Difference | None:
-    """Compare texts that must be the same to the letter, except for the first letter, white space and a last full stop."""
+    """Compare texts that must be the same, except for the case of the first word, white space and a last full stop."""
     if len(left) != len(right):
         return _difference(left, right, max(left, right, key=len)[-1])
     for i, (mine, others) in enumerate(zip(left, right, strict=True)):
         is_last = i == len(left) - 1
         is_same = mine.raw == others.raw or (not i and mine.key == others.key)
-        if mine.kind is not others.kind or not is_same or _marks(mine, is_last=is_last) != _marks(others, is_last=is_last):
+        if (
+            mine.kind is not others.kind
+            or not is_same
+            or _marks(mine, is_last=is_last) != _marks(others, is_last=is_last)
+        ):
             return _difference(left, right, mine, others)
     return None
 
@@ -106,7 +110,9 @@ class _Comparison:
         if one.kind is Kind.LITERAL:
             is_name = self._is_casual and one.raw.isalnum()
             return one.raw == other.raw or (is_name and one.raw.casefold() == other.raw.casefold())
-        return one.key == other.key and (one.raw == other.raw or one.kind is not Kind.WORD or self._is_same_case(one, other))
+        return one.key == other.key and (
+            one.raw == other.raw or one.kind is not Kind.WORD or self._is_same_case(one, other)
+        )
 
     def _is_same_case(self, one: Token, other: Token) -> bool:
         """Return whether two forms of a word that differ in their case, or were rewritten, are the same word."""

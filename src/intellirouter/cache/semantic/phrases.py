@@ -36,8 +36,8 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 GREETINGS: Final = _phrases(
-    "hi, hello, hey, hi there, hello there, hey there, good morning, good afternoon, good evening, greetings, hola, hallo,"
-    "bonjour, salut, ciao, olá, guten tag, привет, здравствуйте"
+    "hi, hello, hey, hi there, hello there, hey there, good morning, good afternoon, good evening, greetings,"
+    "hola, hallo, bonjour, salut, ciao, olá, guten tag, привет, здравствуйте"
 )
 POLITE_OPENINGS: Final = _phrases(
     "please, pls, plz, kindly, could you please, can you please, would you please, will you please, please could you,"
@@ -60,32 +60,39 @@ SENTENCE_OPENINGS: Final = _phrases(
 QUESTION_OPENINGS: Final = _phrases("tell me, can you tell me, could you tell me, do you know, please tell me")
 """Openings that are dropped only in front of one of QUESTION_WORDS."""
 CLOSINGS: Final = _by_last_word(
-    "please, pls, plz, thanks, thank you, thanks in advance, thank you in advance, thanks a lot, many thanks, thanks so much,"
-    "thank you so much, thank you very much, thx, cheers, danke, vielen dank, danke im voraus, bitte, gracias, por favor,"
-    "muchas gracias, merci, merci d'avance, grazie, obrigado, obrigada, спасибо, пожалуйста"
+    "please, pls, plz, thanks, thank you, thanks in advance, thank you in advance, thanks a lot, many thanks,"
+    "thanks so much, thank you so much, thank you very much, thx, cheers, danke, vielen dank, danke im voraus,"
+    "bitte, gracias, por favor, muchas gracias, merci, merci d'avance, grazie, obrigado, obrigada, спасибо,"
+    "пожалуйста"
 )
 IMPERATIVES: Final = frozenset(
-    "write explain give list show translate describe summarize summarise create make generate provide find suggest"
+    "write explain give list show translate describe summarize create make generate provide find suggest"
     " recommend compare convert fix draft compose define calculate compute solve prove design implement debug refactor"
-    " review analyze analyse classify rewrite outline plan build optimize optimise name identify estimate".split()
+    " review analyze classify rewrite outline plan build optimize name identify estimate".split()
 )
 TEXT_IMPERATIVES: Final = frozenset(
-    "write explain list translate describe summarize summarise provide suggest recommend draft compose define rewrite"
+    "write explain list translate describe summarize provide suggest recommend draft compose define rewrite"
     " outline".split()
 )
 QUESTION_WORDS: Final = frozenset("how what why when where who which".split())
 WORDS_ABOUT_WORDS: Final = frozenset(
-    "translate translates translated translation translating say spell spelled spelling misspelled typo typos pronounce"
-    " pronounced pronunciation proofread paraphrase rephrase rewrite sentiment word words phrase phrases characters"
-    " letters echo rhyme rhymes synonym synonyms antonym antonyms sentence sentences grammar grammatical grammatically"
-    " syllable syllables anagram uppercase lowercase capitalize capitalized capitalization contraction abbreviation acronym"
-    " apostrophe hyphen punctuation comma commas".split()
+    "translate translates translated translation translating say spell spelled spelling misspelled typo typos"
+    " pronounce pronounced pronunciation proofread paraphrase rephrase rewrite sentiment word words phrase"
+    " phrases characters letters echo rhyme rhymes synonym synonyms antonym antonyms sentence sentences"
+    " grammar grammatical grammatically syllable syllables anagram uppercase lowercase capitalize capitalized"
+    " capitalization contraction abbreviation acronym apostrophe hyphen punctuation comma commas".split()
 )
 """With one of these words, a request may be about its own words: `How do you spell color?`."""
 TRANSLATION_STEMS: Final = tuple("übersetz traduc tradui traduz tradur vertaal çevir перевед przetłumacz".split())
 TRANSLATION_CHARACTERS: Final = tuple("翻译 翻譯 訳して 翻訳 번역 ترجم".split())
 """To translate, in languages other than English; for scripts without spaces, anywhere in the text."""
-PROPER_GREETINGS: Final = frozenset("world kitty jude fi fidelity ya neighbor neighbour".split())
+AFTER_GREETINGS: Final = (
+    QUESTION_WORDS
+    | IMPERATIVES
+    | frozenset("i please can could would will should do does did is are am in if tell help need".split())
+)
+"""Words with which an English request begins, also directly after a greeting."""
+PROPER_GREETINGS: Final = frozenset("world kitty jude fi fidelity ya neighbor".split())
 """`Hello world` and `Hey Jude` do not begin with a greeting."""
 
 CONTRACTIONS: Final[dict[str, Phrase]] = {
@@ -100,53 +107,24 @@ CONTRACTIONS: Final[dict[str, Phrase]] = {
         " hadn't:had_not mustn't:must_not needn't:need_not let's:let_us"
     ).items()
 }
+_FRAMES: Final = {
+    "difference between": (
+        "what is the difference between, what are the differences between, what is difference between,"
+        "what are the difference between, what is the differences between, what are differences between,"
+        "explain the difference between, explain the differences between, tell me the difference between"
+    ),
+    "list": "give me a list of, show me a list of, provide a list of, provide me with a list of",
+    "example of": "give me an example of, show me an example of, give an example of, provide an example of",
+    "how to": "how do i, how can i, how does one, how can one",
+    "what are some": "what are some of the",
+    "explain": "explain to me",
+    "write": "write me",
+}
 FRAMES: Final = {
-    tuple(long.strip().split()): tuple(short.split())
-    for short, ways in (
-        (
-            "difference between",
-            "what is the difference between, what are the differences between, what is difference between,"
-            "what are the difference between, what is the differences between, what are differences between,"
-            "explain the difference between, explain the differences between, tell me the difference between",
-        ),
-        (
-            "list",
-            "give me a list of, show me a list of, provide a list of, provide me with a list of",
-        ),
-        ("example of", "give me an example of, show me an example of, give an example of, provide an example of"),
-        ("how to", "how do i, how can i, how does one, how can one"),
-        ("what are some", "what are some of the"),
-        ("explain", "explain to me"),
-        ("write", "write me"),
-    )
-    for long in ways.split(",")
+    tuple(long.split()): tuple(short.split()) for short, ways in _FRAMES.items() for long in ways.split(",")
 }
 """Ways to begin a request, and the shortest way to ask for the same."""
 FRAMES_BY_FIRST_WORD: Final = _by_first_word(FRAMES)
-SPELLINGS: Final = _pairs(
-    "colour:color colours:colors favourite:favorite favourites:favorites behaviour:behavior behaviours:behaviors"
-    " honour:honor labour:labor neighbour:neighbor neighbours:neighbors humour:humor flavour:flavor flavours:flavors"
-    " centre:center centres:centers theatre:theater metre:meter metres:meters litre:liter litres:liters"
-    " grey:gray analyse:analyze analysing:analyzing organise:organize organising:organizing organisation:organization"
-    " organisations:organizations realise:realize recognise:recognize optimise:optimize optimising:optimizing"
-    " optimisation:optimization summarise:summarize summarising:summarizing visualise:visualize"
-    " visualisation:visualization normalise:normalize normalisation:normalization initialise:initialize"
-    " customise:customize memorise:memorize minimise:minimize maximise:maximize prioritise:prioritize"
-    " travelling:traveling cancelled:canceled modelling:modeling labelled:labeled jewellery:jewelry"
-    " catalogue:catalog dialogue:dialog defence:defense offence:offense aluminium:aluminum tyre:tire tyres:tires"
-    " ageing:aging"
-    # Misspellings that are not words
-    " recieve:receive recieved:received seperate:separate seperated:separated definately:definitely occured:occurred"
-    " untill:until wich:which teh:the thier:their alot:a_lot accomodate:accommodate adress:address begining:beginning"
-    " beleive:believe calender:calendar commited:committed enviroment:environment existance:existence goverment:government"
-    " grammer:grammar happend:happened immediatly:immediately independant:independent knowlege:knowledge neccessary:necessary"
-    " noticable:noticeable occurence:occurrence posession:possession prefered:preferred publically:publicly"
-    " recomend:recommend refered:referred relevent:relevant succesful:successful suprise:surprise tommorow:tomorrow"
-    " truely:truly wierd:weird writting:writing algoritm:algorithm algorythm:algorithm fucntion:function funtion:function"
-    " lenght:length heigth:height widht:width langauge:language languge:language programing:programming"
-    # Short forms
-    " javascript:js typescript:ts kubernetes:k8s postgres:postgresql versus:vs tv:television okay:ok u:you"
-)
 NUMBER_WORDS: Final = _pairs(
     "two:2 three:3 four:4 five:5 six:6 seven:7 eight:8 nine:9 ten:10 eleven:11 twelve:12 thirteen:13 fourteen:14"
     " fifteen:15 sixteen:16 seventeen:17 eighteen:18 nineteen:19 twenty:20 thirty:30 forty:40 fifty:50 sixty:60"
@@ -172,7 +150,9 @@ DISTINCT_ENGLISH: Final = (IMPERATIVES - {"plan", "fix", "design", "estimate", "
     " using about into than each every there their has been these those from".split()
 )
 """Words that are English, and no common words of other languages with the same letters."""
-ENGLISH_MARKS: Final = DISTINCT_ENGLISH | IMPERATIVES | frozenset("a an is of to in for do on as at or if my i me by be".split())
+ENGLISH_MARKS: Final = (
+    DISTINCT_ENGLISH | IMPERATIVES | frozenset("a an is of to in for do on as at or if my i me by be".split())
+)
 FOREIGN_MARKS: Final = frozenset(
     "der die das und nicht ein eine wie ist mit von el los las una por para como est une les des pour dans avec il che"
     " non per sono come di da um uma com os het een voor niet och att det som jest nie jak ve bir".split()
@@ -180,9 +160,10 @@ FOREIGN_MARKS: Final = frozenset(
 MOVABLE_OPENINGS: Final = frozenset({"in", "using", "with"})
 """`In Python, how …` is the same as `How … in Python`."""
 CASE_MATTERS: Final = frozenset(
-    "us it who aids polish turkey china march may august nice reading bath mobile swift rust go java jordan chad mercury"
-    " apple windows word excel access office amazon orange shell target gap oracle signal slack teams zoom discord notion"
-    " spring flask pandas express react next nest pages numbers keynote sketch basic scheme ruby scratch ada r c d".split()
+    "us it who aids polish turkey china march may august nice reading bath mobile swift rust go java jordan"
+    " chad mercury apple windows word excel access office amazon orange shell target gap oracle signal slack"
+    " teams zoom discord notion spring flask pandas express react next nest pages numbers keynote sketch basic"
+    " scheme ruby scratch ada r c d".split()
 )
 """Words that are something else with a capital letter, unless they begin a sentence."""
 
@@ -203,14 +184,14 @@ COMPARATORS: Final = frozenset(
 )
 QUESTIONS: Final = frozenset("who whom whose what which when where why how".split())
 UNITS: Final = frozenset(
-    "km kilometers kilometres miles mile meters meter feet foot inches inch cm mm kg kilograms pounds pound lbs grams gram"
-    " ounces ounce celsius fahrenheit kelvin liters liter gallons gallon seconds minutes hours days weeks months years"
-    " dollars euros yen euro dollar rupees francs mb gb kb tb bytes bits percent".split()
+    "km kilometers kilometres miles mile meters meter feet foot inches inch cm mm kg kilograms pounds pound"
+    " lbs grams gram ounces ounce celsius fahrenheit kelvin liters liter gallons gallon seconds minutes hours"
+    " days weeks months years dollars euros yen euro dollar rupees francs mb gb kb tb bytes bits percent".split()
 )
 LANGUAGES: Final = frozenset(
     "python java js ts go rust ruby php c kotlin swift scala perl haskell sql bash r matlab lua dart elixir"
-    " english german french spanish italian portuguese dutch polish russian chinese japanese korean arabic hindi turkish"
-    " swedish danish norwegian finnish greek czech hebrew vietnamese thai ukrainian latin".split()
+    " english german french spanish italian portuguese dutch polish russian chinese japanese korean arabic"
+    " hindi turkish swedish danish norwegian finnish greek czech hebrew vietnamese thai ukrainian latin".split()
 )
 DATES: Final = frozenset(
     "january february march april may june july august september october november december monday tuesday wednesday"

@@ -1,16 +1,18 @@
 """Reads a text as the sequence of tokens that decides what it means. Pure.
 
-Removed are greetings, `please` and `thanks`; rewritten are contractions, spellings, number words and a few ways to begin
-a question. What is left must be the same in two texts, in the same order. Only texts that are clearly English are
+Removed are greetings, `please` and `thanks`; rewritten are contractions, spellings, number words and a few ways to
+begin a question. What is left must be the same in two texts, in the same order. Only texts that are clearly English are
 rewritten: others lose only greetings and thanks.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from intellirouter.cache.semantic import phrases
 from intellirouter.cache.semantic.phrases import Phrase
+from intellirouter.cache.semantic.spellings import SPELLINGS
 from intellirouter.cache.semantic.tokens import SENTENCE_ENDS, Kind, Token, tokens_of
 
 _MIN_ENGLISH_SHARE: Final = 0.1
@@ -36,10 +38,17 @@ class Reading:
     is_about_words: bool
     """Whether it may be about its own words, as in `Translate: …`. Then it must be the same to the letter."""
 
+    @property
+    def canonical_text(self) -> str:
+        """The text to embed: rewrites of one request have the same, except for typing errors and articles."""
+        return " ".join(token.key for token in self.tokens)
+
     @cached_property
     def size_bytes(self) -> int:
         """The memory that the reading occupies, estimated."""
-        return _BYTES_PER_READING + _BYTES_PER_TOKEN * len(self.tokens) + 2 * sum(len(token.raw) for token in self.tokens)
+        return (
+            _BYTES_PER_READING + _BYTES_PER_TOKEN * len(self.tokens) + 2 * sum(len(token.raw) for token in self.tokens)
+        )
 
 
 def read_text(text: str) -> Reading:
@@ -84,9 +93,7 @@ def _expanded(tokens: list[Token]) -> list[Token]:
             continue
         for i, word in enumerate(words):
             is_last = i == len(words) - 1
-            found.append(
-                _word(word, token, token.after if is_last else "", is_initial=token.is_initial and i == 0)
-            )
+            found.append(_word(word, token, token.after if is_last else "", is_initial=token.is_initial and i == 0))
     return found
 
 
@@ -108,43 +115,40 @@ def _without_openings(tokens: list[Token]) -> list[Token]:
 
 
 def _opening_length(tokens: list[Token]) -> int:
-    if not tokens:
-        return 0
-    first = tokens[0].key
-    for phrase in phrases.SENTENCE_OPENINGS.get(first, ()):
-        if _starts_with(tokens, phrase) and not _OPENING_ENDS.isdisjoint(tokens[len(phrase) - 1].after):
-            return len(phrase)
-    for phrase in phrases.QUESTION_OPENINGS.get(first, ()):
-        if _is_followed_by(tokens, phrase, phrases.QUESTION_WORDS) and len(tokens) >= len(phrase) + _MIN_QUESTION:
-            return len(phrase)
-    for phrase in phrases.POLITE_OPENINGS.get(first, ()):
-        if _starts_with(tokens, phrase):
-            return len(phrase)
-    for phrase in phrases.REQUEST_OPENINGS.get(first, ()):
-        if _is_followed_by(tokens, phrase, phrases.TEXT_IMPERATIVES):
-            return len(phrase)
-    for phrase in phrases.HELP_OPENINGS.get(first, ()):
-        if _is_followed_by(tokens, phrase, phrases.IMPERATIVES):
-            return len(phrase)
-    for phrase in phrases.GREETINGS.get(first, ()):
-        if _starts_with(tokens, phrase) and _is_greeting(tokens, len(phrase)):
-            return len(phrase)
+    """Return how many tokens at the beginning are a polite opening; 0 if there is none."""
+    for table, is_dropped in _OPENINGS:
+        for phrase in table.get(tokens[0].key, ()) if tokens else ():
+            if _starts_with(tokens, phrase) and len(tokens) > len(phrase) and is_dropped(tokens, len(phrase)):
+                return len(phrase)
     return 0
 
 
-def _is_followed_by(tokens: list[Token], phrase: Phrase, words: frozenset[str]) -> bool:
-    return _starts_with(tokens, phrase) and len(tokens) > len(phrase) and tokens[len(phrase)].key in words
+def _is_sentence(tokens: list[Token], length: int) -> bool:
+    return not _OPENING_ENDS.isdisjoint(tokens[length - 1].after)
+
+
+def _introduces_question(tokens: list[Token], length: int) -> bool:
+    return tokens[length].key in phrases.QUESTION_WORDS and len(tokens) >= length + _MIN_QUESTION
 
 
 def _is_greeting(tokens: list[Token], length: int) -> bool:
-    if len(tokens) == length:
-        return False
     following = tokens[length]
     if following.kind is not Kind.WORD or following.key in phrases.PROPER_GREETINGS:
         return False
-    if tokens[length - 1].after.strip():
+    if tokens[length - 1].after.strip() or following.key in phrases.AFTER_GREETINGS:
         return True
-    return not following.raw[0].isupper() or following.key in phrases.QUESTION_WORDS | phrases.IMPERATIVES | {"i", "please"}
+    return not following.raw[0].isupper() and not _is_english(tokens[length:])
+
+
+_OPENINGS: Final[tuple[tuple[phrases.Phrases, Callable[[list[Token], int], bool]], ...]] = (
+    (phrases.SENTENCE_OPENINGS, _is_sentence),
+    (phrases.QUESTION_OPENINGS, _introduces_question),
+    (phrases.POLITE_OPENINGS, lambda _tokens, _length: True),
+    (phrases.REQUEST_OPENINGS, lambda tokens, length: tokens[length].key in phrases.TEXT_IMPERATIVES),
+    (phrases.HELP_OPENINGS, lambda tokens, length: tokens[length].key in phrases.IMPERATIVES),
+    (phrases.GREETINGS, _is_greeting),
+)
+"""Openings, and when they are dropped. The functions get the tokens and the length of the opening."""
 
 
 def _without_closing(tokens: list[Token]) -> list[Token]:
@@ -172,7 +176,7 @@ def _is_english(tokens: list[Token]) -> bool:
 
 
 def _is_lowercase(tokens: list[Token]) -> bool:
-    return all(token.kind is not Kind.WORD or token.raw == token.key or token.key == "i" for token in tokens)
+    return all(token.kind is not Kind.WORD or token.key in {token.raw, "i"} for token in tokens)
 
 
 def _rewritten(tokens: list[Token]) -> list[Token]:
@@ -187,8 +191,8 @@ def _rewritten(tokens: list[Token]) -> list[Token]:
             found.append(token._replace(kind=Kind.NUMBER, key=phrases.NUMBER_WORDS[token.key]))
         elif token.key == "percent" and found and found[-1].kind is Kind.NUMBER:
             found.append(Token(Kind.SYMBOL, "%", "%", token.after, is_initial=False))
-        elif token.key in phrases.SPELLINGS:
-            *firsts, last = phrases.SPELLINGS[token.key].split("_")
+        elif token.key in SPELLINGS:
+            *firsts, last = SPELLINGS[token.key].split("_")
             found += [_word(word, token, "", is_initial=token.is_initial) for word in firsts]
             found.append(token._replace(key=last))
         else:

@@ -56,7 +56,9 @@ class SimilarIndex:
     def __len__(self) -> int:
         return sum(len(partition.entries) for partition in self._partitions.values())
 
-    def find(self, partition_key: bytes, vector: Vector, *, min_cosine: float, now_s: float, limit: int = 5) -> list[Match]:
+    def find(
+        self, partition_key: bytes, vector: Vector, *, min_cosine: float, now_s: float, limit: int = 5
+    ) -> list[Match]:
         """Return the most similar entries that have not expired, best first. Does not count as use: see `touch`."""
         partition = self._partitions.get(partition_key)
         if partition is None:

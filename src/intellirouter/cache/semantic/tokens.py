@@ -1,7 +1,7 @@
 """Splits a text into tokens: words, numbers, literals and symbols. Pure.
 
-Literals are compared exactly: quoted strings, code, URLs, paths, identifiers. Punctuation of prose is not a token; it is
-kept as `after` of the token before it, because it separates sentences.
+Literals are compared exactly: quoted strings, code, URLs, paths, identifiers. Punctuation of prose is not a token; it
+is the `after` of the token before it, because it separates sentences.
 """
 
 import re
@@ -44,7 +44,8 @@ _TOKEN: Final = re.compile(
     (?P<word>[^\W\d_]+(?:'[^\W\d_]+)*(?=[\s,;!?)]|\.\s|\.?\Z))     # the most frequent case first
   | (?P<literal>
         `[^`\n]+`                                       # code
-      | "[^"\n]{1,300}" | “[^”\n]{1,300}” | „[^“”\n]{1,300}[“”] | «[^»\n]{1,300}» | 「[^」\n]{1,300}」 | 『[^』\n]{1,300}』
+      | "[^"\n]{1,300}" | “[^”\n]{1,300}” | „[^“”\n]{1,300}[“”]
+      | «[^»\n]{1,300}» | 「[^」\n]{1,300}」 | 『[^』\n]{1,300}』
       | (?<!\w)'[^'\n]{1,300}'(?!\w)
       | \w+://\S{0,500}[^\s.,;:!?)\]}'"]                # URL
       | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+        # mail address

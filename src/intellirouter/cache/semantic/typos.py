@@ -65,5 +65,6 @@ def _has_one_more_consonant(longer: str, shorter: str) -> bool:
     if [letter for letter, _ in long_runs] != [letter for letter, _ in short_runs]:
         return False
     return all(
-        many == few or letter not in _NEVER_DOUBLED for (letter, many), (_, few) in zip(long_runs, short_runs, strict=True)
+        many == few or letter not in _NEVER_DOUBLED
+        for (letter, many), (_, few) in zip(long_runs, short_runs, strict=True)
     )

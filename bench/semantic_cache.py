@@ -144,10 +144,8 @@ def summary_table(results: dict[str, list[Judged]]) -> str:
                     percent(right, duplicates),
                 ]
             )
-    headers = [
-        *("embedder", "cosine ≥", "false hits on hard pairs", "recall of rewrites", "QQP precision", "QQP recall"),
-    ]
-    return markdown_table(headers, rows)
+    columns = ("embedder", "cosine ≥", "false hits on hard pairs", "recall of rewrites", "QQP precision", "QQP recall")
+    return markdown_table(list(columns), rows)
 
 
 def best_us(work: Callable[[], object], times: int = 50) -> float:
@@ -202,9 +200,9 @@ def report(results: dict[str, list[Judged]], timings: str, main_name: str) -> st
             f"{datetime.now(tz=UTC):%Y-%m-%d}. {platform.machine()}, Python {platform.python_version()}, {versions}.",
             "",
             "Written by `python -m bench.semantic_cache --data DIR --write`. A pair is a hit if its cosine reaches the",
-            "threshold and the guard finds no difference. The canonical texts of the readings are embedded. Hard negatives",
-            "are those of cache_hard_synthetic and our own pairs (`different`, `unseen`); rewrites are those of",
-            "cache_hard_synthetic. 5 to 10 % of the labels of QQP are wrong.",
+            "threshold and the guard finds no difference. The canonical texts of the readings are embedded. Hard pairs",
+            "need different answers: those of cache_hard_synthetic and our own pairs (`different`, `unseen`).",
+            "Rewrites are those of cache_hard_synthetic. 5 to 10 % of the labels of QQP are wrong.",
             "",
             "## Thresholds",
             "",

@@ -94,9 +94,9 @@ class _Comparison:
                 i, j = i + 1, j + 1
                 if ":" in mine.after:  # What follows may be a text to work on.
                     return _literal_difference(left[i:], right[j:])
-            elif self._is_optional(left, i) and others.key not in phrases.ARTICLES:
+            elif self._is_optional(left, i) and not _is_article(others):
                 i += 1
-            elif self._is_optional(right, j) and mine.key not in phrases.ARTICLES:
+            elif self._is_optional(right, j) and not _is_article(mine):
                 j += 1
             else:
                 return _difference(left, right, mine, others)
@@ -125,6 +125,8 @@ class _Comparison:
             return True
         if one.key in phrases.CASE_MATTERS or (len(one.key) == 1 and one.key != "i"):
             return False
+        if _is_article(one):  # a part of a name: The Times
+            return self._is_casual
         return self._is_english or self._is_casual
 
     def _is_accepted_typo(self, one: Token, other: Token) -> bool:
@@ -138,7 +140,7 @@ class _Comparison:
     def _is_optional(self, tokens: tuple[Token, ...], at: int) -> bool:
         """Return whether the token is an article that does not change the meaning, and no part of a name."""
         token = tokens[at]
-        if not self._is_english or self._length < _MIN_WORDS_FOR_ARTICLES or token.key not in phrases.ARTICLES:
+        if not self._is_english or self._length < _MIN_WORDS_FOR_ARTICLES or not _is_article(token):
             return False
         if token.raw != token.key or not at or at + 1 == len(tokens) or tokens[at + 1].kind is not Kind.WORD:
             return False
@@ -156,6 +158,10 @@ class _Comparison:
             if len(pauses) > 1 and (self._length <= _MAX_WORDS_WITH_COMMAS or _SENTENCE_END in pauses):
                 return Difference("punctuation", (mine.raw[:_MAX_SHOWN_LENGTH],))
         return None
+
+
+def _is_article(token: Token) -> bool:
+    return token.kind is Kind.WORD and token.key in phrases.ARTICLES
 
 
 def _is_unit(tokens: tuple[Token, ...], at: int) -> bool:

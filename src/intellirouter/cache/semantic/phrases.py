@@ -145,9 +145,13 @@ BEFORE_A: Final = (
     | frozenset("is was are be what like as and or than when get make use have has had become build buy run".split())
 )
 """Words after which `a` is an article and may be missing. After others it can be a name: `vitamin a`, `plan a`."""
-DISTINCT_ENGLISH: Final = (IMPERATIVES - {"plan", "fix", "design", "estimate", "name", "compare"}) | frozenset(
-    "the what how why which does should with this and are where who when between your you that can it would could"
-    " using about into than each every there their has been these those from".split()
+DISTINCT_ENGLISH: Final = (
+    frozenset(word for word in CONTRACTIONS if "'" in word)
+    | (IMPERATIVES - {"plan", "fix", "design", "estimate", "name", "compare"})
+    | frozenset(
+        "the what how why which does should with this and are where who when between your you that can it would could"
+        " using about into than each every there their has been these those from".split()
+    )
 )
 """Words that are English, and no common words of other languages with the same letters."""
 ENGLISH_MARKS: Final = (
@@ -172,7 +176,7 @@ NOT_AFTER_ARTICLES: Final = CASE_MATTERS | frozenset("few little lot most same n
 
 # How to name a difference
 NEGATIONS: Final = frozenset(
-    "not no never none nothing nobody neither nor without cannot unless except excluding hardly barely rarely".split()
+    "not no never none nothing neither nor without cannot unless except excluding hardly barely rarely".split()
 )
 QUANTIFIERS: Final = frozenset(
     "all any some every each most many few several both either half only just always often sometimes usually least"

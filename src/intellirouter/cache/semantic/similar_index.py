@@ -37,7 +37,7 @@ class Match:
 
 
 class SimilarIndex:
-    """The stored texts of all partitions: bounded in bytes, and in entries per partition. Drops the least recently used."""
+    """The stored texts of all partitions, bounded in bytes and in entries. Drops the least recently used."""
 
     def __init__(self, dimensions: int, *, max_bytes: int, max_entries_per_partition: int = 2_000) -> None:
         if dimensions < 1 or max_bytes < 1 or max_entries_per_partition < 1:

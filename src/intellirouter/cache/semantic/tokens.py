@@ -60,6 +60,7 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE,
 )
+_FENCES: Final = ("```", "~~~")
 _CODE_LINE: Final = re.compile(
     r"^(?:\s{2,}|\t)\S|[{}=<>|]|;\s*$|\w\(.*\)|^\s*(?:def|class|import|from|return|#include|SELECT|\$|>>>)\b"
 )
@@ -83,20 +84,24 @@ def tokens_of(text: str) -> list[Token]:
 def _parts(text: str) -> Iterator[tuple[str, str]]:
     """Yield prose, and the line of code after it. A text of one line is prose."""
     lines = text.split("\n")
-    if len(lines) == 1 or not any(map(_CODE_LINE.search, lines)):
+    if len(lines) == 1 or not any(map(_is_code, lines)):
         yield text, ""
         return
     is_fenced = False
     prose: list[str] = []
     for line in lines:
-        is_fence = line.lstrip().startswith(("```", "~~~"))
-        if is_fenced or is_fence or _CODE_LINE.search(line):
+        is_fence = line.lstrip().startswith(_FENCES)
+        if is_fenced or _is_code(line):
             is_fenced = is_fenced != is_fence
             yield "\n".join(prose), line.rstrip()
             prose = []
         else:
             prose.append(line)
     yield "\n".join(prose), ""
+
+
+def _is_code(line: str) -> bool:
+    return line.lstrip().startswith(_FENCES) or _CODE_LINE.search(line) is not None
 
 
 def _add(found: list[Token], kind: Kind, key: str, raw: str, after: str) -> None:

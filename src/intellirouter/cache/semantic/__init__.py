@@ -9,7 +9,7 @@ A request may get a stored answer if three things hold:
 - `first_difference` finds no difference between the readings of the two texts that could change the answer.
 
 `PrecisionMonitor` measures how many hits are right, and stops the use of the cache while they are not. DESIGN.md
-explains the rules. The index and the embedders need the extra `semantic`; import them from their modules.
+explains the rules. The index and the default embedder need the extra `semantic`, which is imported when they are used.
 """
 
 from intellirouter.cache.semantic.agreement import answers_agree
@@ -18,19 +18,25 @@ from intellirouter.cache.semantic.embedder import Embedder, Vector, without_midd
 from intellirouter.cache.semantic.guard import Difference, first_difference
 from intellirouter.cache.semantic.precision import MonitorState, PrecisionMonitor, PrecisionTarget, wilson_lower_bound
 from intellirouter.cache.semantic.reading import Reading, read_text
+from intellirouter.cache.semantic.similar_index import Entry, Match, SimilarIndex
+from intellirouter.cache.semantic.static_table import load_static_table
 
 __all__ = [
     "Difference",
     "Embedder",
+    "Entry",
     "Limits",
+    "Match",
     "MonitorState",
     "PrecisionMonitor",
     "PrecisionTarget",
     "Reading",
+    "SimilarIndex",
     "Vector",
     "answers_agree",
     "first_difference",
     "ineligible_reason",
+    "load_static_table",
     "read_text",
     "wilson_lower_bound",
     "without_middle",

@@ -6,8 +6,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float32]]
-else:
+    Matrix: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+else:  # numpy belongs to the extra `semantic`
     Vector: TypeAlias = object
+    Matrix: TypeAlias = object
 
 MAX_EMBEDDED_CHARACTERS: Final = 1_000
 _GAP: Final = " … "

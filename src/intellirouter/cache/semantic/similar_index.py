@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from intellirouter.cache.semantic.embedder import Vector
+from intellirouter.cache.semantic.embedder import Matrix, Vector
 from intellirouter.cache.semantic.reading import Reading
 
 _FIRST_ROWS: Final = 8
@@ -127,6 +125,12 @@ def _size_of(entry: Entry) -> int:
     return _BYTES_PER_ENTRY + len(entry.answer_key) + entry.reading.size_bytes
 
 
+def _zeros(rows: int, columns: int) -> Matrix:
+    import numpy as np  # noqa: PLC0415 - optional extra
+
+    return np.zeros((rows, columns), dtype=np.float32)
+
+
 class _Partition:
     """The entries of one partition, least recently used first, and the matrix of their vectors."""
 
@@ -135,7 +139,7 @@ class _Partition:
         self._row_of: dict[bytes, int] = {}
         self._key_at: list[bytes] = []
         """The answer key of each row in use. Rows in use are always the first ones."""
-        self._matrix = np.zeros((_FIRST_ROWS, dimensions), dtype=np.float32)
+        self._matrix = _zeros(_FIRST_ROWS, dimensions)
         self._entry_bytes = 0
 
     @property
@@ -166,6 +170,8 @@ class _Partition:
             self._resize(max(_FIRST_ROWS, len(self._matrix) // 2))
 
     def find(self, vector: Vector, min_cosine: float, limit: int) -> list[Match]:
+        import numpy as np  # noqa: PLC0415 - optional extra
+
         cosines = self._matrix[: len(self._key_at)] @ vector
         rows = np.flatnonzero(cosines >= min_cosine)
         if len(rows) > limit:
@@ -177,7 +183,7 @@ class _Partition:
             yield Match(self.entries[self._key_at[row]], float(cosines[row]))
 
     def _resize(self, rows: int) -> None:
-        matrix = np.zeros((rows, self._matrix.shape[1]), dtype=np.float32)
+        matrix = _zeros(rows, self._matrix.shape[1])
         used = len(self._key_at)
         matrix[:used] = self._matrix[:used]
         self._matrix = matrix

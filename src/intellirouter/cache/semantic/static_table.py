@@ -7,13 +7,13 @@ MIT; its vectors are derived from the embeddings of Llama 2. So it is an optiona
 
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from safetensors.numpy import load_file
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING, Any, Final
 
 from intellirouter.cache.semantic.embedder import Vector, without_middle
+
+if TYPE_CHECKING:
+    import numpy as np
+    from tokenizers import Tokenizer
 
 _DISTRIBUTION: Final = "wordllama"
 _WEIGHTS: Final = Path("weights") / "l2_supercat_256.safetensors"
@@ -26,13 +26,15 @@ class StaticTableEmbedder:
 
     is_fast: Final = True
 
-    def __init__(self, table: "np.ndarray[tuple[int, int], np.dtype[Any]]", tokenizer: Tokenizer, name: str) -> None:
+    def __init__(self, table: "np.ndarray[tuple[int, int], np.dtype[Any]]", tokenizer: "Tokenizer", name: str) -> None:
         self._table = table
         self._tokenizer = tokenizer
         self.name: Final = name
         self.dimensions: Final = int(table.shape[1])
 
     def embed(self, text: str) -> Vector | None:
+        import numpy as np  # noqa: PLC0415 - optional extra
+
         ids = self._tokenizer.encode(without_middle(text), add_special_tokens=False).ids
         if not ids:
             return None
@@ -51,6 +53,9 @@ def load_static_table() -> StaticTableEmbedder:
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{_DISTRIBUTION} is not installed. Install intellirouter[semantic].")
     folder = Path(spec.submodule_search_locations[0])
+    from safetensors.numpy import load_file  # noqa: PLC0415 - optional extra
+    from tokenizers import Tokenizer  # noqa: PLC0415 - optional extra
+
     table = load_file(folder / _WEIGHTS)[_TENSOR]
     tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
     tokenizer.no_padding()

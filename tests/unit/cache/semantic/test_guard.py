@@ -4,6 +4,8 @@ from collections import defaultdict
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.semantic_cache import Pair, own_pairs
 from intellirouter.cache.semantic.guard import Difference, first_difference
@@ -92,6 +94,18 @@ def test_articles_may_be_missing_in_longer_texts(one: str, other: str) -> None:
 )
 def test_articles_that_can_change_the_meaning_must_be_the_same(one: str, other: str) -> None:
     assert difference(one, other) is not None
+
+
+ADDED = ("copper", "not", "without", "Berlin", "7", "only", "slowly", "`x`", "=", "most", "who")
+
+
+@given(st.sampled_from([text for pairs in PAIRS.values() for pair in pairs for text in pair.texts]), st.data())
+def test_a_word_more_or_less_is_never_accepted(text: str, data: st.DataObject) -> None:
+    words = text.split()
+    at = data.draw(st.integers(0, len(words)))
+    longer = " ".join([*words[:at], data.draw(st.sampled_from(ADDED)), *words[at:]])
+    assert difference(text, longer) is not None
+    assert difference(longer, text) is not None
 
 
 def test_typing_errors_are_limited() -> None:

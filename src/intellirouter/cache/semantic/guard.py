@@ -92,7 +92,7 @@ class _Comparison:
                 if found is not None:
                     return found
                 i, j = i + 1, j + 1
-                if ":" in mine.after:  # What follows may be a text to work on.
+                if ":" in mine.after or ":" in others.after:  # What follows may be a text to work on.
                     return _literal_difference(left[i:], right[j:])
             elif self._is_optional(left, i) and not _is_article(others):
                 i += 1

@@ -117,6 +117,8 @@ _FRAMES: Final = {
     "example of": "give me an example of, show me an example of, give an example of, provide an example of",
     "how to": "how do i, how can i, how does one, how can one",
     "what are some": "what are some of the",
+    "what is the best": "which is the best",
+    "what are the best": "which are the best",
     "explain": "explain to me",
     "write": "write me",
 }

@@ -13,10 +13,12 @@ from typing import Final
 from intellirouter.cache.semantic.embedder import Matrix, Vector
 from intellirouter.cache.semantic.reading import Reading
 
-_FIRST_ROWS: Final = 8
-_BYTES_PER_ENTRY: Final = 600
-"""The entry, its key and its places in dictionaries, without its vector and its reading."""
-_BYTES_PER_PARTITION: Final = 1_500
+MIN_COSINE: Final = 0.7
+"""Similarity of texts that are worth comparing. It is low because the guard decides; see DESIGN.md."""
+_FIRST_ROWS: Final = 1
+_BYTES_PER_ENTRY: Final = 330
+"""The entry, its key and its places in dictionaries, without its vector and its reading, measured on CPython 3.11."""
+_BYTES_PER_PARTITION: Final = 950
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class SimilarIndex:
         return sum(len(partition.entries) for partition in self._partitions.values())
 
     def find(
-        self, partition_key: bytes, vector: Vector, *, min_cosine: float, now_s: float, limit: int = 5
+        self, partition_key: bytes, vector: Vector, *, now_s: float, min_cosine: float = MIN_COSINE, limit: int = 5
     ) -> list[Match]:
         """Return the most similar entries that have not expired, best first. Does not count as use: see `touch`."""
         partition = self._partitions.get(partition_key)

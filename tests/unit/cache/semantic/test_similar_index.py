@@ -88,10 +88,10 @@ def test_the_least_recently_used_entry_of_a_full_partition_is_dropped() -> None:
 
 
 def test_memory_is_bounded_across_partitions_and_old_ones_go_first() -> None:
-    stored = index(max_bytes=40_000)
+    stored = index(max_bytes=20_000)
     for i in range(40):
         assert stored.add(str(i).encode(), entry("x"), unit(1, 0))
-        assert stored.size_bytes <= 40_000
+        assert stored.size_bytes <= 20_000
     assert found(stored, b"39") == ["x"]
     assert found(stored, b"0") == []
 

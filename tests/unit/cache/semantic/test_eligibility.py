@@ -28,6 +28,7 @@ QUESTION = ("user", "What is the capital of Chile?")
         conversation(
             ("system", "You are a helpful guide."), QUESTION, ("assistant", "Santiago."), ("user", "How old is it?")
         ),
+        conversation(("system", "Answer correctly and never repeat yourself."), QUESTION),
         conversation(QUESTION, sampling=Sampling(temperature=0.0, max_output_tokens=50)),
         conversation(QUESTION, output=OutputFormat(kind="json_object")),
         conversation(("user", "日本の首都はどこですか")),

@@ -51,7 +51,8 @@ _TEXT_PROCESSING: Final = re.compile(
     r"\b(?:translat|rewrit|rephras|paraphras|proofread|classif|categori[sz]|sentiment|extract|summar|transcri|moderat"
     r"|spell|grammar|tokeni[sz]|normali[sz]|anonymi[sz]|redact|annotat|convert|echo|verbatim|transliterat"
     r"|übersetz|traduc|traduis|tradui"
-    r"|(?:correct|repeat|label|parse|edit|improve|polish) (?:the|my|all|any|each|every|what|whatever|this|it|them|user|back)\b"
+    r"|(?:correct|repeat|label|parse|edit|improve|polish)"
+    r" (?:the|my|all|any|each|every|what|whatever|this|it|them|user|back)\b"
     r"|user(?:'s)? (?:text|input|message))",
     re.IGNORECASE,
 )

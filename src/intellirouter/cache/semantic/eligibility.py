@@ -33,29 +33,57 @@ _EXTERNAL_MEMBERS: Final = frozenset(
     }
 )
 """Members with which the answer depends on more than the conversation."""
-_TIME: Final = re.compile(
-    r"\b(?:today|tonight|yesterday|tomorrow|right now|currently|latest|newest|up[- ]to[- ]date|so far|as of now"
-    r"|(?:this|last|next) (?:week|month|year|morning|evening|weekend|season|quarter)|what time|what day"
-    r"|current (?:time|date|weather|price|temperature|score|president|version|status)|news|weather|forecast"
-    r"|heute|jetzt|gestern|aktuell\w*|hoy|ahora|ayer|mañana|aujourd'hui|maintenant|demain|oggi|adesso|ieri|domani|hoje"
-    r"|agora|ontem|amanhã|vandaag|bugün|şimdi|dzisiaj|teraz|сегодня|сейчас|вчера|завтра)\b"
-    r"|今日|今天|明日|明天|昨日|昨天|現在|现在|最新|오늘|지금|내일|어제|اليوم|الآن",
-    re.IGNORECASE,
+Phrases = tuple[tuple[str, re.Pattern[str]], ...]
+"""Texts in lower case, which are fast to search, and the patterns that decide."""
+
+
+def _words(text: str) -> Phrases:
+    """Return the phrases of a list that is separated by commas. They must be whole words."""
+    return tuple((phrase, re.compile(rf"\b{re.escape(phrase)}\b")) for phrase in text.split(","))
+
+
+def _stems(text: str, after: str = "") -> Phrases:
+    """Return the beginnings of words, and what must follow them."""
+    return tuple((stem, re.compile(rf"\b{stem}{after}")) for stem in text.split())
+
+
+def _anywhere(text: str) -> Phrases:
+    """Return phrases in scripts without spaces."""
+    return tuple((phrase, re.compile(phrase)) for phrase in text.split())
+
+
+_TIME: Final[Phrases] = (
+    *_words(
+        "today,tonight,yesterday,tomorrow,right now,currently,latest,newest,up to date,up-to-date,so far,as of now,"
+        "what time,what day,news,weather,forecast,heute,jetzt,gestern,aktuell,aktuelle,hoy,ahora,ayer,mañana,"
+        "aujourd'hui,maintenant,demain,oggi,adesso,ieri,domani,hoje,agora,ontem,amanhã,vandaag,bugün,şimdi,dzisiaj,"
+        "teraz,сегодня,сейчас,вчера,завтра"
+    ),
+    *_stems("this last next", r" (?:week|month|year|morning|evening|weekend|season|quarter)\b"),
+    *_stems("current", r" (?:time|date|weather|price|temperature|score|president|version|status)\b"),
+    *_anywhere("今日 今天 明日 明天 昨日 昨天 現在 现在 最新 오늘 지금 내일 어제 اليوم الآن"),
 )
-_VARIETY: Final = re.compile(
-    r"\b(?:random(?:ly)?|another|again|regenerate|surprise me|something (?:else|new|different)|a different one)\b"
-    r"|^\W*(?:continue|go on|more|next|one more|retry|keep going)\b",
-    re.IGNORECASE,
+_VARIETY: Final[Phrases] = (
+    *_words("random,randomly,another,again,regenerate,surprise me,something else,something new,something different"),
+    *((word, re.compile(rf"^\W*{word}\b")) for word in ("continue", "go on", "more", "next", "one more", "retry")),
 )
-_TEXT_PROCESSING: Final = re.compile(
-    r"\b(?:translat|rewrit|rephras|paraphras|proofread|classif|categori[sz]|sentiment|extract|summar|transcri|moderat"
-    r"|spell|grammar|tokeni[sz]|normali[sz]|anonymi[sz]|redact|annotat|convert|echo|verbatim|transliterat"
-    r"|übersetz|traduc|traduis|tradui"
-    r"|(?:correct|repeat|label|parse|edit|improve|polish)"
-    r" (?:the|my|all|any|each|every|what|whatever|this|it|them|user|back)\b"
-    r"|user(?:'s)? (?:text|input|message))",
-    re.IGNORECASE,
+_TEXT_PROCESSING: Final[Phrases] = (
+    *_stems(
+        "translat rewrit rephras paraphras proofread classif categoris categoriz sentiment extract summar transcri"
+        " moderat spell grammar tokeniz normaliz normalis anonymiz anonymis redact annotat convert echo verbatim transliterat"
+        " übersetz traduc traduis tradui"
+    ),
+    *_stems(
+        "correct repeat label parse edit improve polish",
+        r" (?:the|my|all|any|each|every|what|whatever|this|it|them|user|back)\b",
+    ),
+    *_stems("user", r"(?:'s)? (?:text|input|message)"),
 )
+
+
+def _mentions(text: str, phrases: Phrases) -> bool:
+    lowered = text.lower()
+    return any(phrase in lowered and pattern.search(lowered) for phrase, pattern in phrases)
 
 
 def ineligible_reason(turn: LastTurn | None, limits: Limits = DEFAULT_LIMITS) -> str | None:
@@ -102,9 +130,9 @@ def _reason_of_text(text: str, limits: Limits) -> str | None:
         return f"The last turn has more than {limits.max_characters} characters."
     if text.isascii() and len(text.split()) < limits.min_words:
         return f"The last turn has fewer than {limits.min_words} words."
-    if _TIME.search(text):
+    if _mentions(text, _TIME):
         return "The answer depends on the time."
-    if _VARIETY.search(text):
+    if _mentions(text, _VARIETY):
         return "The request asks for a new answer."
     return None
 
@@ -116,6 +144,6 @@ def _reason_of_context(turn: LastTurn, limits: Limits) -> str | None:
     """
     if len(turn.instructions) + len(turn.answers) > limits.max_context_characters:
         return f"The context has more than {limits.max_context_characters} characters."
-    if _TEXT_PROCESSING.search(turn.instructions):
+    if _mentions(turn.instructions, _TEXT_PROCESSING):
         return "The instructions may make the last turn a text that is to be processed."
     return None

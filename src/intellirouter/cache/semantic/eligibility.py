@@ -70,8 +70,8 @@ _VARIETY: Final[Phrases] = (
 _TEXT_PROCESSING: Final[Phrases] = (
     *_stems(
         "translat rewrit rephras paraphras proofread classif categoris categoriz sentiment extract summar transcri"
-        " moderat spell grammar tokeniz normaliz normalis anonymiz anonymis redact annotat convert echo verbatim transliterat"
-        " übersetz traduc traduis tradui"
+        " moderat spell grammar tokeniz normaliz normalis anonymiz anonymis redact annotat convert echo verbatim"
+        " transliterat übersetz traduc traduis tradui"
     ),
     *_stems(
         "correct repeat label parse edit improve polish",

@@ -43,7 +43,8 @@ def problems() -> Iterator[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     base_names = requirement_names(project["project"]["dependencies"])
     local_names = base_names | requirement_names(project["project"]["optional-dependencies"]["local"])
-    dev_names = local_names | requirement_names(project["dependency-groups"]["dev"])
+    extras = (requirement_names(names) for names in project["project"]["optional-dependencies"].values())
+    dev_names = base_names.union(requirement_names(project["dependency-groups"]["dev"]), *extras)
     dev = pins(FOLDER / "dev.txt")
     for name, required in (("base", base_names), ("local", local_names), ("dev", dev_names)):
         pinned = pins(FOLDER / f"{name}.txt")

@@ -24,7 +24,7 @@ ALLOW_LIST = ROOT / "scripts" / "size_allow.txt"
 TREES = ("src", "scripts", "bench", "tests")
 LIMITS = {"file": 500, "function": 60, "spread": 40, "parameters": 6, "import": 0, "name": 0}
 ROOM_MIN_FUNCTIONS = 20
-OPTIONAL_EXTRAS = {"xllamacpp"}
+OPTIONAL_EXTRAS = {"numpy", "safetensors", "tokenizers", "xllamacpp"}
 BANNED_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers", "handler", "handlers"}
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 

@@ -16,7 +16,7 @@ resolve() { # resolve OUTPUT SOURCE [OPTIONS…]
   echo "$output: $(grep -cE '^[A-Za-z0-9._-]+==' "$output") distributions"
 }
 
-resolve dev pyproject.toml requirements/build.in --extra local --group dev "$@"
+resolve dev pyproject.toml requirements/build.in --extra local --extra semantic --group dev "$@"
 # The other sets are subsets of the largest one, so that they can be installed together.
 resolve base pyproject.toml --constraints requirements/dev.txt
 resolve local pyproject.toml --extra local --constraints requirements/dev.txt

@@ -16,6 +16,10 @@ def _loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+def test_the_semantic_cache_loads_its_extra_only_when_it_is_used() -> None:
+    assert _loaded_by("import intellirouter.cache.semantic") & {"numpy", "safetensors", "tokenizers", *HEAVY} == set()
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = _loaded_by("import intellirouter")
     assert "intellirouter" in loaded

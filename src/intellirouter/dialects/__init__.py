@@ -11,6 +11,7 @@ from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.endpoint import Endpoint
 from intellirouter.dialects.error_causes import CONTEXT_LENGTH
 from intellirouter.dialects.ir import ChoiceFinished, Event, Response, StreamEnded, collect, events_of
+from intellirouter.dialects.ir.last_turn import LastTurn, last_turn_of
 from intellirouter.dialects.model_list import (
     ModelEntry,
     anthropic_list,
@@ -60,6 +61,7 @@ __all__ = [
     "Event",
     "Form",
     "FormPart",
+    "LastTurn",
     "MessageRefused",
     "ModelEntry",
     "Response",
@@ -87,6 +89,7 @@ __all__ = [
     "frame",
     "gemini_list",
     "gemini_model",
+    "last_turn_of",
     "ollama_models",
     "openai_list",
     "openai_model",

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +35,8 @@ def test_commands_in_messages_get_the_name(monkeypatch: pytest.MonkeyPatch) -> N
     assert with_program_name(text) == expected
 
 
-def test_module_can_be_run() -> None:
-    command = [sys.executable, "-m", "intellirouter", "config", "check", "/no/such/file.yaml"]
+def test_module_can_be_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "intellirouter", "config", "check", str(tmp_path / "none.yaml")]
     environ = {"PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
     assert done.returncode == 3

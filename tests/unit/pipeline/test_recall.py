@@ -170,7 +170,8 @@ async def test_losses_of_the_answer_are_recorded() -> None:
     world = world_of(choice("first", STOP), choice("second", STOP))
     exchange = await world.serve(json.dumps(ANTHROPIC).encode(), endpoint="anthropic_messages")
     assert json.loads(world.reply.body)["content"] == [{"type": "text", "text": "first"}]
-    assert [loss.field for loss in exchange.losses] == ["n"], "Anthropic's dialect has only one choice"
+    fields = [loss.field for loss in exchange.losses]
+    assert fields == ["n", "usage"], "Anthropic's dialect has only one choice, and requires the usage"
     assert world.record.dropped == tuple(str(loss) for loss in exchange.losses)
 
 

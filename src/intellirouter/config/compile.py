@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from intellirouter.config.cache_settings import compile_cache
 from intellirouter.config.deployment_lists import DeploymentLists
 from intellirouter.config.egress import EgressCompiler, egress_warnings, environment_problems
 from intellirouter.config.feature_support import (
@@ -159,6 +160,7 @@ class _Compiler:
             backoff=BackoffSpec(base_s=defaults.backoff.base_s, max_s=defaults.backoff.max_s),
             default_retries=defaults.retries,
             default_request_timeout_s=defaults.request_timeout_s,
+            cache=compile_cache(config),
             answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,
@@ -248,6 +250,7 @@ class _Compiler:
             allows_any_model=self._allows_any_model(entry),
             max_connections=entry.max_connections,
             retries=entry.retries,
+            cache=entry.cache,
             is_regional=is_regional(entry, row),
             timeouts=inherit_timeouts(entry.timeouts, self._default_timeouts),
         )
@@ -339,6 +342,7 @@ class _Compiler:
             price=None if entry.price is None else compile_price(entry.price),
             timeouts=inherit_timeouts(entry.timeouts, provider.timeouts),
             retries=entry.retries if entry.retries is not None else provider.retries,
+            cache=entry.cache or provider.cache,
         )
 
     def _upstream_model(self, name: str, entry: DeploymentEntry, vendor: str) -> str:
@@ -397,6 +401,7 @@ class _Compiler:
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
+                cache=entry.cache,
             )
         for name, (provider, model) in lists.implicit.items():
             if (spec := providers.get(provider)) is not None:
@@ -406,6 +411,7 @@ class _Compiler:
                     model=model,
                     timeouts=spec.timeouts,
                     retries=self._config.providers[provider].retries,
+                    cache=spec.cache,
                 )
         return models
 

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from intellirouter.core import Current, Loss, encoding_refusal, errors, new_id
+from intellirouter.core import Current, encoding_refusal, errors, new_id
 from intellirouter.gateway import description, models
 from intellirouter.gateway.destination import destination_of, media_type_refusal
-from intellirouter.gateway.http import HttpRequest, RequestHead, header_lines
+from intellirouter.gateway.http import Destination, HttpRequest, RequestHead, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control
 from intellirouter.gateway.reply import ClientReply
@@ -46,8 +46,8 @@ class Gateway:
         if destination is None:
             return self._serve_page(request)
         source, reply = HttpSource(request, destination), ClientReply(request, destination.endpoint.errors)
-        if destination.ignored:
-            return self._entry.serve(source, reply, partial(_note_ignored, destination.ignored))
+        if destination.ignored or destination.cache is not None:
+            return self._entry.serve(source, reply, partial(_note_headers, destination))
         return self._entry.serve(source, reply)
 
     def refuse(self, request: HttpRequest, error: errors.GatewayError) -> Coroutine[Any, Any, object]:
@@ -132,8 +132,8 @@ class Gateway:
         resource = next(each for each in self._resources if each.allowed(path))
         limits = self._current.value.runtime.server
         body = b""
-        if (error := header_refusal(head.headers)) is not None and not isinstance(error, errors.NotCached):
-            raise error  # what a resource returns is stored here, so it counts as cached
+        if (error := header_refusal(head.headers)) is not None:
+            raise error
         if method == "POST":
             refusal = encoding_refusal(head.headers)
             if refusal is None and path in resource.json_paths:
@@ -176,8 +176,8 @@ class Gateway:
         return errors.API_DOCS_HINT
 
 
-def _note_ignored(ignored: tuple[Loss, ...], exchange: Exchange) -> None:
-    exchange.ignored = ignored
+def _note_headers(destination: Destination, exchange: Exchange) -> None:
+    exchange.ignored, exchange.cache_directives = destination.ignored, destination.cache
 
 
 _PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"}) | description.PATHS

@@ -12,7 +12,7 @@ from intellirouter.core import encoding_refusal, errors
 from intellirouter.dialects import Dialects, Endpoint
 from intellirouter.gateway.http import Destination, RequestHead
 from intellirouter.gateway.paths import context_of, is_canonical
-from intellirouter.gateway.request_headers import header_refusal, ignored_headers
+from intellirouter.gateway.request_headers import cache_directives, header_refusal, ignored_headers
 from intellirouter.governance import request_key
 from intellirouter.pipeline import Generation
 
@@ -43,6 +43,7 @@ def _find(head: RequestHead, dialects: Dialects, generation: int) -> Destination
         context=context_of(endpoint, head, model, is_stream=is_stream),
         key=request_key(head.headers, head.query),
         is_accepted=refusal(endpoint, head.headers) is None,
+        cache=cache_directives(head.headers),
         ignored=ignored_headers(head.headers),
     )
 

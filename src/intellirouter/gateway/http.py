@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from intellirouter.cache import CacheDirectives
 from intellirouter.core import EMPTY_CONTEXT, Loss, RequestContext
 from intellirouter.dialects import Endpoint
 from intellirouter.pipeline import Headers
@@ -22,6 +23,8 @@ class Destination(Struct, frozen=True, kw_only=True):
     key: bytes | None = None
     is_accepted: bool = True
     """The media type and encoding of the body are supported, and the headers demand nothing impossible."""
+    cache: CacheDirectives | None = None
+    """What the client demands of the cache."""
     ignored: tuple[Loss, ...] = ()
     """Headers that have no effect although the client may rely on them."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from intellirouter.cache import CacheDirectives, parse_directives
 from intellirouter.core import Loss, errors
 
 _OWN_PREFIX: Final = b"x-intellirouter-"
@@ -21,11 +22,6 @@ def header_refusal(headers: Mapping[bytes, bytes]) -> errors.ClientError | None:
                 code="unknown_header",
                 hint="Remove it. In this version, headers with this prefix occur in responses only.",
             )
-    if _has_directive(headers.get(b"cache-control", b""), b"only-if-cached"):
-        return errors.NotCached(
-            "The request demands a cached answer (`Cache-Control: only-if-cached`), and there is none.",
-            hint="Remove the directive to get an answer from a model.",
-        )
     return None
 
 
@@ -34,6 +30,7 @@ def ignored_headers(headers: Mapping[bytes, bytes]) -> tuple[Loss, ...]:
     return tuple(Loss(name.decode()) for name in _IGNORED if name in headers)
 
 
-def _has_directive(value: bytes, directive: bytes) -> bool:
-    """Return whether `Cache-Control` has a directive. The others demand nothing that a gateway without cache breaks."""
-    return any(each.partition(b"=")[0].strip().lower() == directive for each in value.split(b","))
+def cache_directives(headers: Mapping[bytes, bytes]) -> CacheDirectives | None:
+    """Return what the client demands of the cache; None if it demands nothing."""
+    value = headers.get(b"cache-control")
+    return None if value is None else parse_directives(value)

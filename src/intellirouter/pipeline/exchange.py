@@ -6,10 +6,12 @@ The phases are values, so a stage states in its signature which phase it needs:
     (Exchange)
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct, structs
 
+from intellirouter.cache import CacheDirectives, Flight, StoredAnswer
 from intellirouter.catalog import MAX_NAME_CHARS, ResolvedModel
 from intellirouter.core import (
     Attempt,
@@ -78,6 +80,24 @@ class Reply(Responder, Protocol):
         ...
 
 
+class CacheUse(Struct):
+    """What the cache did for a request to which it applies."""
+
+    status: str = "bypass"
+    """`hit`, `miss`, `joined`, `stale` or `bypass`."""
+    reason: str | None = None
+    """Why the request bypasses the cache, or why a stale answer was used."""
+    source: str | None = None
+    """The request whose answer this is."""
+    age_s: float | None = None
+    saved_microusd: int | None = None
+    """What that answer has cost; None if it is unknown."""
+    expired: StoredAnswer | None = None
+    """An answer that may be used if the request fails."""
+    flight: Flight | None = None
+    """Passes the answer to requests that wait for it."""
+
+
 class Exchange:
     """The state of one request. Mutable while the request is in flight; `record` is the result."""
 
@@ -106,6 +126,14 @@ class Exchange:
     """Headers of the request that have no effect, whatever answers it."""
     answered_by: str | None = None
     """The stage that answered instead of an upstream."""
+    cache_directives: CacheDirectives | None = None
+    """What the client demands of the cache."""
+    cache: CacheUse | None = None
+    """None if the cache does not apply to the request."""
+    is_needed_by_others: Callable[[], bool] | None = None
+    """Returns whether other requests wait for the answer. Then it is completed even if the client disconnects."""
+    content_type: bytes = b""
+    """That of the answer, if a tap reads it."""
     is_handed_over: bool = False
     """A background exchange with the same request id does the work and writes the record."""
     is_unrecorded: bool = False
@@ -126,7 +154,7 @@ class Exchange:
 
     def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the record of this exchange."""
-        call, deployment, error = self.call, self.deployment, self.error
+        call, deployment, error, cache = self.call, self.deployment, self.error, self.cache
         return ExchangeRecord(
             request_id=self.request_id,
             started_us=self.started_us,
@@ -146,6 +174,11 @@ class Exchange:
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             price_version=self.price_version,
+            cache=None if cache is None else cache.status,
+            cache_reason=None if cache is None else cache.reason,
+            cache_source=None if cache is None else cache.source,
+            cache_age_s=None if cache is None else cache.age_s,
+            saved_microusd=None if cache is None else cache.saved_microusd,
             finish_reason=self.finish_reason,
             first_token_ms=self.first_token_ms,
             dropped=tuple([str(loss) for loss in (*self.ignored, *self.losses)]) if self.losses or self.ignored else (),
@@ -159,6 +192,13 @@ class Exchange:
         if (decision := self.decision) is None:
             return None
         return structs.replace(decision, reason=reason_of(decision, self.attempts))
+
+
+def note_disconnection(exchange: Exchange) -> None:
+    """Note that the client has disconnected before it was sent the whole answer."""
+    exchange.status = STATUS_CLIENT_DISCONNECTED
+    message = "The connection to the client was closed before the response was complete."
+    exchange.error = errors.ClientDisconnected(message)
 
 
 def _shown_name(name: str) -> str:

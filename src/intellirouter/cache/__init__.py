@@ -1,0 +1,28 @@
+"""The response cache: what may be stored, under which key, for how long, and who may wait for the same answer.
+
+Door: `CacheKeys`, `CacheDirectives`, `StoredAnswer`, the protocol `AnswerStore`, `MemoryAnswerStore`, `Flights`. It
+knows bytes and settings. `pipeline` has the stage that uses it. See DESIGN.md.
+"""
+
+from intellirouter.cache.directives import CacheDirectives, parse_directives
+from intellirouter.cache.entries import AnswerStore, MemoryAnswerStore, StoredAnswer
+from intellirouter.cache.flights import Flight, Flights, Follower, Lagging, Landing
+from intellirouter.cache.keys import CacheKeys, canonical_body
+from intellirouter.cache.rules import exclusion_reason, may_store
+
+__all__ = [
+    "AnswerStore",
+    "CacheDirectives",
+    "CacheKeys",
+    "Flight",
+    "Flights",
+    "Follower",
+    "Lagging",
+    "Landing",
+    "MemoryAnswerStore",
+    "StoredAnswer",
+    "canonical_body",
+    "exclusion_reason",
+    "may_store",
+    "parse_directives",
+]

@@ -132,8 +132,8 @@ class Gateway:
         resource = next(each for each in self._resources if each.allowed(path))
         limits = self._current.value.runtime.server
         body = b""
-        if (error := header_refusal(head.headers)) is not None:
-            raise error
+        if (error := header_refusal(head.headers)) is not None and not isinstance(error, errors.NotCached):
+            raise error  # what a resource returns is stored here, so it counts as cached
         if method == "POST":
             refusal = encoding_refusal(head.headers)
             if refusal is None and path in resource.json_paths:

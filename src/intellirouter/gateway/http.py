@@ -23,6 +23,8 @@ class Destination(Struct, frozen=True, kw_only=True):
     key: bytes | None = None
     is_accepted: bool = True
     """The media type and encoding of the body are supported, and the headers demand nothing impossible."""
+    has_cache: bool = False
+    """Whether the pipeline finds out if there is a cached answer."""
     cache: CacheDirectives | None = None
     """What the client demands of the cache."""
     ignored: tuple[Loss, ...] = ()

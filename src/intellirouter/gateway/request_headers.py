@@ -13,8 +13,11 @@ request, and the provider's credential decides whose account pays.
 """
 
 
-def header_refusal(headers: Mapping[bytes, bytes]) -> errors.ClientError | None:
-    """Return the error for a request that cannot be served as its headers demand; None if it can."""
+def header_refusal(headers: Mapping[bytes, bytes], *, has_cache: bool = False) -> errors.ClientError | None:
+    """Return the error for a request that cannot be served as its headers demand; None if it can.
+
+    If there is a cache, the pipeline finds out whether it has an answer.
+    """
     for name in headers:
         if name.startswith(_OWN_PREFIX):
             return errors.InvalidRequest(
@@ -22,6 +25,11 @@ def header_refusal(headers: Mapping[bytes, bytes]) -> errors.ClientError | None:
                 code="unknown_header",
                 hint="Remove it. In this version, headers with this prefix occur in responses only.",
             )
+    if not has_cache and (directives := cache_directives(headers)) is not None and directives.only_if_cached:
+        return errors.NotCached(
+            "The request demands a cached answer (`Cache-Control: only-if-cached`), and there is none.",
+            hint="Remove the directive to get an answer from a model.",
+        )
     return None
 
 

@@ -138,7 +138,9 @@ class CacheStage:
         return self._examine(exchange, request)
 
     def _examine(self, exchange: Exchange, request: Decoded) -> tuple[str | None, bytes]:
-        call = request.call
+        call, local = request.call, exchange.endpoint.local
+        if local is not None and local.applies(call):
+            return "the gateway answers it itself", b""
         if (reason := exclusion_reason(call, self._settings)) is not None:
             return reason, b""
         return None, self._keys.key_of(exchange.identity.tenant, exchange.endpoint, call, request.resolved)

@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 from intellirouter.catalog import ResolvedModel
-from intellirouter.core import Call, Deployment
+from intellirouter.core import Call, Deployment, RequestContext
 from intellirouter.dialects import Endpoint
 
-_VERSION: Final = b"1"
+_VERSION: Final = 1
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -25,7 +25,9 @@ _NEUTRAL_MEMBERS: Final = {
     "gemini": frozenset({"labels"}),
 }
 """Top-level members by dialect that say who asks, and do not change the answer. Responses repeat them in the answer."""
-_MAX_MODELS: Final = 4096
+_MAX_PREFIXES: Final = 4096
+_Outside = tuple[str, str, bool, str, str, RequestContext]
+"""Tenant, endpoint, whether it is a stream, the model as requested and as resolved, path and headers."""
 
 
 class CacheKeys:
@@ -34,38 +36,32 @@ class CacheKeys:
     def __init__(self, *, names_requested_model: bool) -> None:
         """`names_requested_model`: whether answers name the model as the client does."""
         self._names_requested_model = b"\1" if names_requested_model else b"\0"
-        self._models: dict[str, bytes] = {}
-        """By name: the digest of everything that the configuration says about a model."""
+        self._prefixes: dict[_Outside, hashlib._Hash] = {}
+        """The hash of everything but the body, because the rest is the same for many requests."""
 
     def key_of(self, tenant: str, endpoint: Endpoint, call: Call, resolved: ResolvedModel) -> bytes:
         """Return the key of a request. Call it off the event loop if the call is large."""
-        context = call.context
-        body = canonical_body(call.body, call.dialect) if endpoint.is_json else call.body
-        parts = [
-            _VERSION,
-            tenant.encode(),
-            endpoint.name.encode(),
-            call.dialect.encode(),
-            b"\1" if call.is_stream else b"\0",
-            call.model.encode("utf-8", "surrogatepass"),
-            self._models.get(resolved.model) or self._digest_of(resolved),
-            context.query.encode("utf-8", "surrogatepass"),
-            repr(context.headers).encode("utf-8", "surrogatepass") if context.headers else b"",
-        ]
-        digest = hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in parts]))
-        digest.update(body)
+        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context)
+        digest = (self._prefixes.get(outside) or self._prefix_of(outside, call.dialect, resolved)).copy()
+        digest.update(canonical_body(call.body, call.dialect) if endpoint.is_json else call.body)
         return digest.digest()
 
+    def _prefix_of(self, outside: "_Outside", dialect: str, resolved: ResolvedModel) -> "hashlib._Hash":
+        """Return the hash of everything but the body, to be continued."""
+        if len(self._prefixes) >= _MAX_PREFIXES:
+            self._prefixes.clear()
+        described = repr((_VERSION, dialect, outside)).encode("utf-8", "surrogatepass")
+        prefix = hashlib.sha256(b"%b%d:%b" % (self._digest_of(resolved), len(described), described))
+        self._prefixes[outside] = prefix
+        return prefix
+
     def _digest_of(self, resolved: ResolvedModel) -> bytes:
-        if len(self._models) >= _MAX_MODELS:
-            self._models.clear()
+        """Return the digest of everything that the configuration says about a model."""
         described = [self._names_requested_model, resolved.model.encode(), resolved.strategy.encode()]
         for deployments in (resolved.pool, resolved.fallbacks):
             described.append(b"%d" % len(deployments))
             described += [_described(each) for each in deployments]
-        digest = hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in described])).digest()
-        self._models[resolved.model] = digest
-        return digest
+        return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in described])).digest()
 
 
 def canonical_body(body: bytes, dialect: str) -> bytes:

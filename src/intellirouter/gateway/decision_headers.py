@@ -25,9 +25,8 @@ def decision_headers(exchange: Exchange) -> Headers:
         return headers
     if (deployment := exchange.deployment) is not None:
         headers += _routed(deployment.name, exchange.model or "", deployment.upstream_model)
-    headers += _decided(decision.strategy, reason_of(decision, exchange.attempts), len(exchange.attempts))
-    if cache is None:
-        headers.append(_CACHE_OFF)
+    reason, attempts = reason_of(decision, exchange.attempts), len(exchange.attempts)
+    headers += (_decided if cache is None else _decided_with_cache)(decision.strategy, reason, attempts)
     if exchange.usage is not None:
         cost = b"unknown" if exchange.cost_microusd is None else format_usd(exchange.cost_microusd).encode()
         headers.append((b"x-intellirouter-cost-usd", cost))
@@ -57,7 +56,13 @@ def _decided(strategy: str, reason: str, attempts: int) -> Lines:
         (b"x-intellirouter-strategy", header_value(strategy)),
         (b"x-intellirouter-reason", header_value(reason)),
         (b"x-intellirouter-attempts", b"%d" % attempts),
+        _CACHE_OFF,
     )
+
+
+def _decided_with_cache(strategy: str, reason: str, attempts: int) -> Lines:
+    """Return the headers of a request whose headers tell what the cache did."""
+    return _decided(strategy, reason, attempts)[:-1]
 
 
 @lru_cache(maxsize=4096)

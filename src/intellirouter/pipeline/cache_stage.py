@@ -68,7 +68,11 @@ class CacheStage:
         if directives is not None and directives.no_store:
             use.reason = "the client sent `Cache-Control: no-store`"
             return None
-        reason, key = await self._examined(exchange, request)
+        if request.call.is_large:
+            examine = partial(self._examine, exchange, request)
+            reason, key = await self._off_loop.run(len(request.call.body), examine)
+        else:
+            reason, key = self._examine(exchange, request)
         if reason is not None:
             use.reason = reason
             return None
@@ -131,13 +135,8 @@ class CacheStage:
     def may_store(self, exchange: Exchange, request: Decoded, pieces: list[bytes]) -> bool:
         return may_store(request.call, self._settings, exchange.finish_reason, pieces)
 
-    async def _examined(self, exchange: Exchange, request: Decoded) -> tuple[str | None, bytes]:
-        """Return why the request cannot use the cache, or None, and its key."""
-        if request.call.is_large:
-            return await self._off_loop.run(len(request.call.body), partial(self._examine, exchange, request))
-        return self._examine(exchange, request)
-
     def _examine(self, exchange: Exchange, request: Decoded) -> tuple[str | None, bytes]:
+        """Return why the request cannot use the cache, or None, and its key."""
         call, local = request.call, exchange.endpoint.local
         if local is not None and local.applies(call):
             return "the gateway answers it itself", b""

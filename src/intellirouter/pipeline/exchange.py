@@ -97,6 +97,10 @@ class CacheUse(Struct):
     flight: Flight | None = None
     """Passes the answer to requests that wait for it."""
 
+    def write_to(self, record: ExchangeRecord) -> None:
+        record.cache, record.cache_reason, record.cache_source = self.status, self.reason, self.source
+        record.cache_age_s, record.saved_microusd = self.age_s, self.saved_microusd
+
 
 class Exchange:
     """The state of one request. Mutable while the request is in flight; `record` is the result."""
@@ -154,8 +158,8 @@ class Exchange:
 
     def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the record of this exchange."""
-        call, deployment, error, cache = self.call, self.deployment, self.error, self.cache
-        return ExchangeRecord(
+        call, deployment, error = self.call, self.deployment, self.error
+        record = ExchangeRecord(
             request_id=self.request_id,
             started_us=self.started_us,
             endpoint=self.path,
@@ -174,11 +178,6 @@ class Exchange:
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             price_version=self.price_version,
-            cache=None if cache is None else cache.status,
-            cache_reason=None if cache is None else cache.reason,
-            cache_source=None if cache is None else cache.source,
-            cache_age_s=None if cache is None else cache.age_s,
-            saved_microusd=None if cache is None else cache.saved_microusd,
             finish_reason=self.finish_reason,
             first_token_ms=self.first_token_ms,
             dropped=tuple([str(loss) for loss in (*self.ignored, *self.losses)]) if self.losses or self.ignored else (),
@@ -186,6 +185,9 @@ class Exchange:
             request_body=None if self.logged_request is None else _text(self.logged_request),
             response_body=_text(b"".join(self.logged_response)) if self.logged_response else None,
         )
+        if self.cache is not None:
+            self.cache.write_to(record)
+        return record
 
     def _final_decision(self) -> Decision | None:
         """Return the decision with the reason for the last attempt."""

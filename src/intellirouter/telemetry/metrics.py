@@ -87,7 +87,8 @@ class Metrics(Collector):
         self._series: dict[tuple[str, str], _Series] = {}
         self._attempts: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._gauges = dict(gauges or {})
-        self._cache: Counter[str] = Counter()
+        self._cache: Counter[str | None] = Counter()
+        """What the cache did; None where it does not apply."""
         self._saved_microusd = 0
         self._pending: list[tuple[str, ExchangeRecord]] = []
         self.finished = 0
@@ -113,9 +114,9 @@ class Metrics(Collector):
             groups[model, record.deployment or ""].append(record)
         for key, records in groups.items():
             (self._series.get(key) or self._new_series(key)).add(records)
-        if cached := [record for _, record in pending if record.cache is not None]:
-            self._cache.update(map(_cache_of, cached))
-            self._saved_microusd += sum([record.saved_microusd or 0 for record in cached])
+            self._cache.update(map(_cache_of, records))
+        if len(self._cache) > 1 or None not in self._cache:  # the cache is on
+            self._saved_microusd += sum([record.saved_microusd or 0 for _, record in pending])
         attempts = Counter([_labels_of(attempt) for _, record in pending for attempt in record.attempts])
         for pair, number in attempts.items():
             is_known = pair in self._attempts or len(self._attempts) < _MAX_SERIES
@@ -163,8 +164,9 @@ class Metrics(Collector):
         cache = CounterMetricFamily(
             "intellirouter_cache_requests", "Requests to which the cache applies, by what it did.", labels=["outcome"]
         )
-        for outcome, number in self._cache.items():
-            cache.add_metric([outcome], number)
+        for done, number in self._cache.items():
+            if done is not None:
+                cache.add_metric([done], number)
         saved = CounterMetricFamily(
             "intellirouter_cache_saved_microusd",
             "What answers from the cache have cost when they were made, in micro-USD.",

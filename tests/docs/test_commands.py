@@ -21,7 +21,17 @@ from tests.support.snippets import REPO, blocks, commands
 
 PAGES = ["README.md", "CONTRIBUTING.md"] + [
     f"docs/guides/{name}.md"
-    for name in ("batches", "caching", "catalog", "cli", "configuration", "deployment", "python-client", "reliability", "testing")
+    for name in (
+        "batches",
+        "caching",
+        "catalog",
+        "cli",
+        "configuration",
+        "deployment",
+        "python-client",
+        "reliability",
+        "testing",
+    )
 ]
 COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
 ENDLESS = re.compile(r"intellirouter serve|intellirouter requests tail|python -m intellirouter.testing.mock_vendor")

@@ -86,7 +86,7 @@ class Flight:
         return Follower(self)
 
     def leave(self) -> None:
-        """Count one follower less. If nobody needs the answer any longer, the leader's request ends."""
+        """Count one follower less. If it was the last one, the leader's request ends, unless its client waits."""
         self.followers -= 1
         if self.followers:
             return

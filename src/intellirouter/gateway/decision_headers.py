@@ -22,6 +22,8 @@ def decision_headers(exchange: Exchange) -> Headers:
         losses = (*exchange.ignored, *exchange.losses)
         headers.append((b"x-intellirouter-dropped", header_value(", ".join(map(str, losses)))))
     if decision is None:
+        if cache is not None and cache.source is not None:
+            headers.append((b"x-intellirouter-cost-usd", format_usd(0).encode()))
         return headers
     if (deployment := exchange.deployment) is not None:
         headers += _routed(deployment.name, exchange.model or "", deployment.upstream_model)

@@ -6,7 +6,6 @@ contain everything of the configuration that changes answers.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Final
 
@@ -217,7 +216,7 @@ class CacheStage:
         use = exchange.cache
         if use is not None:
             use.status, use.source = "joined", follower.flight.request_id
-        return StageAnswer(source=_SOURCE, pieces=_pieces(exchange, follower, first))
+        return StageAnswer(source=_SOURCE, pieces=FollowedStream(exchange, follower, first))
 
     def _recalled(self, exchange: Exchange, stored: StoredAnswer, status: str) -> StageAnswer:
         """Return a stored answer, and note it in the exchange."""
@@ -230,7 +229,7 @@ class CacheStage:
             exchange.usage = Usage()
         exchange.finish_reason, exchange.losses = stored.finish_reason, stored.losses
         if exchange.call is not None and exchange.call.is_stream:
-            return StageAnswer(source=_SOURCE, pieces=_one_piece(stored.body))
+            return StageAnswer(source=_SOURCE, pieces=StoredStream(stored.body))
         return StageAnswer(source=_SOURCE, body=stored.body, content_type=stored.content_type)
 
 
@@ -273,31 +272,62 @@ class CacheTap:
             self._flight.fail(None, None)
 
 
-async def _one_piece(body: bytes) -> AsyncGenerator[Piece]:
-    yield Piece(body, is_last=True)
+class StoredStream:
+    """Implements `Pieces` for a stored stream: one piece with all bytes."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+
+    def __aiter__(self) -> "StoredStream":
+        return self
+
+    async def __anext__(self) -> Piece:
+        body, self._body = self._body, None
+        if body is None:
+            raise StopAsyncIteration
+        return Piece(body, is_last=True)
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to release."""
 
 
-async def _pieces(exchange: Exchange, follower: Follower, first: bytes) -> AsyncGenerator[Piece]:
-    """Yield the pieces of a stream as the leader receives them. Raises the error that ended it."""
-    flight = follower.flight
-    try:
-        data = first
-        while data and not (flight.landing is not None and follower.has_all):
-            yield Piece(data, is_last=False)
-            data = await follower.next()
+class FollowedStream:
+    """Implements `Pieces` for a follower: the stream as the leader receives it. Raises the error that ended it."""
+
+    def __init__(self, exchange: Exchange, follower: Follower, first: bytes) -> None:
+        self._exchange = exchange
+        self._follower = follower
+        self._next: bytes | None = first
+        self._is_done = False
+
+    def __aiter__(self) -> "FollowedStream":
+        return self
+
+    async def __anext__(self) -> Piece:
+        if self._is_done:
+            raise StopAsyncIteration
+        exchange, follower, flight = self._exchange, self._follower, self._follower.flight
+        try:
+            data, self._next = self._next, None
+            if data is None:
+                data = await follower.next()
+        except Lagging:
+            raise errors.Overloaded(
+                "The client has read the stream too slowly. It shares the answer of an identical request, of which "
+                "only the last part is kept.",
+                hint="Read faster, or send `Cache-Control: no-store` to get an answer of your own.",
+            ) from None
+        if data and not (flight.is_ended and follower.has_all and flight.landing is not None):
+            return Piece(data, is_last=False)
+        self._is_done = True
         if (landing := flight.landing) is None:
             raise _broken_off(exchange, flight)
         _note(exchange, "joined", flight.request_id, landing)
         exchange.error = landing.error
-        yield Piece(data, is_last=True)
-    except Lagging:
-        raise errors.Overloaded(
-            "The client has read the stream too slowly. It shares the answer of an identical request, of which only "
-            "the last part is kept.",
-            hint="Read faster, or send `Cache-Control: no-store` to get an answer of your own.",
-        ) from None
-    finally:
-        follower.leave()
+        return Piece(data, is_last=True)
+
+    async def aclose(self) -> None:
+        self._follower.leave()
 
 
 def _broken_off(exchange: Exchange, flight: Flight) -> errors.GatewayError:

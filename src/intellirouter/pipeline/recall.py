@@ -1,6 +1,6 @@
 """Answers from a stage instead of an upstream, encoded for the client, complete or as a stream."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -8,7 +8,7 @@ from intellirouter.core import Call, LossReport, errors
 from intellirouter.dialects import ChatClient, ChoiceFinished, Event, Response, StreamEnded, collect, events_of
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decoded, Exchange
-from intellirouter.pipeline.stages import AnswerRescue, AnswerSource, Piece, StageAnswer
+from intellirouter.pipeline.stages import AnswerRescue, AnswerSource, Pieces, StageAnswer
 
 _JSON: Final = b"application/json"
 
@@ -66,7 +66,7 @@ async def deliver(answer: StageAnswer, call: Call, delivery: Delivery) -> None:
         await _complete(client, call, response, delivery)
 
 
-async def _relay(pieces: AsyncGenerator[Piece], call: Call, delivery: Delivery) -> None:
+async def _relay(pieces: Pieces, call: Call, delivery: Delivery) -> None:
     """Send the bytes of a stream as they arrive. The source notes how it ended before the last ones."""
     async with aclosing(pieces):
         await delivery.reply.begin(delivery.exchange, call.stream_type)

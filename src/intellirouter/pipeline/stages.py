@@ -9,7 +9,7 @@ edit reaches upstreams of every dialect, and everything else stays unchanged. St
 names the client dialects that it applies to; requests of other dialects do not call it.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -41,6 +41,18 @@ class Piece(Struct, frozen=True):
     is_last: bool
 
 
+class Pieces(Protocol):
+    """The pieces of a stream as they arrive."""
+
+    def __aiter__(self) -> "Pieces": ...
+
+    async def __anext__(self) -> Piece: ...
+
+    async def aclose(self) -> None:
+        """Called at the end, however the stream has ended."""
+        ...
+
+
 class StageAnswer(Struct, frozen=True, kw_only=True):
     """An answer that needs no upstream. Exactly one of `response`, `events`, `body` and `pieces` is set."""
 
@@ -54,7 +66,7 @@ class StageAnswer(Struct, frozen=True, kw_only=True):
     """A complete answer in the client's dialect."""
     content_type: bytes = b"application/json"
     """That of `body`."""
-    pieces: AsyncGenerator[Piece] | None = None
+    pieces: Pieces | None = None
     """The bytes of a stream in the client's dialect, as they arrive. The source notes in the exchange how it has ended,
     before it yields the last piece."""
 

@@ -197,6 +197,18 @@ def test_only_if_cached(gateway: GatewayProcess, vendor: Vendor, calls: int) -> 
     assert vendor.calls - calls == 1
 
 
+def test_idempotency_key(gateway: GatewayProcess, vendor: Vendor, calls: int) -> None:
+    key = {"idempotency-key": "order-17"}
+    first, second = (post(gateway, "once", headers=key) for _ in range(2))
+    assert (status_of(first), status_of(second), second.content) == ("miss", "hit", first.content)
+    assert "x-intellirouter-dropped" not in second.headers
+    other = post(gateway, "another", headers=key)
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    uncached = post(gateway, "once", headers=key, model="uncached")
+    assert uncached.headers["x-intellirouter-dropped"] == "idempotency-key;how=dropped"
+    assert vendor.calls - calls == 2
+
+
 @STREAMED
 def test_fifty_identical_requests_are_one_call(
     gateway: GatewayProcess, vendor: Vendor, calls: int, stream: bool

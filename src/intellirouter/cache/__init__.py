@@ -7,7 +7,7 @@ knows bytes and settings. `pipeline` has the stage that uses it. See DESIGN.md.
 from intellirouter.cache.directives import CacheDirectives, parse_directives
 from intellirouter.cache.entries import AnswerStore, MemoryAnswerStore, StoredAnswer
 from intellirouter.cache.flights import Flight, Flights, Follower, Lagging, Landing
-from intellirouter.cache.keys import CacheKeys, canonical_body
+from intellirouter.cache.keys import CacheKeys, canonical_body, idempotency_key_of
 from intellirouter.cache.rules import exclusion_reason, may_store
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "StoredAnswer",
     "canonical_body",
     "exclusion_reason",
+    "idempotency_key_of",
     "may_store",
     "parse_directives",
 ]

@@ -37,6 +37,8 @@ class Flight:
     def __init__(self, owner: "Flights", key: bytes, request_id: str, started_s: float) -> None:
         self._owner = owner
         self.key = key
+        self.content_key = key
+        """The key of the request, if `key` is that of its `Idempotency-Key`."""
         self.request_id = request_id
         self.started_s = started_s
         self.pieces: list[bytes] = []
@@ -208,6 +210,16 @@ class Flights:
         flight = self._flights.get(key)
         if flight is None or flight.is_partial or now_s - flight.started_s >= self._window_s:
             return None
+        return flight
+
+    def in_progress(self, key: bytes) -> Flight | None:
+        """Return the request in flight with this key, however old it is."""
+        return self._flights.get(key)
+
+    def lead_once(self, key: bytes, content_key: bytes, request_id: str, now_s: float) -> Flight:
+        """Return a new flight of a request with an `Idempotency-Key`, which can be joined until its end."""
+        flight = self._flights[key] = Flight(self, key, request_id, now_s)
+        flight.content_key = content_key
         return flight
 
     def lead(self, key: bytes, request_id: str, now_s: float, *, can_be_joined: bool) -> Flight:

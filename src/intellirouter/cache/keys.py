@@ -64,6 +64,14 @@ class CacheKeys:
         return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in described])).digest()
 
 
+def idempotency_key_of(tenant: str, key_name: str | None, client_key: bytes) -> bytes:
+    """Return the key under which the answer to a request with this `Idempotency-Key` is stored.
+
+    Each API key has its own, because two programs of a tenant may count from 1.
+    """
+    return hashlib.sha256(repr(("idempotency", tenant, key_name, client_key)).encode()).digest()
+
+
 def canonical_body(body: bytes, dialect: str) -> bytes:
     """Return a form of a JSON body that is the same for all bodies with the same meaning. It is not for upstreams.
 

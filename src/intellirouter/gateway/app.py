@@ -178,6 +178,7 @@ class Gateway:
 
 def _note_headers(destination: Destination, exchange: Exchange) -> None:
     exchange.ignored, exchange.cache_directives = destination.ignored, destination.cache
+    exchange.idempotency_key = destination.idempotency_key
 
 
 _PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"}) | description.PATHS

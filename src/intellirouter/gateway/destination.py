@@ -46,6 +46,7 @@ def _find(head: RequestHead, generation: Generation) -> Destination | None:
         is_accepted=refusal(endpoint, head.headers, has_cache=has_cache) is None,
         has_cache=has_cache,
         cache=cache_directives(head.headers),
+        idempotency_key=head.headers.get(b"idempotency-key") if has_cache else None,
         ignored=ignored_headers(head.headers),
     )
 

@@ -27,6 +27,8 @@ class Destination(Struct, frozen=True, kw_only=True):
     """Whether the pipeline finds out if there is a cached answer."""
     cache: CacheDirectives | None = None
     """What the client demands of the cache."""
+    idempotency_key: bytes | None = None
+    """None if there is no cache, which recognizes repeated requests."""
     ignored: tuple[Loss, ...] = ()
     """Headers that have no effect although the client may rely on them."""
 

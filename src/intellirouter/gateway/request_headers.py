@@ -8,8 +8,8 @@ from intellirouter.core import Loss, errors
 
 _OWN_PREFIX: Final = b"x-intellirouter-"
 _IGNORED: Final = (b"idempotency-key", b"openai-organization", b"openai-project", b"x-goog-user-project")
-"""Headers with a meaning for some vendors or clients, and none for the gateway: it does not recognize a repeated
-request, and the provider's credential decides whose account pays.
+"""Headers with a meaning for some vendors or clients, and none for the gateway: without a cache, it does not recognize
+a repeated request, and the provider's credential decides whose account pays. The cache stage removes the first one.
 """
 
 

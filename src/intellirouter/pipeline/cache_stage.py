@@ -6,10 +6,11 @@ contain everything of the configuration that changes answers.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.cache import (
     AnswerStore,
@@ -21,16 +22,21 @@ from intellirouter.cache import (
     Landing,
     StoredAnswer,
     exclusion_reason,
+    idempotency_key_of,
     may_store,
 )
 from intellirouter.config import CacheSpec
 from intellirouter.core import Clock, OffLoop, Usage, errors
 from intellirouter.pipeline.exchange import CacheUse, Decoded, Exchange
+from intellirouter.pipeline.recall import check_may_call
 from intellirouter.pipeline.stages import Piece, StageAnswer
 
 logger = logging.getLogger(__name__)
 
 _SOURCE: Final = "cache"
+_IDEMPOTENCY_KEY: Final = "idempotency-key"
+_ONCE_S: Final = 86_400.0
+"""How long an `Idempotency-Key` is remembered."""
 _MAX_FOLLOWED: Final = 2
 """How many requests one follows at most. Each of them has made all its attempts before it fails."""
 
@@ -75,6 +81,8 @@ class CacheStage:
         if reason is not None:
             use.reason = reason
             return None
+        if exchange.idempotency_key is not None:
+            return await self._answer_once(exchange, request, use, key)
         if directives is None or not directives.no_cache:
             use.status = "miss"
             now_s = self._clock.monotonic_s()
@@ -84,11 +92,50 @@ class CacheStage:
                     return self._recalled(exchange, stored, "hit")
                 use.expired = stored
             if self._may_join(request) and (directives is None or directives.max_age_s is None):
-                return await self._joined(exchange, request, key)
+                answer = await self._joined(exchange, request, partial(self._joinable, key))
+                if answer is not None:
+                    return answer
         else:
             use.reason = "the client sent `Cache-Control: no-cache`"
         self._lead(exchange, request, key)
         return None
+
+    async def _answer_once(
+        self, exchange: Exchange, request: Decoded, use: CacheUse, content_key: bytes
+    ) -> StageAnswer | None:
+        """Answer a request with an `Idempotency-Key`: the answer of the first request with this key is repeated.
+
+        Raises `InvalidRequest` if that was another request.
+        """
+        exchange.ignored = tuple([loss for loss in exchange.ignored if loss.field != _IDEMPOTENCY_KEY])
+        use.status = "miss"
+        identity, now_s = exchange.identity, self._clock.monotonic_s()
+        key = idempotency_key_of(identity.tenant, identity.key_name, exchange.idempotency_key or b"")
+        stored = await self._store.get(identity.tenant, key, now_s)
+        if stored is not None and now_s < stored.expires_s:
+            _check_same(stored.content_key, content_key)
+            return self._recalled(exchange, stored, "hit")
+        answer = await self._joined(exchange, request, partial(self._same_in_progress, key, content_key))
+        if answer is not None:
+            return answer
+        check_may_call(exchange)
+        self._begin(exchange, self._flights.lead_once(key, content_key, exchange.request_id, now_s))
+        return None
+
+    def _same_in_progress(self, key: bytes, content_key: bytes) -> Flight | None:
+        """Return the request in flight with the same `Idempotency-Key`. Raises `InvalidRequest` if it differs."""
+        if (flight := self._flights.in_progress(key)) is None:
+            return None
+        _check_same(flight.content_key, content_key)
+        if flight.is_partial:
+            raise errors.InvalidRequest(
+                f"The request {flight.request_id} with the same `Idempotency-Key` is in progress, and its answer is "
+                "too large to be shared.",
+                code="idempotency_key_in_use",
+                status=409,
+                hint="Wait for its answer.",
+            )
+        return flight
 
     def tap(self, exchange: Exchange, request: Decoded) -> "CacheTap | None":
         """Return the tap of a request whose answer may be stored or followed."""
@@ -109,13 +156,17 @@ class CacheStage:
         use.reason = error.message
         return answer
 
-    async def store(self, exchange: Exchange, request: Decoded, key: bytes, landing: Landing, body: bytes) -> None:
-        """Store a complete answer."""
-        settings = self._settings
+    async def store(self, exchange: Exchange, request: Decoded, flight: Flight, landing: Landing) -> None:
+        """Store a complete answer, under the key of the request and under its `Idempotency-Key`."""
+        settings, pieces = self._settings, flight.pieces
+        is_once = flight.key != flight.content_key
         ttl_s = settings.ttl_s.get(request.call.operation, 0.0)
-        if not ttl_s or len(body) > settings.max_entry_bytes:
+        if not may_store(request.call, settings, exchange.finish_reason, pieces):
+            ttl_s = 0.0
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(body) > settings.max_entry_bytes or not (ttl_s or is_once):
             return
-        now_s = self._clock.monotonic_s()
+        now_s, tenant = self._clock.monotonic_s(), exchange.identity.tenant
         answer = StoredAnswer(
             body=body,
             content_type=landing.content_type,
@@ -125,14 +176,15 @@ class CacheStage:
             finish_reason=landing.finish_reason,
             losses=landing.losses,
             cost_microusd=landing.cost_microusd,
+            content_key=flight.content_key,
         )
         try:
-            await self._store.put(exchange.identity.tenant, key, answer)
+            if ttl_s:
+                await self._store.put(tenant, flight.content_key, answer)
+            if is_once:
+                await self._store.put(tenant, flight.key, structs.replace(answer, expires_s=now_s + _ONCE_S))
         except errors.GatewayError as error:  # the client receives its answer even if it cannot be stored
             logger.warning("%s: The answer could not be cached. %s", exchange.request_id, error.full_message)
-
-    def may_store(self, exchange: Exchange, request: Decoded, pieces: list[bytes]) -> bool:
-        return may_store(request.call, self._settings, exchange.finish_reason, pieces)
 
     def _examine(self, exchange: Exchange, request: Decoded) -> tuple[str | None, bytes]:
         """Return why the request cannot use the cache, or None, and its key."""
@@ -143,49 +195,64 @@ class CacheStage:
             return reason, b""
         return None, self._keys.key_of(exchange.identity.tenant, exchange.endpoint, call, request.resolved)
 
+    def _joinable(self, key: bytes) -> Flight | None:
+        return self._flights.joinable(key, self._clock.monotonic_s())
+
     def _may_join(self, request: Decoded) -> bool:
         """Return whether requests like this one share an answer. Each agent must get tool calls of its own."""
         return self._settings.tool_calls or "tools" not in request.call.needs
 
     def _lead(self, exchange: Exchange, request: Decoded, key: bytes) -> None:
         """Let identical requests follow this one, and store its answer."""
-        use = exchange.cache
         directives = exchange.cache_directives
-        if use is None or (directives is not None and directives.only_if_cached):
+        if directives is not None and directives.only_if_cached:
             return
         flight = self._flights.lead(
             key, exchange.request_id, self._clock.monotonic_s(), can_be_joined=self._may_join(request)
         )
-        use.flight = flight
+        self._begin(exchange, flight)
+
+    def _begin(self, exchange: Exchange, flight: Flight) -> None:
+        """Make a request the leader of a flight. It continues without its client while others wait for it."""
+        if exchange.cache is not None:
+            exchange.cache.flight = flight
         exchange.is_needed_by_others = flight.has_followers
         task = asyncio.current_task()
         if task is not None:
             flight.cancel = partial(_cancel_abandoned, exchange, task)
 
-    async def _joined(self, exchange: Exchange, request: Decoded, key: bytes) -> StageAnswer | None:
-        """Return the answer of an identical request in flight; None if this one must call the upstream itself."""
-        use = exchange.cache
-        directives = exchange.cache_directives
-        if use is None or (directives is not None and directives.only_if_cached):
+    async def _joined(
+        self, exchange: Exchange, request: Decoded, find: Callable[[], Flight | None]
+    ) -> StageAnswer | None:
+        """Return the answer of an identical request in flight; None if this one must call the upstream itself.
+
+        Raises the error of the other request if another call would fail as well.
+        """
+        directives, use = exchange.cache_directives, exchange.cache
+        if directives is not None and directives.only_if_cached:
             return None
-        for attempt in range(_MAX_FOLLOWED):
-            flight = self._flights.joinable(key, self._clock.monotonic_s())
-            if flight is None:
-                break
-            follower = flight.join()
-            try:
-                answer = await self._follow(exchange, request, follower)
-            except BaseException:
-                follower.leave()
-                raise
-            if answer is not None:
+        for number in range(1, _MAX_FOLLOWED + 1):
+            if (flight := find()) is None:
+                return None
+            if (answer := await self._follow_or_leave(exchange, request, flight)) is not None:
                 return answer
-            follower.leave()
-            error = flight.error
-            if error is not None and (use.expired is not None or not _is_outage(error) or attempt + 1 == _MAX_FOLLOWED):
+            if (error := flight.error) is None:
+                continue
+            has_expired = use is not None and use.expired is not None
+            if has_expired or not _is_outage(error) or number == _MAX_FOLLOWED:
                 raise errors.without_frames(error)
-        self._lead(exchange, request, key)
         return None
+
+    async def _follow_or_leave(self, exchange: Exchange, request: Decoded, flight: Flight) -> StageAnswer | None:
+        """Return the answer of the flight once it has begun; None if it failed before that."""
+        follower = flight.join()
+        answer = None
+        try:
+            answer = await self._follow(exchange, request, follower)
+        finally:
+            if answer is None:
+                follower.leave()
+        return answer
 
     async def _follow(self, exchange: Exchange, request: Decoded, follower: Follower) -> StageAnswer | None:
         """Return the answer of the flight once it has begun; None if it failed before that."""
@@ -257,11 +324,9 @@ class CacheTap:
             cost_microusd=exchange.cost_microusd,
             error=error,
         )
-        pieces = flight.pieces
         try:
-            if error is None and not flight.is_partial and self._stage.may_store(exchange, self._request, pieces):
-                body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                await self._stage.store(exchange, self._request, flight.key, landing, body)
+            if error is None and not flight.is_partial:
+                await self._stage.store(exchange, self._request, flight, landing)
         finally:
             flight.land(landing)
 
@@ -345,6 +410,17 @@ def _note(exchange: Exchange, status: str, source: str, landing: Landing) -> Non
         use.status, use.source, use.saved_microusd = status, source, landing.cost_microusd
     exchange.usage = Usage()
     exchange.finish_reason, exchange.losses = landing.finish_reason, landing.losses
+
+
+def _check_same(stored_key: bytes, content_key: bytes) -> None:
+    """Raise `InvalidRequest` if an `Idempotency-Key` was used for another request."""
+    if stored_key != content_key:
+        raise errors.InvalidRequest(
+            "The `Idempotency-Key` was used for another request in the last 24 hours.",
+            code="idempotency_key_reused",
+            status=422,
+            hint="Use a new key for a new request, and the same key only to repeat the same request.",
+        )
 
 
 def _is_outage(error: errors.GatewayError) -> bool:

@@ -132,6 +132,8 @@ class Exchange:
     """The stage that answered instead of an upstream."""
     cache_directives: CacheDirectives | None = None
     """What the client demands of the cache."""
+    idempotency_key: bytes | None = None
+    """The client's `Idempotency-Key`. It has an effect if the request can use the cache."""
     cache: CacheUse | None = None
     """None if the cache does not apply to the request."""
     is_needed_by_others: Callable[[], bool] | None = None

@@ -28,14 +28,20 @@ PRICE = Price(input=1_000_000, output=1_000_000, version="test")
 class Cached(World):
     """A world whose cache is on."""
 
-    def __init__(self, *answers: Answer, settings: CacheSpec | None = None, keys: tuple[KeySpec, ...] = ()) -> None:
+    def __init__(
+        self,
+        *answers: Answer,
+        settings: CacheSpec | None = None,
+        keys: tuple[KeySpec, ...] = (),
+        timeout_s: float = 600.0,
+    ) -> None:
         chosen = settings or CacheSpec(default_mode="exact", is_used=True, ttl_s=TTL)
         self.store = MemoryAnswerStore(chosen.max_bytes, chosen.stale_if_error_s)
         self.flights = Flights()
         self.flights.apply(
             max_bytes=chosen.max_bytes, max_entry_bytes=chosen.max_entry_bytes, window_s=chosen.join_window_s
         )
-        super().__init__(resolved("a", price=PRICE), keys=keys, a=answers)
+        super().__init__(resolved("a", price=PRICE, timeout_s=timeout_s), keys=keys, a=answers)
         stage = CacheStage(
             chosen, SharedCache(self.store, self.flights), self.clock, OffLoop(), names_requested_model=False
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from intellirouter.core import errors
+from intellirouter.pipeline import Exchange
 from tests.support.cached_world import (
     CALL,
     TOOLS,
@@ -199,3 +200,38 @@ async def test_followers_get_the_stale_answer_as_well() -> None:
     replies = [reply for _, reply in await asyncio.gather(*tasks)]
     assert [reply.body for reply in replies] == [ANSWER] * 3
     assert (world.calls, world.statuses[1:]) == (2, ["stale"] * 3)
+
+
+class WaitingReply(Reply):
+    """A client whose answer never begins."""
+
+    async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
+        del exchange, stream_type
+        await asyncio.Event().wait()
+
+
+async def test_follower_that_is_canceled_before_its_answer_begins_is_not_waited_for() -> None:
+    gate = asyncio.Event()
+    world = Cached(Halting(*EVENTS, gate=gate))
+    leader = world.start(STREAM_BODY)
+    await turns()
+    source = Source(STREAM_BODY)
+    follower = asyncio.create_task(world.entry.serve(source, WaitingReply()))
+    await turns()
+    assert source.on_disconnect is not None
+    source.on_disconnect()
+    await follower
+    gate.set()
+    await leader
+    assert (len(world.flights), world.flights.used_bytes) == (0, 0)
+
+
+async def test_follower_waits_no_longer_than_its_request_may_take() -> None:
+    world = Cached(Response(ANSWER, gate=asyncio.Event()), timeout_s=0.05)
+    leader = world.start()
+    await turns()
+    _, reply = await world.ask()
+    assert isinstance(reply.error, errors.UpstreamTimeout)
+    leader.cancel()
+    await asyncio.gather(leader, return_exceptions=True)
+    assert (len(world.flights), world.flights.used_bytes) == (0, 0)

@@ -51,7 +51,9 @@ def _find(head: RequestHead, generation: Generation) -> Destination | None:
     )
 
 
-def refusal(endpoint: Endpoint, headers: Mapping[bytes, bytes], *, has_cache: bool) -> errors.ClientError | None:
+def refusal(
+    endpoint: Endpoint, headers: Mapping[bytes, bytes], *, has_cache: bool = False
+) -> errors.ClientError | None:
     """Return the error for a request with these headers, before its body is read; None if it is accepted."""
     if (
         error := header_refusal(headers, has_cache=has_cache) or encoding_refusal(headers)

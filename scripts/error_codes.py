@@ -30,6 +30,8 @@ MEANINGS: Final = {
     "expired_api_key": "The API key has expired.",
     "file_not_found": "There is no file with this ID, or it belongs to another tenant.",
     "headers_too_large": "The headers of the request are too large, or there are too many of them.",
+    "idempotency_key_in_use": "A request with this `Idempotency-Key` is in progress, and its answer cannot be shared.",
+    "idempotency_key_reused": "The `Idempotency-Key` was used for another request in the last 24 hours.",
     "integer_above_max_value": "An integer is greater than the largest value of its parameter.",
     "integer_below_min_value": "An integer is less than the smallest value of its parameter.",
     "invalid_base64": "The data of an image, an audio file or a document is empty or not valid base64.",

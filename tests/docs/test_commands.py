@@ -23,6 +23,7 @@ PAGES = ["README.md", "CONTRIBUTING.md"] + [
     f"docs/guides/{name}.md"
     for name in (
         "batches",
+        "caching",
         "catalog",
         "cli",
         "configuration",

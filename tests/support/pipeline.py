@@ -337,6 +337,12 @@ class World:
         parts = structs.replace(self._parts, memory_of=memory_of)
         self.current.swap(structs.replace(generation, spine=Spine(self.runtime, generation.catalog, parts)))
 
+    def use(self, stages: Stages) -> None:
+        """Use these stages from now on."""
+        generation = self.current.value
+        self.spine = Spine(self.runtime, generation.catalog, self._parts, stages)
+        self.current.swap(structs.replace(generation, spine=self.spine))
+
     async def serve(self, body: bytes | BaseException = BODY, **members: Any) -> Exchange:
         """Serve one request through the entry."""
         async with asyncio.timeout(5):

@@ -1,6 +1,30 @@
-"""Caches of answers. Door: the door of `semantic`, which is the core of the cache for similar requests.
+"""The response cache: what may be stored, under which key, for how long, and who may wait for the same answer.
 
-It has its own door because it is only loaded if it is used.
+Door: `CacheKeys`, `CacheDirectives`, `StoredAnswer`, the protocol `AnswerStore`, `MemoryAnswerStore`, `Flights`. It
+knows bytes and settings. `pipeline` has the stage that uses it. See DESIGN.md. The core of the cache
+for similar requests, `semantic`, has a door of its own, because it is only loaded if it is used.
 """
 
-__all__: list[str] = []
+from intellirouter.cache.directives import CacheDirectives, parse_directives
+from intellirouter.cache.entries import AnswerStore, MemoryAnswerStore, StoredAnswer
+from intellirouter.cache.flights import Flight, Flights, Follower, Lagging, Landing
+from intellirouter.cache.keys import CacheKeys, canonical_body, idempotency_key_of
+from intellirouter.cache.rules import exclusion_reason, may_store
+
+__all__ = [
+    "AnswerStore",
+    "CacheDirectives",
+    "CacheKeys",
+    "Flight",
+    "Flights",
+    "Follower",
+    "Lagging",
+    "Landing",
+    "MemoryAnswerStore",
+    "StoredAnswer",
+    "canonical_body",
+    "exclusion_reason",
+    "idempotency_key_of",
+    "may_store",
+    "parse_directives",
+]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from intellirouter.catalog.model_facts import ModelFacts, ProviderLists, facts_of
 from intellirouter.catalog.prices import PriceEntry
 from intellirouter.catalog.profiles import profile_of
-from intellirouter.config import DeploymentSpec, ModelSpec, ProviderSpec, Runtime
+from intellirouter.config import CacheMode, DeploymentSpec, ModelSpec, ProviderSpec, Runtime
 from intellirouter.core import DEFAULT_POOL, Deployment, PoolPolicy, Price, RetryOrder, UpstreamAddress, VendorRow
 
 _MAX_WILDCARDS: Final = 1024
@@ -37,6 +37,8 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     by_name: dict[str, Deployment]
     """The deployments of the pool and the fallbacks."""
     pool_policy: PoolPolicy = DEFAULT_POOL
+    cache: CacheMode | None = None
+    """Whether its answers are cached; None: as the tenant, or else the defaults, say."""
 
 
 class Catalog:
@@ -110,11 +112,12 @@ class Catalog:
 
     def _resolve_all(self) -> dict[str, ResolvedModel]:
         resolved = {name: self._resolve_model(spec) for name, spec in self._runtime.models.items()}
+        specs = self._runtime.deployments
         for name, deployment in self.deployments.items():
-            resolved.setdefault(name, self._single(name, "deployment", deployment))
+            resolved.setdefault(name, self._single(name, "deployment", deployment, specs[name].cache))
         for deployment in self.deployments.values():
             name = f"{deployment.provider}/{deployment.upstream_model}"
-            resolved.setdefault(name, self._single(name, "deployment", deployment))
+            resolved.setdefault(name, self._single(name, "deployment", deployment, specs[deployment.name].cache))
         return resolved
 
     def _resolve_model(self, spec: ModelSpec) -> ResolvedModel:
@@ -130,9 +133,10 @@ class Catalog:
             request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
             by_name=by_name,
             pool_policy=spec.pool,
+            cache=spec.cache,
         )
 
-    def _single(self, name: str, kind: str, deployment: Deployment) -> ResolvedModel:
+    def _single(self, name: str, kind: str, deployment: Deployment, cache: CacheMode | None) -> ResolvedModel:
         retries = self._runtime.default_retries if deployment.retries is None else deployment.retries
         by_name = {deployment.name: deployment}
         return ResolvedModel(
@@ -144,6 +148,7 @@ class Catalog:
             request_timeout_s=self._runtime.default_request_timeout_s or _sum_of_timeouts([deployment]),
             by_name=by_name,
             pool_policy=self._runtime.default_pool,
+            cache=cache,
         )
 
     def _wildcard(self, model: str) -> ResolvedModel | None:
@@ -158,7 +163,7 @@ class Catalog:
             timeouts=provider.timeouts,
             retries=provider.retries,
         )
-        resolved = self._wildcards[model] = self._single(model, "wildcard", self._deployment(spec))
+        resolved = self._wildcards[model] = self._single(model, "wildcard", self._deployment(spec), provider.cache)
         if len(self._wildcards) > _MAX_WILDCARDS:
             self._wildcards.popitem(last=False)
         return resolved

@@ -92,10 +92,25 @@ def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
         yield "tokens", f"{record.usage.total_input_tokens} in, {record.usage.total_output_tokens} out{estimated}"
     cost = record_cost(record)
     yield "cost", None if cost is None else f"{cost} USD (price: {format_value(record.price_version)})"
+    if record.cache is not None:
+        yield "cache", _cache(record)
     first = "" if record.first_token_ms is None else f", first token after {record.first_token_ms:.0f} ms"
     yield "duration", f"{record.duration_ms:.0f} ms{first}"
     if record.dropped:
         yield "dropped fields", record.dropped
+
+
+def _cache(record: "core.ExchangeRecord") -> str:
+    """Return what the cache did: `hit: the answer of req_x, 12 s old; it saved 0.0042 USD`."""
+    parts = []
+    if record.cache_source is not None:
+        age = "" if record.cache_age_s is None else f", {record.cache_age_s:.0f} s old"
+        parts.append(f"the answer of {record.cache_source}{age}")
+    if record.saved_microusd is not None:
+        parts.append(f"it saved {core.format_usd(record.saved_microusd)} USD")
+    if record.cache_reason is not None:
+        parts.append(record.cache_reason)
+    return f"{record.cache}: {'; '.join(parts)}" if parts else str(record.cache)
 
 
 def _deployment(record: "core.ExchangeRecord") -> str | None:

@@ -20,6 +20,8 @@ from intellirouter.config.resource_ports import resource_port
 from intellirouter.config.runtime import (
     BackoffSpec,
     BatchesSpec,
+    CacheMode,
+    CacheSpec,
     DeploymentSpec,
     HostSpec,
     KeySpec,
@@ -48,6 +50,8 @@ __all__ = [
     "STORED_PATTERN",
     "BackoffSpec",
     "BatchesSpec",
+    "CacheMode",
+    "CacheSpec",
     "Config",
     "ConfigError",
     "ConfigProblem",

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from msgspec import structs
 
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
+from intellirouter.config.cache_settings import compile_cache
 from intellirouter.config.deployment_lists import DeploymentLists
 from intellirouter.config.egress import EgressCompiler, egress_warnings, environment_problems
 from intellirouter.config.feature_support import (
@@ -171,6 +172,7 @@ class _Compiler:
             default_request_timeout_s=defaults.request_timeout_s,
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
+            cache=compile_cache(config),
             answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,
@@ -262,6 +264,7 @@ class _Compiler:
             is_listed=entry.models == "*",
             max_connections=entry.max_connections,
             retries=entry.retries,
+            cache=entry.cache,
             is_regional=is_regional(entry, row),
             timeouts=inherit_timeouts(entry.timeouts, self._default_timeouts),
         )
@@ -354,6 +357,7 @@ class _Compiler:
             price=None if entry.price is None else compile_price(entry.price),
             timeouts=inherit_timeouts(entry.timeouts, provider.timeouts),
             retries=entry.retries if entry.retries is not None else provider.retries,
+            cache=entry.cache or provider.cache,
         )
 
     def _upstream_model(self, name: str, entry: DeploymentEntry, vendor: str) -> str:
@@ -413,6 +417,7 @@ class _Compiler:
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 pool=inherit_pool(entry.pool, self._default_pool),
+                cache=entry.cache,
             )
         self._warnings += [
             f"{format_path(path)}: The list names the deployment `{each}` more than once, which has no effect."
@@ -426,6 +431,7 @@ class _Compiler:
                     model=model,
                     timeouts=spec.timeouts,
                     retries=self._config.providers[provider].retries,
+                    cache=spec.cache,
                 )
         return models
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from intellirouter.config.cache_settings import ineffective_cache_settings
 from intellirouter.config.schema import Config, Key, Timeouts
 from intellirouter.config.section import Section
 from intellirouter.config.tree import Path, format_path
@@ -22,7 +23,13 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "keys[N].limits": _NOT_ENFORCED,
 }
 """Settings that are accepted and have no effect, by their path in the reference. The text is the warning."""
-_CACHES: Final = ("defaults.cache", "providers.NAME.cache", "deployments.NAME.cache", "models.NAME.cache")
+_CACHES: Final = (
+    "defaults.cache",
+    "providers.NAME.cache",
+    "deployments.NAME.cache",
+    "models.NAME.cache",
+    "tenants.NAME.cache",
+)
 
 
 def reference_note(path: str) -> str:
@@ -31,7 +38,7 @@ def reference_note(path: str) -> str:
     `path` is a path in the reference, such as `models.NAME.timeouts.idle_s`.
     """
     if path in _CACHES:
-        return "Only `off` is available in this version."
+        return "The mode `semantic` is not available in this version. `exact` is used instead."
     for known, text in WITHOUT_EFFECT.items():
         if path == known or path.startswith((f"{known}.", f"{known}[")):
             return text
@@ -62,7 +69,7 @@ def ineffective_settings(config: Config, strategies: Collection[str]) -> tuple[s
 
 
 def _ineffective(config: Config, strategies: Collection[str]) -> Iterator[tuple[Path, str]]:
-    yield from _caches(config)
+    yield from ineffective_cache_settings(config)
     for name, model in config.models.items():
         if model.strategy not in strategies:
             text = f"The strategy `{model.strategy}` {_NOT_AVAILABLE} `{DEFAULT_STRATEGY}` is used instead."
@@ -79,20 +86,3 @@ def _set_at(config: Config, pattern: str) -> Iterator[Path]:
         value = getattr(entry, name)
         if value is not None and (not isinstance(value, Timeouts) or value.model_fields_set):
             yield section, step, name
-
-
-def _caches(config: Config) -> Iterator[tuple[Path, str]]:
-    if config.defaults.cache != "off":
-        yield ("defaults", "cache"), _cache_warning(config.defaults.cache)
-    for section, entries in (
-        ("providers", config.providers),
-        ("deployments", config.deployments),
-        ("models", config.models),
-    ):
-        for name, entry in entries.items():
-            if entry.cache is not None and entry.cache != "off":
-                yield (section, name, "cache"), _cache_warning(entry.cache)
-
-
-def _cache_warning(mode: str) -> str:
-    return f"The cache mode `{mode}` {_NOT_AVAILABLE} Nothing is cached."

@@ -3,7 +3,7 @@
 A reload compiles a new Runtime and replaces one reference. Requests in flight keep the Runtime they started with.
 """
 
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
@@ -29,6 +29,8 @@ from intellirouter.core import (
     Timeouts,
     TrustFiles,
 )
+
+CacheMode = Literal["off", "exact", "semantic"]
 
 _PORTS: Final = {"http": 80, "https": 443}
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "::1", "[::1]"})
@@ -143,6 +145,31 @@ class ReasoningMemorySpec(Struct, frozen=True, kw_only=True):
     max_age_s: float = 6 * 3600.0
 
 
+class CacheSpec(Struct, frozen=True, kw_only=True):
+    """Settings of the response cache."""
+
+    default_mode: CacheMode = "off"
+    tenants: dict[str, CacheMode] = {}
+    """The tenants that have a setting of their own."""
+    is_used: bool = False
+    """Whether any requests can use the cache."""
+    max_bytes: int = 256 * 1024 * 1024
+    max_entry_bytes: int = 1024 * 1024
+    ttl_s: dict[str, float] = {}
+    """By operation."""
+    stale_if_error_s: float = 0.0
+    join_window_s: float = 5.0
+    tool_calls: bool = False
+    max_temperature: float | None = None
+
+    def applies(self, tenant: str, model_mode: CacheMode | None) -> bool:
+        """Return whether a tenant's requests for a model use the cache. If model and tenant disagree, `off` wins."""
+        tenant_mode = self.tenants.get(tenant)
+        if model_mode == "off" or tenant_mode == "off":
+            return False
+        return (model_mode or tenant_mode or self.default_mode) != "off"
+
+
 class HostSpec(Struct, frozen=True, kw_only=True):
     """Settings of local models."""
 
@@ -182,6 +209,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     """For its deployments that do not set their own, and for wildcards."""
     is_regional: bool = False
     """The region is a part of `base_url`, so that a deployment can have another one."""
+    cache: CacheMode | None = None
+    """For its deployments that do not set their own, and for wildcards."""
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     @property
@@ -209,6 +238,8 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int | None = None
     breaker: BreakerPolicy = DEFAULT_BREAKER
+    cache: CacheMode | None = None
+    """For requests for the deployment itself."""
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):
@@ -222,6 +253,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     request_timeout_s: float | None = None
     """None: the sum of the total timeouts of its deployments."""
     pool: PoolPolicy = DEFAULT_POOL
+    cache: CacheMode | None = None
 
 
 class KeySpec(Struct, frozen=True, kw_only=True):
@@ -251,6 +283,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     default_breaker: BreakerPolicy = DEFAULT_BREAKER
     """For deployments of wildcards."""
     default_pool: PoolPolicy = DEFAULT_POOL
+    cache: CacheSpec = field(default_factory=CacheSpec)
     answers: AnswersSpec = field(default_factory=AnswersSpec)
     logs_bodies: bool = False
     log_level: str = "info"

@@ -18,6 +18,7 @@ from intellirouter.config.breaker_section import (
     DefaultPool,
     Pool,
 )
+from intellirouter.config.cache_section import Cache, CacheMode
 from intellirouter.config.files_section import Files
 from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
@@ -45,7 +46,6 @@ from intellirouter.config.value_types import (
 from intellirouter.core import AuthScheme, RetryOrder
 
 Dialect = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock"]
-CacheMode = Annotated[Literal["off", "exact", "semantic"], Switch]
 
 
 class Auth(Section):
@@ -122,7 +122,11 @@ class Defaults(Section):
         "them are tried once, at once, before any is retried. With same_first, each one is retried up to `retries` "
         "times, with back-off, before the next one is tried. Fallbacks are tried after both.",
     )
-    cache: CacheMode = Field(default="off", description="Response cache. Only off is available in this version.")
+    cache: CacheMode = Field(
+        default="off",
+        description="Whether answers are stored and used again, and identical requests in flight are joined: off or "
+        "exact. The section `cache` has the details.",
+    )
     timeouts: DefaultTimeouts = Field(default_factory=DefaultTimeouts, description="Timeouts of one attempt.")
     request_timeout_s: Seconds | None = Field(
         default=None,
@@ -203,7 +207,9 @@ class Provider(Section):
     retries: Retries | None = Field(
         default=None, description="Overrides defaults.retries for requests for its deployments, not for models."
     )
-    cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
+    cache: CacheMode | None = Field(
+        default=None, description="Overrides defaults.cache for requests for its deployments, not for models."
+    )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides defaults.timeouts.")
 
 
@@ -276,7 +282,11 @@ class DeploymentEntry(Section):
         description="Number of retries of requests for the deployment itself, by its name or as provider/model. "
         "Overrides those of the provider. Requests for a model have the number of the model.",
     )
-    cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
+    cache: CacheMode | None = Field(
+        default=None,
+        description="Overrides the setting of the provider, for requests for the deployment itself, by its name or as "
+        "provider/model.",
+    )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the timeouts of the provider.")
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides the circuit breaker of the model.")
 
@@ -303,7 +313,9 @@ class ModelEntry(Section):
     request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
     pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
-    cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
+    cache: CacheMode | None = Field(
+        default=None, description="Overrides defaults.cache. If the tenant has another setting, off wins."
+    )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
     target_quality: float | None = Field(default=None, ge=0, le=1, description="Has no effect in this version.")
 
@@ -330,6 +342,9 @@ class Tenant(Section):
         description="Service tier, for example free, pro, expert or master. Not enforced in this version.",
     )
     budget: Budget | None = Field(default=None, description="Spending limit. Not enforced in this version.")
+    cache: CacheMode | None = Field(
+        default=None, description="Overrides defaults.cache. If the model has another setting, off wins."
+    )
 
 
 class Limits(Section):
@@ -443,6 +458,7 @@ class Config(Section):
     tenants: dict[Name, Tenant] = Field(default_factory=dict, description="Owners of keys and budgets, by name.")
     keys: list[Key] = Field(default_factory=list, max_length=10_000, description="Keys of clients.")
     catalog: Catalog = Field(default_factory=Catalog, description="Prices and context windows of models.")
+    cache: Cache = Field(default_factory=Cache, description="The response cache.")
     answers: Answers = Field(default_factory=Answers, description="The answers that clients receive.")
     logging: Logging = Field(default_factory=Logging, description="Log messages and the content of the request log.")
     host: Host = Field(default_factory=Host, description="Local models.")

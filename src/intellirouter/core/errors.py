@@ -134,7 +134,7 @@ class ClientError(GatewayError):
 
 class InvalidRequest(ClientError):
     code = "invalid_request"
-    other_statuses = (409, 426, 431)
+    other_statuses = (409, 422, 426, 431)
 
 
 class BodyTooLarge(ClientError):

@@ -64,6 +64,17 @@ class ExchangeRecord(Struct, kw_only=True, omit_defaults=True):
     cost_microusd: InBoth[int | None] = None
     """None when the price is unknown, which is not zero."""
     price_version: InLedger[str | None] = None
+    cache: InBoth[str | None] = None
+    """`hit`, `stale`, `joined`: the answer is that of another request. `miss`: there was none. `bypass`: the request
+    cannot use the cache. None if the cache is off."""
+    cache_reason: str | None = None
+    """Why the request bypassed the cache, or why a stale answer was used."""
+    cache_source: InLedger[str | None] = None
+    """The request whose answer this is."""
+    cache_age_s: float | None = None
+    """How old the stored answer was, in seconds."""
+    saved_microusd: InBoth[int | None] = None
+    """What that answer has cost, and this one has not. None if it is unknown."""
     finish_reason: str | None = None
     first_token_ms: float | None = None
     duration_ms: InLog[float]

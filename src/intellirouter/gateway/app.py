@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from intellirouter.core import Current, Loss, encoding_refusal, errors, new_id
+from intellirouter.core import Current, encoding_refusal, errors, new_id
 from intellirouter.gateway import description, models
 from intellirouter.gateway.destination import destination_of, media_type_refusal
-from intellirouter.gateway.http import HttpRequest, header_lines
+from intellirouter.gateway.http import Destination, HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control, without_extra_base
 from intellirouter.gateway.reply import ClientReply
@@ -46,8 +46,8 @@ class Gateway:
         if destination is None:
             return self._serve_page(request)
         source, reply = HttpSource(request, destination), ClientReply(request, destination.endpoint.errors)
-        if destination.ignored:
-            return self._entry.serve(source, reply, partial(_note_ignored, destination.ignored))
+        if destination.ignored or destination.cache is not None:
+            return self._entry.serve(source, reply, partial(_note_headers, destination))
         return self._entry.serve(source, reply)
 
     def refuse(self, request: HttpRequest, error: errors.GatewayError) -> Coroutine[Any, Any, object]:
@@ -184,8 +184,9 @@ class Gateway:
         return errors.API_DOCS_HINT
 
 
-def _note_ignored(ignored: tuple[Loss, ...], exchange: Exchange) -> None:
-    exchange.ignored = ignored
+def _note_headers(destination: Destination, exchange: Exchange) -> None:
+    exchange.ignored, exchange.cache_directives = destination.ignored, destination.cache
+    exchange.idempotency_key = destination.idempotency_key
 
 
 _PAGES: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"}) | description.PATHS

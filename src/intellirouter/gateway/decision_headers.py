@@ -1,30 +1,45 @@
 """The decision headers of a response: which deployment answered, why, after how many attempts, and at what cost."""
 
 from functools import lru_cache
+from typing import Final
 
 from intellirouter.core import format_usd, reason_of
-from intellirouter.pipeline import Exchange, Headers
+from intellirouter.pipeline import CacheUse, Exchange, Headers
 
+_CACHE_OFF: Final = (b"x-intellirouter-cache", b"off")
 Lines = tuple[tuple[bytes, bytes], ...]
 
 
 def decision_headers(exchange: Exchange) -> Headers:
     """Return the headers that are known so far. The first one is `x-request-id`."""
     headers = [(b"x-request-id", exchange.request_id.encode())]
-    if exchange.answered_by is not None and not exchange.is_handed_over:
+    decision, cache = exchange.decision, exchange.cache
+    if cache is not None:
+        headers += _cached(cache)
+    elif exchange.answered_by is not None and not exchange.is_handed_over:
         headers.append((b"x-intellirouter-cache", header_value(exchange.answered_by)))
-    decision = exchange.decision
     if exchange.losses or exchange.ignored:
         losses = (*exchange.ignored, *exchange.losses)
         headers.append((b"x-intellirouter-dropped", header_value(", ".join(map(str, losses)))))
     if decision is None:
+        if cache is not None and cache.source is not None:
+            headers.append((b"x-intellirouter-cost-usd", format_usd(0).encode()))
         return headers
     if (deployment := exchange.deployment) is not None:
         headers += _routed(deployment.name, exchange.model or "", deployment.upstream_model)
-    headers += _decided(decision.strategy, reason_of(decision, exchange.attempts), len(exchange.attempts))
+    reason, attempts = reason_of(decision, exchange.attempts), len(exchange.attempts)
+    headers += (_decided if cache is None else _decided_with_cache)(decision.strategy, reason, attempts)
     if exchange.usage is not None:
         cost = b"unknown" if exchange.cost_microusd is None else format_usd(exchange.cost_microusd).encode()
         headers.append((b"x-intellirouter-cost-usd", cost))
+    return headers
+
+
+def _cached(cache: CacheUse) -> Headers:
+    """Return the headers of a request to which the cache applies."""
+    headers = [(b"x-intellirouter-cache", cache.status.encode())]
+    if cache.age_s is not None:
+        headers.append((b"age", b"%d" % cache.age_s))
     return headers
 
 
@@ -43,8 +58,13 @@ def _decided(strategy: str, reason: str, attempts: int) -> Lines:
         (b"x-intellirouter-strategy", header_value(strategy)),
         (b"x-intellirouter-reason", header_value(reason)),
         (b"x-intellirouter-attempts", b"%d" % attempts),
-        (b"x-intellirouter-cache", b"off"),
+        _CACHE_OFF,
     )
+
+
+def _decided_with_cache(strategy: str, reason: str, attempts: int) -> Lines:
+    """Return the headers of a request whose headers tell what the cache did."""
+    return _decided(strategy, reason, attempts)[:-1]
 
 
 @lru_cache(maxsize=4096)

@@ -9,10 +9,10 @@ from typing import Final
 from urllib.parse import unquote
 
 from intellirouter.core import encoding_refusal, errors
-from intellirouter.dialects import Dialects, Endpoint
+from intellirouter.dialects import Endpoint
 from intellirouter.gateway.http import Destination, RequestHead
 from intellirouter.gateway.paths import context_of, is_canonical
-from intellirouter.gateway.request_headers import header_refusal, ignored_headers
+from intellirouter.gateway.request_headers import cache_directives, header_refusal, ignored_headers
 from intellirouter.governance import request_key
 from intellirouter.pipeline import Generation
 
@@ -26,30 +26,38 @@ def destination_of(head: RequestHead, generation: Generation) -> Destination | N
     known = head.destination
     if known is not None and known.generation == generation.number:
         return known
-    found = _find(head, generation.dialects, generation.number) if head.method == "POST" else None
+    found = _find(head, generation) if head.method == "POST" else None
     head.destination = found
     return found
 
 
-def _find(head: RequestHead, dialects: Dialects, generation: int) -> Destination | None:
+def _find(head: RequestHead, generation: Generation) -> Destination | None:
+    dialects, has_cache = generation.dialects, generation.runtime.cache.is_used
     endpoint, model, is_stream = dialects.endpoints_by_path.get(head.path), "", False
     if endpoint is None:
         if (match := dialects.match(head.path)) is None or not is_canonical(head.path):
             return None
         endpoint, model, is_stream = match.endpoint, unquote(match.model), match.is_stream
     return Destination(
-        generation=generation,
+        generation=generation.number,
         endpoint=endpoint,
         context=context_of(endpoint, head, model, is_stream=is_stream),
         key=request_key(head.headers, head.query),
-        is_accepted=refusal(endpoint, head.headers) is None,
+        is_accepted=refusal(endpoint, head.headers, has_cache=has_cache) is None,
+        has_cache=has_cache,
+        cache=cache_directives(head.headers),
+        idempotency_key=head.headers.get(b"idempotency-key") if has_cache else None,
         ignored=ignored_headers(head.headers),
     )
 
 
-def refusal(endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> errors.ClientError | None:
+def refusal(
+    endpoint: Endpoint, headers: Mapping[bytes, bytes], *, has_cache: bool = False
+) -> errors.ClientError | None:
     """Return the error for a request with these headers, before its body is read; None if it is accepted."""
-    if (error := header_refusal(headers) or encoding_refusal(headers)) is not None or not endpoint.is_json:
+    if (
+        error := header_refusal(headers, has_cache=has_cache) or encoding_refusal(headers)
+    ) is not None or not endpoint.is_json:
         return error
     if endpoint.allows_any_media_type and not _is_from_browser(headers):
         return None

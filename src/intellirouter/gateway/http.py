@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from intellirouter.cache import CacheDirectives
 from intellirouter.core import EMPTY_CONTEXT, Loss, PeerAddress, RequestContext
 from intellirouter.dialects import Endpoint
 from intellirouter.pipeline import Headers
@@ -22,6 +23,12 @@ class Destination(Struct, frozen=True, kw_only=True):
     key: bytes | None = None
     is_accepted: bool = True
     """The media type and encoding of the body are supported, and the headers demand nothing impossible."""
+    has_cache: bool = False
+    """Whether the pipeline finds out if there is a cached answer."""
+    cache: CacheDirectives | None = None
+    """What the client demands of the cache."""
+    idempotency_key: bytes | None = None
+    """None if there is no cache, which recognizes repeated requests."""
     ignored: tuple[Loss, ...] = ()
     """Headers that have no effect although the client may rely on them."""
 

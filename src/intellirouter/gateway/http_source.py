@@ -44,9 +44,11 @@ class HttpSource:
         """Return the body. Raises `BodyTooLarge`, the refusal of the headers, and when awaited also `RequestTimeout`,
         `Overloaded` and `ClientDisconnected`.
         """
-        request = self._request
-        if not self._destination.is_accepted and (error := refusal(self.endpoint, request.head.headers)) is not None:
-            raise error
+        request, destination = self._request, self._destination
+        if not destination.is_accepted:
+            error = refusal(self.endpoint, request.head.headers, has_cache=destination.has_cache)
+            if error is not None:
+                raise error
         if request.is_received:
             return request.take_body(limits.max_body_bytes)
         return request.read_body(limits.max_body_bytes, limits.body_timeout_s)

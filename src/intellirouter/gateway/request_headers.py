@@ -3,17 +3,21 @@
 from collections.abc import Mapping
 from typing import Final
 
+from intellirouter.cache import CacheDirectives, parse_directives
 from intellirouter.core import Loss, errors
 
 _OWN_PREFIX: Final = b"x-intellirouter-"
 _IGNORED: Final = (b"idempotency-key", b"openai-organization", b"openai-project", b"x-goog-user-project")
-"""Headers with a meaning for some vendors or clients, and none for the gateway: it does not recognize a repeated
-request, and the provider's credential decides whose account pays.
+"""Headers with a meaning for some vendors or clients, and none for the gateway: without a cache, it does not recognize
+a repeated request, and the provider's credential decides whose account pays. The cache stage removes the first one.
 """
 
 
-def header_refusal(headers: Mapping[bytes, bytes]) -> errors.ClientError | None:
-    """Return the error for a request that cannot be served as its headers demand; None if it can."""
+def header_refusal(headers: Mapping[bytes, bytes], *, has_cache: bool = False) -> errors.ClientError | None:
+    """Return the error for a request that cannot be served as its headers demand; None if it can.
+
+    If there is a cache, the pipeline finds out whether it has an answer.
+    """
     for name in headers:
         if name.startswith(_OWN_PREFIX):
             return errors.InvalidRequest(
@@ -21,7 +25,7 @@ def header_refusal(headers: Mapping[bytes, bytes]) -> errors.ClientError | None:
                 code="unknown_header",
                 hint="Remove it. In this version, headers with this prefix occur in responses only.",
             )
-    if _has_directive(headers.get(b"cache-control", b""), b"only-if-cached"):
+    if not has_cache and (directives := cache_directives(headers)) is not None and directives.only_if_cached:
         return errors.NotCached(
             "The request demands a cached answer (`Cache-Control: only-if-cached`), and there is none.",
             hint="Remove the directive to get an answer from a model.",
@@ -34,6 +38,7 @@ def ignored_headers(headers: Mapping[bytes, bytes]) -> tuple[Loss, ...]:
     return tuple(Loss(name.decode()) for name in _IGNORED if name in headers)
 
 
-def _has_directive(value: bytes, directive: bytes) -> bool:
-    """Return whether `Cache-Control` has a directive. The others demand nothing that a gateway without cache breaks."""
-    return any(each.partition(b"=")[0].strip().lower() == directive for each in value.split(b","))
+def cache_directives(headers: Mapping[bytes, bytes]) -> CacheDirectives | None:
+    """Return what the client demands of the cache; None if it demands nothing."""
+    value = headers.get(b"cache-control")
+    return None if value is None else parse_directives(value)

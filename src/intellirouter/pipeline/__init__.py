@@ -7,9 +7,11 @@ it. It does not know the HTTP server or the client's connection.
 
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.body_log import BodyLog
+from intellirouter.pipeline.cache_stage import CacheStage, SharedCache
 from intellirouter.pipeline.entry import Entry, Source
 from intellirouter.pipeline.exchange import (
     STATUS_CLIENT_DISCONNECTED,
+    CacheUse,
     Decided,
     Decoded,
     Exchange,
@@ -21,15 +23,28 @@ from intellirouter.pipeline.generation import Generation
 from intellirouter.pipeline.in_flight import InFlight
 from intellirouter.pipeline.sessions import Session
 from intellirouter.pipeline.spine import Parts, Spine
-from intellirouter.pipeline.stages import AnswerSource, AnswerStage, AnswerTap, RequestStage, StageAnswer, Stages
+from intellirouter.pipeline.stages import (
+    AnswerRescue,
+    AnswerSource,
+    AnswerStage,
+    AnswerTap,
+    Piece,
+    Pieces,
+    RequestStage,
+    StageAnswer,
+    Stages,
+)
 
 __all__ = [
     "STATUS_CLIENT_DISCONNECTED",
+    "AnswerRescue",
     "AnswerSource",
     "AnswerStage",
     "AnswerTap",
     "Attempts",
     "BodyLog",
+    "CacheStage",
+    "CacheUse",
     "Decided",
     "Decoded",
     "Entry",
@@ -38,10 +53,13 @@ __all__ = [
     "Headers",
     "InFlight",
     "Parts",
+    "Piece",
+    "Pieces",
     "Reply",
     "RequestStage",
     "Responder",
     "Session",
+    "SharedCache",
     "Source",
     "Spine",
     "StageAnswer",

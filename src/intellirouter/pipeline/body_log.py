@@ -28,3 +28,6 @@ class BodyTap:
 
     async def finish(self, exchange: Exchange) -> None:
         """Do nothing: the record already has the pieces."""
+
+    def fail(self, exchange: Exchange, error: BaseException) -> None:
+        """Do nothing: what the client was sent is recorded, too."""

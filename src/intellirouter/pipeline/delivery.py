@@ -5,7 +5,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from intellirouter.pipeline.exchange import Exchange, Reply
+from intellirouter.pipeline.exchange import Exchange, Reply, note_disconnection
 from intellirouter.pipeline.stages import AnswerTap
 
 
@@ -20,6 +20,7 @@ class Delivery(Struct, frozen=True):
     def complete(self, body: bytes, content_type: bytes) -> Awaitable[None]:
         """Settle the exchange and send a complete answer."""
         if self.taps:
+            self.exchange.content_type = content_type
             return self._tapped(body, partial(self.reply.complete, 200, self.exchange, body, content_type))
         self.settle(self.exchange)
         return self.reply.complete(200, self.exchange, body, content_type)
@@ -28,11 +29,13 @@ class Delivery(Struct, frozen=True):
         """Send the next bytes of a stream that has begun."""
         for tap in self.taps:
             tap.take(data)
-        return self.reply.write(data)
+        return _nothing() if self.exchange.is_client_disconnected else self.reply.write(data)
 
     def end(self, last: bytes) -> Awaitable[None]:
         """Settle the exchange and send the last bytes of a stream."""
         if self.taps:
+            if (call := self.exchange.call) is not None:
+                self.exchange.content_type = call.stream_type
             return self._tapped(last, partial(self.reply.end, last))
         self.settle(self.exchange)
         return self.reply.end(last)
@@ -40,7 +43,14 @@ class Delivery(Struct, frozen=True):
     async def _tapped(self, last: bytes, send: Callable[[], Awaitable[None]]) -> None:
         for tap in self.taps:
             tap.take(last)
+        if self.exchange.is_client_disconnected:
+            note_disconnection(self.exchange)
         self.settle(self.exchange)
         for tap in self.taps:
             await tap.finish(self.exchange)
-        await send()
+        if not self.exchange.is_client_disconnected:
+            await send()
+
+
+async def _nothing() -> None:
+    """Send nothing, because the client has disconnected. Only other requests wait for the answer."""

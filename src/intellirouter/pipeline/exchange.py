@@ -6,10 +6,12 @@ The phases are values, so a stage states in its signature which phase it needs:
     (Exchange)
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct, structs
 
+from intellirouter.cache import CacheDirectives, Flight, StoredAnswer
 from intellirouter.catalog import MAX_NAME_CHARS, ResolvedModel
 from intellirouter.core import (
     Attempt,
@@ -78,6 +80,28 @@ class Reply(Responder, Protocol):
         ...
 
 
+class CacheUse(Struct):
+    """What the cache did for a request to which it applies."""
+
+    status: str = "bypass"
+    """`hit`, `miss`, `joined`, `stale` or `bypass`."""
+    reason: str | None = None
+    """Why the request bypasses the cache, or why a stale answer was used."""
+    source: str | None = None
+    """The request whose answer this is."""
+    age_s: float | None = None
+    saved_microusd: int | None = None
+    """What that answer has cost; None if it is unknown."""
+    expired: StoredAnswer | None = None
+    """An answer that may be used if the request fails."""
+    flight: Flight | None = None
+    """Passes the answer to requests that wait for it."""
+
+    def write_to(self, record: ExchangeRecord) -> None:
+        record.cache, record.cache_reason, record.cache_source = self.status, self.reason, self.source
+        record.cache_age_s, record.saved_microusd = self.age_s, self.saved_microusd
+
+
 class Exchange:
     """The state of one request. Mutable while the request is in flight; `record` is the result."""
 
@@ -106,6 +130,16 @@ class Exchange:
     """Headers of the request that have no effect, whatever answers it."""
     answered_by: str | None = None
     """The stage that answered instead of an upstream."""
+    cache_directives: CacheDirectives | None = None
+    """What the client demands of the cache."""
+    idempotency_key: bytes | None = None
+    """The client's `Idempotency-Key`. It has an effect if the request can use the cache."""
+    cache: CacheUse | None = None
+    """None if the cache does not apply to the request."""
+    is_needed_by_others: Callable[[], bool] | None = None
+    """Returns whether other requests wait for the answer. Then it is completed even if the client disconnects."""
+    content_type: bytes = b""
+    """That of the answer, if a tap reads it."""
     is_handed_over: bool = False
     """A background exchange with the same request id does the work and writes the record."""
     is_unrecorded: bool = False
@@ -127,7 +161,7 @@ class Exchange:
     def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the record of this exchange."""
         call, deployment, error = self.call, self.deployment, self.error
-        return ExchangeRecord(
+        record = ExchangeRecord(
             request_id=self.request_id,
             started_us=self.started_us,
             endpoint=self.path,
@@ -153,12 +187,22 @@ class Exchange:
             request_body=None if self.logged_request is None else _text(self.logged_request),
             response_body=_text(b"".join(self.logged_response)) if self.logged_response else None,
         )
+        if self.cache is not None:
+            self.cache.write_to(record)
+        return record
 
     def _final_decision(self) -> Decision | None:
         """Return the decision with the reason for the last attempt."""
         if (decision := self.decision) is None:
             return None
         return structs.replace(decision, reason=reason_of(decision, self.attempts))
+
+
+def note_disconnection(exchange: Exchange) -> None:
+    """Note that the client has disconnected before it was sent the whole answer."""
+    exchange.status = STATUS_CLIENT_DISCONNECTED
+    message = "The connection to the client was closed before the response was complete."
+    exchange.error = errors.ClientDisconnected(message)
 
 
 def _shown_name(name: str) -> str:

@@ -64,8 +64,12 @@ class InFlight:
             self.answers.release(exchange)
 
     def disconnect(self, exchange: Exchange) -> None:
-        """Cancel a request, because its client has disconnected. Does nothing if it has ended."""
+        """Cancel a request, because its client has disconnected. Does nothing if it has ended.
+
+        A request whose answer others wait for continues without its client.
+        """
         task = self._requests.get(exchange)
         if task is not None:
             exchange.is_client_disconnected = True
-            task.cancel()
+            if exchange.is_needed_by_others is None or not exchange.is_needed_by_others():
+                task.cancel()

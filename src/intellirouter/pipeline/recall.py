@@ -1,13 +1,14 @@
 """Answers from a stage instead of an upstream, encoded for the client, complete or as a stream."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from intellirouter.core import Call, LossReport, errors
 from intellirouter.dialects import ChatClient, ChoiceFinished, Event, Response, StreamEnded, collect, events_of
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decoded, Exchange
-from intellirouter.pipeline.stages import AnswerSource, StageAnswer
+from intellirouter.pipeline.stages import AnswerRescue, AnswerSource, Pieces, StageAnswer
 
 _JSON: Final = b"application/json"
 
@@ -23,10 +24,37 @@ async def recall(sources: Sequence[AnswerSource], exchange: Exchange, request: D
     return None
 
 
+def check_may_call(exchange: Exchange) -> None:
+    """Raise `NotCached` if the client demands a cached answer, because there is none."""
+    directives = exchange.cache_directives
+    if directives is not None and directives.only_if_cached:
+        raise errors.NotCached(
+            "The request demands a cached answer (`Cache-Control: only-if-cached`), and there is none.",
+            hint="Remove the directive to get an answer from a model.",
+        )
+
+
+async def rescue(
+    rescues: Sequence[AnswerRescue], exchange: Exchange, request: Decoded, error: errors.GatewayError
+) -> StageAnswer | None:
+    """Return the first answer that one of these stages has in spite of the error, or None."""
+    for each in rescues:
+        answer = await each.rescue(exchange, request, error)
+        if answer is not None:
+            exchange.answered_by = answer.source
+            if exchange.deployment is None:
+                exchange.cost_microusd = 0
+            return answer
+    return None
+
+
 async def deliver(answer: StageAnswer, call: Call, delivery: Delivery) -> None:
     """Send a stage's answer to the client. Raises `GatewayError` if the answer breaks off."""
     if answer.body is not None:
-        await delivery.complete(answer.body, _JSON)
+        await delivery.complete(answer.body, answer.content_type)
+        return
+    if answer.pieces is not None:
+        await _relay(answer.pieces, call, delivery)
         return
     client = delivery.exchange.endpoint.chat
     if client is None:
@@ -36,6 +64,17 @@ async def deliver(answer: StageAnswer, call: Call, delivery: Delivery) -> None:
     else:
         response = answer.response or collect(await _all_events(_batches(answer)))
         await _complete(client, call, response, delivery)
+
+
+async def _relay(pieces: Pieces, call: Call, delivery: Delivery) -> None:
+    """Send the bytes of a stream as they arrive. The source notes how it ended before the last ones."""
+    async with aclosing(pieces):
+        await delivery.reply.begin(delivery.exchange, call.stream_type)
+        async for piece in pieces:
+            if piece.is_last:
+                await delivery.end(piece.data)
+            else:
+                await delivery.write(piece.data)
 
 
 async def _complete(client: ChatClient, call: Call, response: Response, delivery: Delivery) -> None:

@@ -37,11 +37,11 @@ from intellirouter.dialects import Endpoint, check_depth, check_json
 from intellirouter.governance import cost_of
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
-from intellirouter.pipeline.exchange import STATUS_CLIENT_DISCONNECTED, Decided, Decoded, Exchange, Reply, Responder
+from intellirouter.pipeline.exchange import Decided, Decoded, Exchange, Reply, Responder, note_disconnection
 from intellirouter.pipeline.execute import Executor
-from intellirouter.pipeline.recall import deliver, recall
+from intellirouter.pipeline.recall import check_may_call, deliver, recall, rescue
 from intellirouter.pipeline.sessions import Session, SessionExecutor
-from intellirouter.pipeline.stages import NO_STAGES, Stages
+from intellirouter.pipeline.stages import NO_STAGES, AnswerTap, Stages
 from intellirouter.routing import Router
 
 logger = logging.getLogger(__name__)
@@ -153,12 +153,34 @@ class Spine:
 
     async def _answer(self, exchange: Exchange, request: Decoded, reply: Reply, stages: Stages) -> None:
         """Answer from a stage, or if none has an answer, from an upstream."""
-        taps = stages.taps(exchange, request) if stages.answer else ()
-        delivery = Delivery(exchange, reply, taps, self.settle)
-        if stages.sources and (answer := await recall(stages.sources, exchange, request)) is not None:
-            await deliver(answer, request.call, delivery)
-        else:
+        if stages.sources or stages.answer:
+            await self._answer_with_stages(exchange, request, reply, stages)
+            return
+        if exchange.cache_directives is not None:
+            check_may_call(exchange)
+        await self._executor.run(self.decide(exchange, request), Delivery(exchange, reply, (), self.settle))
+
+    async def _answer_with_stages(self, exchange: Exchange, request: Decoded, reply: Reply, stages: Stages) -> None:
+        taps: tuple[AnswerTap, ...] = ()
+        try:
+            try:
+                answer = await recall(stages.sources, exchange, request)
+            finally:
+                taps = stages.taps(exchange, request)
+            delivery = Delivery(exchange, reply, taps, self.settle)
+            if answer is not None:
+                await deliver(answer, request.call, delivery)
+                return
+            check_may_call(exchange)
             await self._executor.run(self.decide(exchange, request), delivery)
+        except BaseException as error:
+            for tap in taps:
+                tap.fail(exchange, error)
+            if not isinstance(error, errors.GatewayError) or reply.has_begun or not stages.rescues:
+                raise
+            if (stale := await rescue(stages.rescues, exchange, request, error)) is None:
+                raise
+            await deliver(stale, request.call, Delivery(exchange, reply, taps, self.settle))
 
     async def _serve_session(self, exchange: Exchange, request: Decoded, session: Session, _: Stages) -> None:
         await self._sessions.run(exchange, self.decide(exchange, request), session)
@@ -247,11 +269,10 @@ class Spine:
 
 
 def _note_cancellation(exchange: Exchange) -> None:
-    exchange.status = STATUS_CLIENT_DISCONNECTED if exchange.is_client_disconnected else 503
     if exchange.is_client_disconnected:
-        message = "The connection to the client was closed before the response was complete."
-        exchange.error = errors.ClientDisconnected(message)
+        note_disconnection(exchange)
     else:
+        exchange.status = 503
         exchange.error = errors.Overloaded("The gateway was stopped before the response was complete.")
 
 

@@ -1,4 +1,4 @@
-"""The three kinds of stages: before the decision, instead of the upstream, and on the answer.
+"""The kinds of stages: before the decision, instead of the upstream, and on the answer.
 
     decode ─▶ RequestStage.prepare … ─▶ AnswerSource.answer … ─▶ decide ─▶ execute ─▶ client
                                                │                             │
@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from intellirouter.core import errors
 from intellirouter.dialects import Event, Response
 from intellirouter.pipeline.exchange import Decoded, Exchange
 
@@ -33,8 +34,27 @@ class RequestStage(Stage, Protocol):
     async def prepare(self, exchange: Exchange, request: Decoded) -> Decoded: ...
 
 
+class Piece(Struct, frozen=True):
+    """Some bytes of a stream, in the client's dialect."""
+
+    data: bytes
+    is_last: bool
+
+
+class Pieces(Protocol):
+    """The pieces of a stream as they arrive."""
+
+    def __aiter__(self) -> "Pieces": ...
+
+    async def __anext__(self) -> Piece: ...
+
+    async def aclose(self) -> None:
+        """Called at the end, however the stream has ended."""
+        ...
+
+
 class StageAnswer(Struct, frozen=True, kw_only=True):
-    """An answer that needs no upstream. Exactly one of `response`, `events` and `body` is set."""
+    """An answer that needs no upstream. Exactly one of `response`, `events`, `body` and `pieces` is set."""
 
     source: str
     """Name of the source in headers and records: `cache`, `queue`."""
@@ -43,13 +63,24 @@ class StageAnswer(Struct, frozen=True, kw_only=True):
     events: AsyncIterator[Sequence[Event]] | None = None
     """The events of an answer as they arrive. A client that did not request a stream gets the complete answer."""
     body: bytes | None = None
-    """A complete JSON answer in the client's dialect."""
+    """A complete answer in the client's dialect."""
+    content_type: bytes = b"application/json"
+    """That of `body`."""
+    pieces: Pieces | None = None
+    """The bytes of a stream in the client's dialect, as they arrive. The source notes in the exchange how it has ended,
+    before it yields the last piece."""
 
 
 class AnswerSource(Stage, Protocol):
     """Runs instead of the upstream. The answer of the first source that has one is used."""
 
     async def answer(self, exchange: Exchange, request: Decoded) -> StageAnswer | None: ...
+
+
+class AnswerRescue(Stage, Protocol):
+    """Runs if a request has failed before its answer has begun. May answer nevertheless."""
+
+    async def rescue(self, exchange: Exchange, request: Decoded, error: errors.GatewayError) -> StageAnswer | None: ...
 
 
 class AnswerTap(Protocol):
@@ -63,12 +94,16 @@ class AnswerTap(Protocol):
         """Called when the answer is complete and settled, before the last bytes are sent. Must not raise."""
         ...
 
+    def fail(self, exchange: Exchange, error: BaseException) -> None:
+        """Called if the request has failed or was canceled, even after `finish`. Must not raise."""
+        ...
+
 
 class AnswerStage(Stage, Protocol):
     """Runs on the answer: receives what the client is sent, at once or piece by piece."""
 
     def tap(self, exchange: Exchange, request: Decoded) -> AnswerTap | None:
-        """Return the tap for the answer to this request, or None. Called once, before the request is answered."""
+        """Return the tap for the answer to this request, or None. Called once: after the sources, before the answer."""
         ...
 
 
@@ -78,6 +113,7 @@ class Stages(Struct, frozen=True, kw_only=True):
     request: tuple[RequestStage, ...] = ()
     sources: tuple[AnswerSource, ...] = ()
     answer: tuple[AnswerStage, ...] = ()
+    rescues: tuple[AnswerRescue, ...] = ()
 
     def for_dialect(self, dialect: str) -> "Stages":
         """Return the stages that apply to clients of one dialect."""
@@ -85,6 +121,7 @@ class Stages(Struct, frozen=True, kw_only=True):
             request=tuple(each for each in self.request if _is_for(each, dialect)),
             sources=tuple(each for each in self.sources if _is_for(each, dialect)),
             answer=tuple(each for each in self.answer if _is_for(each, dialect)),
+            rescues=tuple(each for each in self.rescues if _is_for(each, dialect)),
         )
 
     def taps(self, exchange: Exchange, request: Decoded) -> tuple[AnswerTap, ...]:

@@ -11,8 +11,9 @@ import msgspec
 
 import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
+from intellirouter.cache import Flights, MemoryAnswerStore
 from intellirouter.catalog import HealthBoard, ProviderLists
-from intellirouter.config import ConfigError, Runtime
+from intellirouter.config import CacheSpec, ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import (
     SYSTEM_CLOCK,
@@ -38,7 +39,7 @@ from intellirouter.gateway import (
     serve_checked,
 )
 from intellirouter.hosting import LocalHost, WorkerView
-from intellirouter.pipeline import Entry, Generation, InFlight, Stages
+from intellirouter.pipeline import Entry, Generation, InFlight, SharedCache, Stages
 from intellirouter.providers import VENDORS, RotatingUpstream, UpstreamPool, WebSocketDialer
 from intellirouter.resources import (
     AsyncObjectStore,
@@ -95,6 +96,8 @@ class GatewayProcess:
         self._board = HealthBoard(rng)
         self._off_loop = OffLoop()
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
+        self._cached = MemoryAnswerStore()
+        self._flights = Flights()
         self._lists = ProviderLists()
         self.model_lists = ModelLists(
             RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng, traffic=self._traffic
@@ -227,12 +230,21 @@ class GatewayProcess:
         self.current.swap(generation)
         catalog = generation.catalog
         self._memories.apply(generation.runtime.reasoning_memory)
+        self._apply_cache(generation.runtime.cache)
         self._answers.set_limit(generation.runtime.server.max_buffered_answer_bytes)
         runtime = generation.runtime
         policies = {name: spec.breaker for name, spec in runtime.deployments.items()}
         self._board.apply(policies, runtime.default_breaker)
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
+
+    def _apply_cache(self, settings: CacheSpec) -> None:
+        """Use these limits from now on. If the cache is off, everything is removed."""
+        max_bytes = settings.max_bytes if settings.is_used else 0
+        self._cached.apply(max_bytes, settings.stale_if_error_s)
+        self._flights.apply(
+            max_bytes=max_bytes // 4, max_entry_bytes=settings.max_entry_bytes, window_s=settings.join_window_s
+        )
 
     def _traffic(self) -> Traffic:
         return Traffic(in_flight=len(self.in_flight), total=self.in_flight.added)
@@ -253,6 +265,7 @@ class GatewayProcess:
             rng=rng,
             off_loop=self._off_loop,
             answers=self._answers,
+            cache=SharedCache(self._cached, self._flights),
             memory_of=self._memories.of,
             lists=self._lists,
         )
@@ -329,6 +342,8 @@ class GatewayProcess:
             "Size of the reasoning that is remembered because clients may not send it back.",
             lambda: float(self._memories.used_bytes),
         )
+        add("intellirouter_cache_bytes", "Size of the stored answers.", lambda: float(self._cached.used_bytes))
+        add("intellirouter_cache_entries", "Stored answers.", lambda: float(self._cached.entry_count))
         add(
             "intellirouter_spool_backlog_records",
             "Records that are in the spool, but not in the database yet.",

@@ -26,7 +26,7 @@ from intellirouter.core import (
 )
 from intellirouter.dialects import Dialects
 from intellirouter.governance import BrowserAccess, KeyRing
-from intellirouter.pipeline import Attempts, BodyLog, Generation, Parts, Spine, Stages
+from intellirouter.pipeline import Attempts, BodyLog, CacheStage, Generation, Parts, SharedCache, Spine, Stages
 from intellirouter.providers import UrlFetcher
 from intellirouter.resilience import Backoff
 from intellirouter.routing import Router, StrategyRow
@@ -59,6 +59,8 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     memory_of: Callable[[str], ReasoningMemory] | None = None
     """Returns the memory of a tenant for reasoning that clients do not send back."""
     answers: AnswerBudget | None = None
+    cache: SharedCache | None = None
+    """None disables the cache."""
     lists: ProviderLists = field(default_factory=ProviderLists)
 
 
@@ -108,7 +110,7 @@ class Generations:
             catalog=catalog,
             dialects=registries.dialects,
             keys=keys,
-            spine=Spine(effective, catalog, self._parts(effective, registries), _stages(effective, registries)),
+            spine=Spine(effective, catalog, self._parts(effective, registries), self._stages(effective, registries)),
             clock=shared.clock,
             browsers=browsers if browsers.is_needed else None,
             pending_restart=self.pending_restart(runtime),
@@ -137,7 +139,17 @@ class Generations:
             memory_of=shared.memory_of if runtime.reasoning_memory.enabled else None,
         )
 
-
-def _stages(runtime: Runtime, registries: Registries) -> Stages:
-    stages = registries.stages
-    return structs.replace(stages, answer=(*stages.answer, BodyLog())) if runtime.logs_bodies else stages
+    def _stages(self, runtime: Runtime, registries: Registries) -> Stages:
+        stages, shared = registries.stages, self._shared
+        if runtime.cache.is_used and shared.cache is not None:
+            cache = CacheStage(
+                runtime.cache,
+                shared.cache,
+                shared.clock,
+                shared.off_loop,
+                names_requested_model=runtime.answers.names_requested_model,
+            )
+            stages = structs.replace(
+                stages, sources=(*stages.sources, cache), answer=(*stages.answer, cache), rescues=(cache,)
+            )
+        return structs.replace(stages, answer=(*stages.answer, BodyLog())) if runtime.logs_bodies else stages

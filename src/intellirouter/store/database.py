@@ -15,7 +15,7 @@ from intellirouter.store.record_rows import RecordRows, Value
 from intellirouter.store.store_url import database_path
 from intellirouter.store.tables import spool_cursor
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 """All schema versions that this program knows, oldest first. It works with the last one."""
 HEAD: Final = REVISIONS[-1]
 

@@ -37,6 +37,8 @@ class LogRow(Struct, frozen=True, kw_only=True):
     is_stream: bool
     duration_ms: float | None
     cost_microusd: int | None
+    cache: str | None = None
+    saved_microusd: int | None = None
 
 
 class LogPage(Struct, frozen=True, kw_only=True):
@@ -70,3 +72,5 @@ class LedgerTotal(Struct, frozen=True, kw_only=True):
     input_image_tokens: int
     output_image_tokens: int
     cost_microusd: int
+    saved_microusd: int
+    """What answers from the cache have cost when they were made."""

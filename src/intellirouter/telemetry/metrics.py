@@ -22,6 +22,7 @@ _BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 _OTHER: Final = "(other)"
 _FOLD_AFTER: Final = 64
 _status_of: Final = attrgetter("status")
+_cache_of: Final = attrgetter("cache")
 _usage_of: Final = attrgetter("usage")
 _duration_of: Final = attrgetter("duration_ms")
 _labels_of: Final = attrgetter("deployment", "outcome")
@@ -87,6 +88,9 @@ class Metrics(Collector):
         self._attempts: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._gauges = dict(gauges or {})
         self._sources: list[Callable[[], Iterable[Metric]]] = []
+        self._cache: Counter[str | None] = Counter()
+        """What the cache did; None where it does not apply."""
+        self._saved_microusd = 0
         self._pending: list[tuple[str, ExchangeRecord]] = []
         self.finished = 0
         self.failed = 0
@@ -115,6 +119,9 @@ class Metrics(Collector):
             groups[model, record.deployment or ""].append(record)
         for key, records in groups.items():
             (self._series.get(key) or self._new_series(key)).add(records)
+            self._cache.update(map(_cache_of, records))
+        if len(self._cache) > 1 or None not in self._cache:  # the cache is on
+            self._saved_microusd += sum([record.saved_microusd or 0 for _, record in pending])
         attempts = Counter([_labels_of(attempt) for _, record in pending for attempt in record.attempts])
         for pair, number in attempts.items():
             is_known = pair in self._attempts or len(self._attempts) < _MAX_SERIES
@@ -159,6 +166,18 @@ class Metrics(Collector):
         )
         for (deployment, outcome), number in self._attempts.items():
             attempts.add_metric([deployment, outcome], number)
+        cache = CounterMetricFamily(
+            "intellirouter_cache_requests", "Requests to which the cache applies, by what it did.", labels=["outcome"]
+        )
+        for done, number in self._cache.items():
+            if done is not None:
+                cache.add_metric([done], number)
+        saved = CounterMetricFamily(
+            "intellirouter_cache_saved_microusd",
+            "What answers from the cache have cost when they were made, in micro-USD.",
+            value=self._saved_microusd,
+        )
+        yield from (cache, saved)
         yield from (requests, tokens, cost, unpriced, duration, first, attempts)
         for name, (description, read) in self._gauges.items():
             yield GaugeMetricFamily(name, description, value=read())

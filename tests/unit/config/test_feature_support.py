@@ -58,7 +58,6 @@ keys: [{key: "env:K", tenant: t, limits: {concurrency: 1}}]
     assert runtime.models["b"].strategy == "latency"
     assert runtime.server.role == "monolith"
     assert [warning.partition(": ")[0] for warning in runtime.warnings] == [
-        "defaults.cache",
         "providers.p.cache",
         "models.a.strategy",
         "models.a.target_quality",

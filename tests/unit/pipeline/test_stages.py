@@ -87,6 +87,10 @@ class Tapping:
         assert exchange.record is not None
         self.events.append("finish")
 
+    def fail(self, exchange: Exchange, error: BaseException) -> None:
+        del exchange, error
+        self.events.append("failed")
+
 
 async def test_request_stage_can_reject_the_request() -> None:
     world = World(stages=Stages(request=(Refusing(),)))

@@ -136,3 +136,15 @@ def test_rendering_does_not_change_the_counters() -> None:
 def test_content_type_is_that_of_the_exposition() -> None:
     assert re.fullmatch(r"text/plain; version=0\.0\.4; charset=utf-8", CONTENT_TYPE)
     assert b"# TYPE intellirouter_requests_total counter" in counted(record()).render()
+
+
+def test_what_the_cache_did_is_counted() -> None:
+    hits = [record(cache="hit", saved_microusd=7, deployment=None), record(cache="joined", saved_microusd=None)]
+    found = samples(counted(record(), record(cache="miss"), *hits, *hits))
+    cache = {key: value for key, value in found.items() if key.startswith("intellirouter_cache")}
+    assert cache == {
+        "intellirouter_cache_requests_total{outcome=miss}": 1.0,
+        "intellirouter_cache_requests_total{outcome=hit}": 2.0,
+        "intellirouter_cache_requests_total{outcome=joined}": 2.0,
+        "intellirouter_cache_saved_microusd_total": 14.0,
+    }

@@ -105,6 +105,9 @@ class ResponseTap(ABC):
         except errors.GatewayError as error:  # the client receives its response even if it cannot be stored
             logger.warning("%s: The response could not be stored. %s", exchange.request_id, error.full_message)
 
+    def fail(self, exchange: Exchange, error: BaseException) -> None:  # noqa: B027 - it is complete
+        """Do nothing: an answer that is not complete is not stored."""
+
     @abstractmethod
     async def save(self, exchange: Exchange, response: bytes) -> None:
         """Store the response object. Raises `Overloaded`."""

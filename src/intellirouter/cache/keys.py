@@ -1,0 +1,110 @@
+"""The key of a request in the cache: SHA-256 over everything that can change the answer. Pure.
+
+Two requests have the same key only if every upstream must answer them in the same way. The order of members and the
+white space of a JSON body make no difference. Whatever cannot be compared with certainty is compared byte by byte.
+"""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from intellirouter.catalog import ResolvedModel
+from intellirouter.core import Call, Deployment, RequestContext
+from intellirouter.dialects import Endpoint
+
+_VERSION: Final = 1
+_decode: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+_NOTHING: Final[frozenset[str]] = frozenset()
+_NEUTRAL_MEMBERS: Final = {
+    "openai_chat": frozenset({"user", "safety_identifier", "metadata", "prompt_cache_key", "prompt_cache_retention"}),
+    "openai_completions": frozenset({"user"}),
+    "openai_embeddings": frozenset({"user"}),
+    "anthropic_messages": frozenset({"metadata"}),
+    "gemini": frozenset({"labels"}),
+}
+"""Top-level members by dialect that say who asks, and do not change the answer. Responses repeat them in the answer."""
+_MAX_PREFIXES: Final = 4096
+_Outside = tuple[str, str, bool, str, str, RequestContext]
+"""Tenant, endpoint, whether it is a stream, the model as requested and as resolved, path and headers."""
+
+
+class CacheKeys:
+    """Computes keys with one configuration. A reload that changes the deployments of a model changes its keys."""
+
+    def __init__(self, *, names_requested_model: bool) -> None:
+        """`names_requested_model`: whether answers name the model as the client does."""
+        self._names_requested_model = b"\1" if names_requested_model else b"\0"
+        self._prefixes: dict[_Outside, hashlib._Hash] = {}
+        """The hash of everything but the body, because the rest is the same for many requests."""
+
+    def key_of(self, tenant: str, endpoint: Endpoint, call: Call, resolved: ResolvedModel) -> bytes:
+        """Return the key of a request. Call it off the event loop if the call is large."""
+        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context)
+        digest = (self._prefixes.get(outside) or self._prefix_of(outside, call.dialect, resolved)).copy()
+        digest.update(canonical_body(call.body, call.dialect) if endpoint.is_json else call.body)
+        return digest.digest()
+
+    def _prefix_of(self, outside: "_Outside", dialect: str, resolved: ResolvedModel) -> "hashlib._Hash":
+        """Return the hash of everything but the body, to be continued."""
+        if len(self._prefixes) >= _MAX_PREFIXES:
+            self._prefixes.clear()
+        described = repr((_VERSION, dialect, outside)).encode("utf-8", "surrogatepass")
+        prefix = hashlib.sha256(b"%b%d:%b" % (self._digest_of(resolved), len(described), described))
+        self._prefixes[outside] = prefix
+        return prefix
+
+    def _digest_of(self, resolved: ResolvedModel) -> bytes:
+        """Return the digest of everything that the configuration says about a model."""
+        described = [self._names_requested_model, resolved.model.encode(), resolved.strategy.encode()]
+        for deployments in (resolved.pool, resolved.fallbacks):
+            described.append(b"%d" % len(deployments))
+            described += [_described(each) for each in deployments]
+        return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in described])).digest()
+
+
+def idempotency_key_of(tenant: str, key_name: str | None, client_key: bytes) -> bytes:
+    """Return the key under which the answer to a request with this `Idempotency-Key` is stored.
+
+    Each API key has its own, because two programs of a tenant may count from 1.
+    """
+    return hashlib.sha256(repr(("idempotency", tenant, key_name, client_key)).encode()).digest()
+
+
+def canonical_body(body: bytes, dialect: str) -> bytes:
+    """Return a form of a JSON body that is the same for all bodies with the same meaning. It is not for upstreams.
+
+    Bodies that are not compared by their meaning are returned unchanged, behind a mark: those with repeated names, of
+    which parsers use either one, and those that the decoder refuses.
+    """
+    try:
+        value = _decode(body)
+        canonical = _encode(value)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return b"\0" + body
+    # A repeated name is lost when the body is decoded, and its colon with it. Escaped colons could make up for it.
+    if canonical.count(b":") != body.count(b":") or b"\\u003" in body:
+        return b"\0" + body
+    neutral = _NEUTRAL_MEMBERS.get(dialect, _NOTHING)
+    if isinstance(value, dict) and not neutral.isdisjoint(value):
+        return _encode({name: each for name, each in value.items() if name not in neutral})
+    return canonical
+
+
+def _described(deployment: Deployment) -> bytes:
+    """Return what determines the answers of a deployment. Prices, limits, timeouts and credentials do not."""
+    address = deployment.address
+    parts = (
+        deployment.name,
+        deployment.provider,
+        deployment.vendor,
+        deployment.upstream_model,
+        address.base_url,
+        address.uds,
+        address.headers,
+        deployment.dialects,
+        deployment.region,
+        deployment.artifact,
+    )
+    return repr(parts).encode("utf-8", "surrogatepass")

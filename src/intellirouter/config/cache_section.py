@@ -1,0 +1,71 @@
+"""The settings of the response cache."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from intellirouter.config.section import Section
+from intellirouter.config.value_types import Switch
+
+CacheMode = Annotated[Literal["off", "exact", "semantic"], Switch]
+MIN_TTL_S: Final = 300.0
+MAX_TTL_S: Final = 86_400.0
+Ttl = Annotated[float, Field(ge=0, le=MAX_TTL_S)]
+
+_TTL_TEXT: Final = "Time to live of {answers}, in seconds. With 0, they are not stored."
+
+
+class CacheTtl(Section):
+    """How long answers are used, in seconds, by what was requested. With 0, they are not stored."""
+
+    chat: Ttl = Field(default=3600.0, description=_TTL_TEXT.format(answers="chat answers"))
+    completions: Ttl = Field(default=3600.0, description=_TTL_TEXT.format(answers="completions"))
+    embeddings: Ttl = Field(default=MAX_TTL_S, description=_TTL_TEXT.format(answers="embeddings"))
+    count_tokens: Ttl = Field(default=MAX_TTL_S, description=_TTL_TEXT.format(answers="token counts"))
+    moderations: Ttl = Field(default=3600.0, description=_TTL_TEXT.format(answers="moderations"))
+    images: Ttl = Field(
+        default=MIN_TTL_S,
+        description=_TTL_TEXT.format(answers="generated images") + " URLs of images expire at the provider.",
+    )
+    audio: Ttl = Field(default=MAX_TTL_S, description=_TTL_TEXT.format(answers="speech and transcriptions"))
+    rerank: Ttl = Field(default=MAX_TTL_S, description=_TTL_TEXT.format(answers="rankings"))
+
+
+class Cache(Section):
+    """The response cache. It is used where the setting `cache` of a model, a tenant or the defaults is exact."""
+
+    max_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=64 * 1024**3,
+        description="Memory for stored answers, in bytes. If it is full, the tenant with the most bytes gives up what "
+        "it has not used for the longest time. Answers that are arriving take up to a quarter of it in addition.",
+    )
+    max_entry_bytes: int = Field(
+        default=1024 * 1024, ge=1024, le=1024**3, description="Maximum size of an answer that is stored, in bytes."
+    )
+    ttl_s: CacheTtl = Field(default_factory=CacheTtl, description="How long answers are used, in seconds.")
+    stale_if_error_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=7 * 86_400,
+        description="How long after its time to live an answer is used if all attempts fail, in seconds.",
+    )
+    join_window_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=60,
+        description="How long after the start of a request identical ones share its answer, in seconds. With 0, they "
+        "never do.",
+    )
+    tool_calls: bool = Field(
+        default=False,
+        description="Whether answers with tool calls are stored, and requests that offer tools are joined.",
+    )
+    max_temperature: float | None = Field(
+        default=None,
+        ge=0,
+        le=2,
+        description="Requests with a higher temperature do not use the cache. A request without one counts as 1. If "
+        "not set, every temperature is accepted.",
+    )

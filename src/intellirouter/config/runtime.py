@@ -56,6 +56,10 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     """How long an idle connection is kept open."""
     write_timeout_s: float = 60.0
     """How long a client may read nothing of a response before its connection is closed."""
+    first_ping_s: float = 25.0
+    """After which silence a stream begins with pings, before its content; 0: never."""
+    stream_ping_s: float = 15.0
+    """The time between the pings of a silent stream; 0: there are none, not even the first."""
     max_buffered_bytes: int = 64 * 1024 * 1024
     """Memory for request bodies and WebSocket messages that are arriving, over all connections."""
     max_buffered_answer_bytes: int = 128 * 1024 * 1024

@@ -49,6 +49,8 @@ def _server(config: Config, *, is_auth_required: bool) -> Found:
     server = config.server
     if server.unix_socket is not None and "port" in server.model_fields_set:
         yield ("server", "port"), "This setting has no effect, because server.unix_socket is set."
+    if not server.stream_ping_s and "first_ping_s" in server.model_fields_set and server.first_ping_s:
+        yield ("server", "first_ping_s"), "This setting has no effect, because server.stream_ping_s is 0."
     if server.allowed_hosts and is_auth_required:
         yield ("server", "allowed_hosts"), "This setting has no effect, because a key is required."
 

@@ -10,6 +10,7 @@ from intellirouter.dialects.adapt.choices import frame
 from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.endpoint import Endpoint
 from intellirouter.dialects.ir import ChoiceFinished, Event, Response, StreamEnded, collect, events_of
+from intellirouter.dialects.keep_alive import KeepAlive, is_sse
 from intellirouter.dialects.model_list import (
     ModelEntry,
     anthropic_list,
@@ -58,6 +59,7 @@ __all__ = [
     "Event",
     "Form",
     "FormPart",
+    "KeepAlive",
     "MessageRefused",
     "ModelEntry",
     "Response",
@@ -85,6 +87,7 @@ __all__ = [
     "frame",
     "gemini_list",
     "gemini_model",
+    "is_sse",
     "ollama_models",
     "openai_list",
     "openai_model",

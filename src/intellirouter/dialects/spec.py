@@ -12,6 +12,7 @@ from msgspec import Struct
 from intellirouter.core import Call, Operation
 from intellirouter.dialects.adapt.json_merge import PLAIN, Layout
 from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
+from intellirouter.dialects.keep_alive import COMMENTS, KeepAlive
 from intellirouter.dialects.protocols import (
     ChatClient,
     ChatUpstream,
@@ -78,6 +79,8 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     """The request headers that the dialect reads, in lower case."""
     unique_members: tuple[str, ...] = ("model", "stream")
     """The members on which the gateway decides. Requests that have one of them twice are refused."""
+    keep_alive: KeepAlive = COMMENTS
+    """What its clients are sent while a stream is silent."""
 
 
 class ChatEndpoint(EndpointSpec, frozen=True, kw_only=True):

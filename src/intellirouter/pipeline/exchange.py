@@ -62,11 +62,19 @@ class Reply(Responder, Protocol):
     """Sends the answer to the client of an exchange, in the client's dialect."""
 
     async def complete(self, status: int, exchange: "Exchange", body: bytes, content_type: bytes) -> None:
-        """Send a complete answer."""
+        """Send a complete answer. If the client awaits a stream, it is all of the stream."""
+        ...
+
+    def await_stream(self, exchange: "Exchange") -> None:
+        """Keep the client's connection alive from now on, as long as its stream is silent. Called before an attempt.
+
+        After a long silence, the response headers of the stream are sent before its content, so that `has_begun` may
+        become true at any time. Attempts that fail later still lead to another one.
+        """
         ...
 
     async def begin(self, exchange: "Exchange", stream_type: bytes) -> None:
-        """Send the response headers of a stream (status 200) with this content type."""
+        """Send the response headers of a stream (status 200) with this content type, unless they have been sent."""
         ...
 
     async def write(self, data: bytes) -> None:

@@ -153,6 +153,8 @@ class Spine:
 
     async def _answer(self, exchange: Exchange, request: Decoded, reply: Reply, stages: Stages) -> None:
         """Answer from a stage, or if none has an answer, from an upstream."""
+        if request.call.is_stream:
+            reply.await_stream(exchange)
         taps = stages.taps(exchange, request) if stages.answer else ()
         delivery = Delivery(exchange, reply, taps, self.settle)
         if stages.sources and (answer := await recall(stages.sources, exchange, request)) is not None:

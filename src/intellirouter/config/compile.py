@@ -248,6 +248,7 @@ class _Compiler:
             allows_any_model=self._allows_any_model(entry),
             max_connections=entry.max_connections,
             retries=entry.retries,
+            marks_prompt_cache=(entry.prompt_cache or self._config.defaults.prompt_cache) == "auto",
             is_regional=is_regional(entry, row),
             timeouts=inherit_timeouts(entry.timeouts, self._default_timeouts),
         )
@@ -339,6 +340,9 @@ class _Compiler:
             price=None if entry.price is None else compile_price(entry.price),
             timeouts=inherit_timeouts(entry.timeouts, provider.timeouts),
             retries=entry.retries if entry.retries is not None else provider.retries,
+            marks_prompt_cache=(
+                provider.marks_prompt_cache if entry.prompt_cache is None else entry.prompt_cache == "auto"
+            ),
         )
 
     def _upstream_model(self, name: str, entry: DeploymentEntry, vendor: str) -> str:

@@ -178,6 +178,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     max_connections: int = 1024
     retries: int | None = None
     """For its deployments that do not set their own, and for wildcards."""
+    marks_prompt_cache: bool = True
+    """The same, for prompt-cache marks."""
     is_regional: bool = False
     """The region is a part of `base_url`, so that a deployment can have another one."""
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -206,6 +208,7 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     """The configured price. None means that the price list is used."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int | None = None
+    marks_prompt_cache: bool = True
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from intellirouter.config.value_types import (
 from intellirouter.core import AuthScheme, RetryOrder
 
 Dialect = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock"]
+PromptCache = Annotated[Literal["auto", "off"], Switch]
 CacheMode = Annotated[Literal["off", "exact", "semantic"], Switch]
 
 
@@ -115,6 +116,12 @@ class Defaults(Section):
         "times, with back-off, before the next one is tried. Fallbacks are tried after both.",
     )
     cache: CacheMode = Field(default="off", description="Response cache. Only off is available in this version.")
+    prompt_cache: PromptCache = Field(
+        default="auto",
+        description="Whether requests get marks for the provider's prompt cache, if it needs them (Anthropic, Bedrock) "
+        "and the client has set none. With auto, requests that are translated to another dialect get them where they "
+        "are likely to save money. Requests that are relayed in the client's dialect never get any.",
+    )
     timeouts: DefaultTimeouts = Field(default_factory=DefaultTimeouts, description="Timeouts of one attempt.")
     request_timeout_s: Seconds | None = Field(
         default=None,
@@ -190,6 +197,7 @@ class Provider(Section):
         default=None, description="Overrides defaults.retries for requests for its deployments, not for models."
     )
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
+    prompt_cache: PromptCache | None = Field(default=None, description="Overrides defaults.prompt_cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides defaults.timeouts.")
 
 
@@ -261,6 +269,9 @@ class DeploymentEntry(Section):
         "Overrides those of the provider. Requests for a model have the number of the model.",
     )
     cache: CacheMode | None = Field(default=None, description="Overrides defaults.cache.")
+    prompt_cache: PromptCache | None = Field(
+        default=None, description="Overrides that of the provider, and defaults.prompt_cache."
+    )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the timeouts of the provider.")
 
 

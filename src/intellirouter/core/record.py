@@ -64,6 +64,8 @@ class ExchangeRecord(Struct, kw_only=True, omit_defaults=True):
     cost_microusd: InBoth[int | None] = None
     """None when the price is unknown, which is not zero."""
     price_version: InLedger[str | None] = None
+    cache_saved_microusd: int = 0
+    """How much the provider's prompt cache has saved; negative if writing to it has cost more than it saved."""
     finish_reason: str | None = None
     first_token_ms: float | None = None
     duration_ms: InLog[float]

@@ -5,7 +5,7 @@ needs one package and one entry there.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -49,6 +49,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """The names of tools that it accepts; None: all. The gateway fits the others, and restores them in answers."""
     tool_properties: NameRule | None = None
     """The same for the names of the properties at the top level of tools' schemas."""
+    cache_marks: Literal["none", "anywhere", "by_model"] = "none"
+    """Whether it caches prompts at marks only. With `by_model`, the model decides whether tools can have one."""
 
 
 class PathPattern(Struct, frozen=True):

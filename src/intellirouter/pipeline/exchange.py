@@ -101,6 +101,7 @@ class Exchange:
     usage: Usage | None = None
     cost_microusd: int | None = None
     price_version: str | None = None
+    cache_saved_microusd: int = 0
     finish_reason: str | None = None
     first_token_ms: float | None = None
     status: int = 200
@@ -154,6 +155,7 @@ class Exchange:
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             price_version=self.price_version,
+            cache_saved_microusd=self.cache_saved_microusd,
             finish_reason=self.finish_reason,
             first_token_ms=self.first_token_ms,
             dropped=tuple([str(loss) for loss in (*self.ignored, *self.losses)]) if self.losses or self.ignored else (),

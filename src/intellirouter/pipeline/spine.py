@@ -34,7 +34,7 @@ from intellirouter.core import (
     new_id,
 )
 from intellirouter.dialects import Endpoint, check_depth, check_json
-from intellirouter.governance import cost_of
+from intellirouter.governance import cache_saving_of, cost_of
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import STATUS_CLIENT_DISCONNECTED, Decided, Decoded, Exchange, Reply, Responder
@@ -234,6 +234,8 @@ class Spine:
             return
         if exchange.deployment is not None:
             exchange.cost_microusd, exchange.price_version = cost_of(exchange.deployment, exchange.usage)
+            if exchange.usage is not None:
+                exchange.cache_saved_microusd = cache_saving_of(exchange.deployment, exchange.usage)
         record = exchange.to_record(self._parts.clock.monotonic_s())
         self._parts.journal.append(record)
         exchange.record = record

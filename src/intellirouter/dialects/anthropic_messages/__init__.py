@@ -46,6 +46,7 @@ SPEC: Final = DialectSpec(
         image_types=COMMON_IMAGE_TYPES,
         tool_names=NameRule(128),
         tool_properties=CLAUDE_PROPERTIES,
+        cache_marks="anywhere",
     ),
     answer_model=ModelMember(event=("message", "model")),
     layout=LAYOUT,

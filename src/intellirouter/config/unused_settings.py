@@ -17,6 +17,9 @@ _WEIGHTED: Final = frozenset({"weighted", "least_busy"})
 """The strategies that read the weights of deployments."""
 _OF_NETWORK: Final = ("region", "dialect", "auth", "credential", "credentials", "headers", "ca_file")
 """Settings of a provider that are about HTTP requests to it."""
+_MARKED_DIALECTS: Final = frozenset({"anthropic_messages", "bedrock"})
+"""The dialects of upstreams whose prompt caches need marks."""
+_WITHOUT_MARKS: Final = "This setting has no effect, because the prompt cache of this upstream needs no marks."
 _CAPABILITIES: Final = ("chat", "embeddings", "tools", "json_schema", "vision", "audio", "video", "files")
 
 
@@ -83,10 +86,17 @@ def _providers(config: Config, vendors: Mapping[str, VendorRow]) -> Found:
         auth = entry.auth or row.auth
         if entry.region is not None and not is_regional(entry, row) and auth != "sigv4":
             yield (*path, "region"), _without_regions(row)
+        if entry.prompt_cache is not None and not _needs_marks(entry, row):
+            yield (*path, "prompt_cache"), _WITHOUT_MARKS
         if entry.ca_file is not None and not (entry.base_url or row.base_url or "https:").startswith("https:"):
             yield (*path, "ca_file"), "This setting has no effect, because the URL does not begin with https."
         if auth == "none" and (entry.credential or entry.credentials):
             yield (*path, "auth"), "No credential is sent, because the scheme is `none`."
+
+
+def _needs_marks(entry: Provider, row: VendorRow) -> bool:
+    dialects = row.dialects if entry.dialect is None else (entry.dialect,)
+    return not _MARKED_DIALECTS.isdisjoint(dialects)
 
 
 def _without_regions(row: VendorRow) -> str:
@@ -104,6 +114,10 @@ def _deployments(config: Config, vendors: Mapping[str, VendorRow], models: Mappi
             text = "This setting has no effect, because no model with the strategy weighted or least_busy has it."
             yield (*path, "weight"), text
         yield from _region(entry, config, vendors, path)
+        if entry.prompt_cache is not None and (provider := config.providers.get(entry.provider)) is not None:
+            row = vendors.get(provider.vendor)
+            if row is not None and not _needs_marks(provider, row):
+                yield (*path, "prompt_cache"), _WITHOUT_MARKS
         for each in entry.capabilities or ():
             if each not in _CAPABILITIES:
                 hint = did_you_mean(each, _CAPABILITIES)

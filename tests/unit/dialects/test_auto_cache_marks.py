@@ -24,12 +24,12 @@ PAYING = Price(input=3_000_000, output=15_000_000, cache_read=300_000, cache_wri
 
 def claude(model: str = "claude-sonnet-4-5", **members: Any) -> Deployment:
     target = deployment("anthropic_messages", "anthropic", model, "https://api.anthropic.com")
-    return structs.replace(target, profile=profile_of(("anthropic_messages",), "anthropic", model), **members)
+    return structs.replace(target, **{"marks_prompt_cache": True, **members})
 
 
 def bedrock(model: str = "anthropic.claude-sonnet-4-5-20250929-v1:0", **members: Any) -> Deployment:
     target = deployment("bedrock", "bedrock", model, "https://bedrock.test")
-    return structs.replace(target, profile=profile_of(("bedrock",), "bedrock", model), **members)
+    return structs.replace(target, **{"marks_prompt_cache": True, **members})
 
 
 def encoded(target: Deployment, *messages: dict[str, Any], client: str = "openai_chat", **members: Any) -> Any:
@@ -143,7 +143,7 @@ def test_minimum_of_a_model(model: str, minimum: int) -> None:
 def test_what_is_shorter_than_the_minimum_is_not_marked(model: str, *, is_marked: bool) -> None:
     request, _ = encoded(claude(model), system(), *TURNS)
     assert (request.cache_marks > 0) is is_marked
-    request, body = encoded(claude(model), system("short"), *TURNS)
+    request, _ = encoded(claude(model), system("short"), *TURNS)
     assert request.cache_marks == 0
     assert b"cache_control" not in request.body
 

@@ -37,22 +37,6 @@ deployments:
     assert runtime.deployments["d"].timeouts == Timeouts(connect_s=1, idle_s=3, total_s=5)
 
 
-def test_prompt_cache_inherits(compile_text):
-    text = """
-defaults: {prompt_cache: %s}
-providers: {p: {vendor: fake, prompt_cache: off}, q: {vendor: fake}, r: {vendor: fake, prompt_cache: auto}}
-deployments:
-  a: {provider: p, model: x}
-  b: {provider: p, model: x, prompt_cache: auto}
-  c: {provider: q, model: x}
-  d: {provider: r, model: x, prompt_cache: off}
-"""
-    for default, expected in (("auto", [False, True, True, False]), ("off", [False, True, False, False])):
-        runtime = compile_text(text % default)
-        assert [runtime.deployments[name].marks_prompt_cache for name in "abcd"] == expected
-        assert [runtime.providers[name].marks_prompt_cache for name in "pqr"] == [False, default == "auto", True]
-
-
 def test_retries_inherit(compile_text):
     runtime = compile_text("""\
 defaults: {retries: 5, backoff: {base_s: 0.5, max_s: 9}}

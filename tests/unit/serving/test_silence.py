@@ -1,11 +1,16 @@
 """How long a client is sent nothing while its stream is silent. The time is the test's own."""
 
+import asyncio
 import itertools
+from typing import cast
 
 import pytest
 
 from intellirouter.config.runtime import ServerSpec
+from intellirouter.gateway import HttpRequest
+from intellirouter.serving.request import Request
 from intellirouter.serving.silence import Silence
+from tests.unit.serving.test_connection import GET, World, settle
 
 SWEEP_S = 0.5
 
@@ -78,3 +83,63 @@ def test_stream_is_pinged_after_its_content_even_if_not_before() -> None:
     client.written_bytes += 50
     client.pass_time(6)
     assert client.pings_s == [65.0]
+
+
+async def test_silent_response_is_pinged_until_it_ends() -> None:
+    is_over = asyncio.Event()
+
+    async def answer_late(request: HttpRequest) -> None:
+        def ping() -> None:
+            if not cast("Request", request).has_begun:
+                request.begin(200, b"")
+            request.ping(b"ping")
+
+        request.keep_alive(ping)
+        await is_over.wait()
+        await request.write(b"first")
+        await request.end(b"last")
+
+    world = World(answer_late, first_ping_s=10.0, stream_ping_s=5.0)
+    await world.send(GET)
+    for seconds in (0, 9, 10, 10.5, 15.4, 15.6):
+        world.pass_time(seconds)
+    assert world.transport.sent.startswith(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n")
+    assert world.transport.sent.count(b"4\r\nping\r\n") == 2
+    is_over.set()
+    await settle()
+    assert world.transport.sent.endswith(b"4\r\nping\r\n5\r\nfirst\r\n4\r\nlast\r\n0\r\n\r\n")
+    world.pass_time(40)
+    assert world.transport.sent.endswith(b"0\r\n\r\n")
+
+
+async def test_slow_client_is_not_pinged() -> None:
+    async def answer(request: HttpRequest) -> None:
+        request.keep_alive(lambda: request.ping(b"ping"))
+        request.begin(200, b"")
+        await request.write(b"first")
+        await asyncio.Event().wait()
+
+    world = World(answer, stream_ping_s=5.0)
+    await world.send(GET)
+    world.pass_time(0)
+    world.transport.unsent = 3
+    world.pass_time(20)
+    assert b"ping" not in world.transport.sent
+    world.transport.unsent = 0
+    world.pass_time(21)
+    assert world.transport.sent.endswith(b"ping\r\n")
+
+
+async def test_failed_ping_does_not_stop_the_other_checks(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    async def answer(request: HttpRequest) -> None:
+        request.keep_alive(fail)
+        await asyncio.Event().wait()
+
+    world = World(answer, first_ping_s=5.0)
+    await world.send(GET)
+    for seconds in (0, 6, 12):
+        world.pass_time(seconds)
+    assert caplog.text.count("The response of /a cannot be kept alive.") == 1

@@ -1,9 +1,6 @@
 """The configuration of nginx in the deployment guide works as written, apart from its addresses and files."""
 
 import re
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,25 +11,14 @@ from websockets.sync.client import connect
 from intellirouter.testing import MockVendor
 from tests.support.gateway.chromium import dump_page, needs_chromium
 from tests.support.gateway.fixtures import digest
-from tests.support.gateway.process import GatewayProcess, chat_request, until
+from tests.support.gateway.nginx import NGINX, free_port, running_nginx
+from tests.support.gateway.process import GatewayProcess, chat_request
 from tests.support.http_corpus_listeners import Certificate, create_certificate
 
 REPO = Path(__file__).resolve().parents[2]
 KEY = "sk-deployment-0123456789"
-NGINX = next(filter(None, map(shutil.which, ("nginx", "/usr/sbin/nginx", REPO / ".tools/nginx/usr/sbin/nginx"))), None)
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed. On Debian, `make setup` fetches it.")
-
-_AROUND = """
-daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    {block}
-}}
-"""
 
 
 def nginx_block() -> str:
@@ -41,7 +27,7 @@ def nginx_block() -> str:
     return str(block)
 
 
-def write_config(folder: Path, gateway_port: int, port: int, certificate: Certificate) -> Path:
+def adapted_block(gateway_port: int, port: int, certificate: Certificate) -> str:
     block = nginx_block()
     for written, used in (
         ("127.0.0.1:8080", f"127.0.0.1:{gateway_port}"),
@@ -51,9 +37,7 @@ def write_config(folder: Path, gateway_port: int, port: int, certificate: Certif
     ):
         assert block.count(written) == 1
         block = block.replace(written, used)
-    file = folder / "nginx.conf"
-    file.write_text(_AROUND.format(folder=folder, block=block))
-    return file
+    return block
 
 
 @pytest.fixture(scope="module")
@@ -82,23 +66,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 def url(gateway: GatewayProcess, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the gateway behind nginx, without a slash at the end."""
     folder = tmp_path_factory.mktemp("nginx")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = write_config(folder, gateway.port, port, certificate)
-    log = folder / "error.log"
-    with subprocess.Popen([str(NGINX), "-p", str(folder), "-e", str(log), "-c", str(config)]) as nginx:
-        try:
-            until(lambda: accepts(port) or nginx.poll() is not None, "nginx listens")
-            assert nginx.poll() is None, log.read_text()
-            yield f"https://127.0.0.1:{port}/ai"
-        finally:
-            nginx.terminate()
-
-
-def accepts(port: int) -> bool:
-    with socket.socket() as link:
-        return link.connect_ex(("127.0.0.1", port)) == 0
+    port = free_port()
+    with running_nginx(folder, adapted_block(gateway.port, port, certificate), port):
+        yield f"https://127.0.0.1:{port}/ai"
 
 
 @pytest.fixture

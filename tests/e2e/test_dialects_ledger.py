@@ -162,6 +162,37 @@ def test_cached_input_is_billed_as_written_then_as_read(world: World, stream: bo
 
 
 @pytest.mark.parametrize("stream", BOTH)
+@pytest.mark.parametrize(
+    ("client", "upstream"), [("chat", "anthropic"), ("gemini", "bedrock"), ("messages", "bedrock")]
+)
+def test_prompt_cache_marks_of_the_gateway_save_money(world: World, client: str, upstream: str, stream: bool) -> None:
+    system = f"{unique()} a long prefix " * 1200
+    first, second = (
+        world.record(world.ask(client, upstream, stream=stream, system=system, text=f"turn {number}"))
+        for number in range(2)
+    )
+    assert [each["attempts"][0]["cache_marks"] for each in (first, second)] == [1, 1]
+    written, read = first["usage"]["cache_write_tokens"], second["usage"]["cache_read_tokens"]
+    assert written == read > 2048
+    price = PRICE["input_per_1m_usd"]
+    lost = written * (PRICE["cache_write_per_1m_usd"] - price)
+    assert first["prompt_cache_saved_microusd"] == pytest.approx(-lost, abs=1)
+    assert second["prompt_cache_saved_microusd"] == pytest.approx(
+        read * (price - PRICE["cache_read_per_1m_usd"]), abs=1
+    )
+    assert first["cost_microusd"] > second["cost_microusd"]
+
+
+@pytest.mark.parametrize("stream", BOTH)
+def test_relayed_requests_get_no_prompt_cache_marks(world: World, stream: bool) -> None:
+    mark = unique()
+    record = world.record(world.ask("messages", "anthropic", stream=stream, system=f"{mark} long " * 3000))
+    assert "cache_control" not in world.sent(mark)[-1]["body"]
+    assert "cache_marks" not in record["attempts"][0]
+    assert "prompt_cache_saved_microusd" not in record
+
+
+@pytest.mark.parametrize("stream", BOTH)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_usage_of_several_choices_is_exact(world: World, upstream: str, stream: bool) -> None:
     """`n` with upstreams that return one choice is emulated, counted and reported."""

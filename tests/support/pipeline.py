@@ -139,6 +139,7 @@ class Reply:
         self.error: errors.GatewayError | None = None
         self.body = b""
         self.request_id = ""
+        self.is_awaited_stream = False
         self.content_type = b""
         self.error_event: bytes | None = None
 
@@ -147,6 +148,9 @@ class Reply:
         self.has_begun = True
         self.body = body
         self.events.append(f"complete:{status}")
+
+    def await_stream(self, exchange: Exchange) -> None:
+        self.is_awaited_stream = True
 
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
         self.request_id, self.content_type = exchange.request_id, stream_type

@@ -162,6 +162,7 @@ class Catalog:
             model=upstream_model,
             timeouts=provider.timeouts,
             retries=provider.retries,
+            marks_prompt_cache=provider.marks_prompt_cache,
         )
         resolved = self._wildcards[model] = self._single(model, "wildcard", self._deployment(spec), provider.cache)
         if len(self._wildcards) > _MAX_WILDCARDS:
@@ -193,6 +194,7 @@ class Catalog:
             price=price,
             timeouts=spec.timeouts,
             retries=spec.retries,
+            marks_prompt_cache=spec.marks_prompt_cache,
             max_connections=provider.max_connections,
             limits=self._limits,
             artifact=spec.artifact,

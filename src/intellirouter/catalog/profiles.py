@@ -79,6 +79,17 @@ def _claude(
     )
 
 
+# The minimum of the cache has changed with almost every version: it is 4096 for Opus 4.5 to 4.7 and Haiku 4.5, 2048 for
+# Haiku before, and 1024 or less for all others.
+_CACHE_MINIMUMS: Final = (
+    (re.compile(r"claude-(?:opus-4[-.][567]|haiku-4[-.]5)(?!\d)"), 4096),
+    (re.compile(r"claude-(?:3[-.]?5?-haiku|haiku-3)"), 2048),
+    (re.compile(r"claude-(?:instant|v?2|3-(?:opus|sonnet))"), 0),
+    (re.compile(r"claude"), 1024),
+    (re.compile(r"nova"), 1024),
+)
+_MARKING_DIALECTS: Final = frozenset({"anthropic_messages", "bedrock"})
+
 _CLAUDE: Final = (
     _claude(r"claude-(?:instant|v?2|3(?![.-]7))", "none", is_sampled=True, takes_temperature_with_top_p=True),
     _claude(r"claude-(?:fable|mythos)", "always", reasons_by_default=True, **_NO_PREFILL),
@@ -224,4 +235,6 @@ def profile_of(dialects: tuple[str, ...], vendor: str, model: str) -> Profile:
         found = next((each for each in _FAMILIES.get(dialect, ()) if each.holds(vendor, name)), None)
         if found is not None:
             facts = found.facts | facts
+    if not _MARKING_DIALECTS.isdisjoint(dialects):
+        facts["min_cached_tokens"] = next((least for pattern, least in _CACHE_MINIMUMS if pattern.search(name)), 0)
     return Profile(**facts)

@@ -265,6 +265,7 @@ class _Compiler:
             max_connections=entry.max_connections,
             retries=entry.retries,
             cache=entry.cache,
+            marks_prompt_cache=(entry.prompt_cache or self._config.defaults.prompt_cache) == "auto",
             is_regional=is_regional(entry, row),
             timeouts=inherit_timeouts(entry.timeouts, self._default_timeouts),
         )
@@ -358,6 +359,9 @@ class _Compiler:
             timeouts=inherit_timeouts(entry.timeouts, provider.timeouts),
             retries=entry.retries if entry.retries is not None else provider.retries,
             cache=entry.cache or provider.cache,
+            marks_prompt_cache=(
+                provider.marks_prompt_cache if entry.prompt_cache is None else entry.prompt_cache == "auto"
+            ),
         )
 
     def _upstream_model(self, name: str, entry: DeploymentEntry, vendor: str) -> str:

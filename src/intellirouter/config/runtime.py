@@ -62,6 +62,10 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     """How long an idle connection is kept open."""
     write_timeout_s: float = 60.0
     """How long a client may read nothing of a response before its connection is closed."""
+    first_ping_s: float = 25.0
+    """After which silence a stream begins with pings, before its content; 0: never."""
+    stream_ping_s: float = 15.0
+    """The time between the pings of a silent stream; 0: there are none, not even the first."""
     max_buffered_bytes: int = 64 * 1024 * 1024
     """Memory for request bodies and WebSocket messages that are arriving, over all connections."""
     max_buffered_answer_bytes: int = 128 * 1024 * 1024
@@ -207,6 +211,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True):
     max_connections: int = 1024
     retries: int | None = None
     """For its deployments that do not set their own, and for wildcards."""
+    marks_prompt_cache: bool = True
+    """The same, for prompt-cache marks."""
     is_regional: bool = False
     """The region is a part of `base_url`, so that a deployment can have another one."""
     cache: CacheMode | None = None
@@ -240,6 +246,7 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     breaker: BreakerPolicy = DEFAULT_BREAKER
     cache: CacheMode | None = None
     """For requests for the deployment itself."""
+    marks_prompt_cache: bool = True
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ from intellirouter.config.value_types import (
 from intellirouter.core import AuthScheme, RetryOrder
 
 Dialect = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock"]
+PromptCache = Annotated[Literal["auto", "off"], Switch]
 
 
 class Auth(Section):
@@ -126,6 +127,12 @@ class Defaults(Section):
         default="off",
         description="Whether answers are stored and used again, and identical requests in flight are joined: off or "
         "exact. The section `cache` has the details.",
+    )
+    prompt_cache: PromptCache = Field(
+        default="auto",
+        description="Whether requests get marks for the provider's prompt cache, if it needs them (Anthropic, Bedrock) "
+        "and the client has set none. With auto, requests that are translated to another dialect get them where they "
+        "are likely to save money. Requests that are relayed in the client's dialect never get any.",
     )
     timeouts: DefaultTimeouts = Field(default_factory=DefaultTimeouts, description="Timeouts of one attempt.")
     request_timeout_s: Seconds | None = Field(
@@ -210,6 +217,7 @@ class Provider(Section):
     cache: CacheMode | None = Field(
         default=None, description="Overrides defaults.cache for requests for its deployments, not for models."
     )
+    prompt_cache: PromptCache | None = Field(default=None, description="Overrides defaults.prompt_cache.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides defaults.timeouts.")
 
 
@@ -286,6 +294,9 @@ class DeploymentEntry(Section):
         default=None,
         description="Overrides the setting of the provider, for requests for the deployment itself, by its name or as "
         "provider/model.",
+    )
+    prompt_cache: PromptCache | None = Field(
+        default=None, description="Overrides that of the provider, and defaults.prompt_cache."
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the timeouts of the provider.")
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides the circuit breaker of the model.")

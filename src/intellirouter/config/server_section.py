@@ -1,11 +1,14 @@
 """The settings of the server: where it listens, and its limits."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from intellirouter.config.section import Section
 from intellirouter.config.value_types import Count, HostName, Origin, Seconds, Text
+
+PingSeconds = Annotated[float, Field(ge=0, le=86_400)]
+"""An interval; 0 switches it off."""
 
 
 class Server(Section):
@@ -84,6 +87,19 @@ class Server(Section):
     write_timeout_s: Seconds = Field(
         default=60.0,
         description="How long a client may read nothing of a response before its connection is closed, in seconds.",
+    )
+    stream_ping_s: PingSeconds = Field(
+        default=15.0,
+        description="How long a stream that has begun may be silent before the client is sent something that it "
+        "ignores, in seconds, so that no proxy closes the connection. It is sent again after each further interval. "
+        "With 0, nothing is sent.",
+    )
+    first_ping_s: PingSeconds = Field(
+        default=25.0,
+        description="How long the client of a stream waits for the first content before the same is sent, in seconds. "
+        "The status of the response is 200 from then on: failed attempts still lead to others, but if all of them "
+        "fail, the error is an event of the stream. With 0, nothing is sent before the first content. Has no effect if "
+        "stream_ping_s is 0.",
     )
     max_buffered_bytes: int = Field(
         default=64 * 1024 * 1024,

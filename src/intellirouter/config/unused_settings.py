@@ -17,6 +17,9 @@ _WEIGHTED: Final = frozenset({"weighted", "least_busy", "power_of_two"})
 """The strategies that read the weights of deployments."""
 _OF_NETWORK: Final = ("region", "dialect", "auth", "credential", "credentials", "headers", "ca_file")
 """Settings of a provider that are about HTTP requests to it."""
+_MARKED_DIALECTS: Final = frozenset({"anthropic_messages", "bedrock"})
+"""The dialects of upstreams whose prompt caches need marks."""
+_WITHOUT_MARKS: Final = "This setting has no effect, because the prompt cache of this upstream needs no marks."
 _CAPABILITIES: Final = ("chat", "embeddings", "tools", "json_schema", "vision", "audio", "video", "files")
 
 
@@ -49,6 +52,8 @@ def _server(config: Config, *, is_auth_required: bool) -> Found:
     server = config.server
     if server.unix_socket is not None and "port" in server.model_fields_set:
         yield ("server", "port"), "This setting has no effect, because server.unix_socket is set."
+    if not server.stream_ping_s and "first_ping_s" in server.model_fields_set and server.first_ping_s:
+        yield ("server", "first_ping_s"), "This setting has no effect, because server.stream_ping_s is 0."
     if server.allowed_hosts and is_auth_required:
         yield ("server", "allowed_hosts"), "This setting has no effect, because a key is required."
 
@@ -81,10 +86,17 @@ def _providers(config: Config, vendors: Mapping[str, VendorRow]) -> Found:
         auth = entry.auth or row.auth
         if entry.region is not None and not is_regional(entry, row) and auth != "sigv4":
             yield (*path, "region"), _without_regions(row)
+        if entry.prompt_cache is not None and not _needs_marks(entry, row):
+            yield (*path, "prompt_cache"), _WITHOUT_MARKS
         if entry.ca_file is not None and not (entry.base_url or row.base_url or "https:").startswith("https:"):
             yield (*path, "ca_file"), "This setting has no effect, because the URL does not begin with https."
         if auth == "none" and (entry.credential or entry.credentials):
             yield (*path, "auth"), "No credential is sent, because the scheme is `none`."
+
+
+def _needs_marks(entry: Provider, row: VendorRow) -> bool:
+    dialects = row.dialects if entry.dialect is None else (entry.dialect,)
+    return not _MARKED_DIALECTS.isdisjoint(dialects)
 
 
 def _without_regions(row: VendorRow) -> str:
@@ -103,6 +115,10 @@ def _deployments(config: Config, vendors: Mapping[str, VendorRow], models: Mappi
             text = f"This setting has no effect, because no model with the strategy {strategies} has it."
             yield (*path, "weight"), text
         yield from _region(entry, config, vendors, path)
+        if entry.prompt_cache is not None and (provider := config.providers.get(entry.provider)) is not None:
+            row = vendors.get(provider.vendor)
+            if row is not None and not _needs_marks(provider, row):
+                yield (*path, "prompt_cache"), _WITHOUT_MARKS
         for each in entry.capabilities or ():
             if each not in _CAPABILITIES:
                 hint = did_you_mean(each, _CAPABILITIES)

@@ -86,5 +86,7 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
     """Sent in addition to host, length and credential. The default `content-type` is `application/json`."""
     losses: tuple[Loss, ...] = ()
     """Fields of the client's request that this request does not contain as they were."""
+    cache_marks: int = 0
+    """How many prompt-cache marks the gateway has set in the body."""
     copies: int = 1
     """How many times the request is sent in parallel, for several choices from an upstream that returns one."""

@@ -61,6 +61,8 @@ class Attempt(Struct, kw_only=True, omit_defaults=True):
     outcome: str = "pending"
     """`ok`, or the code of the error."""
     message: str | None = None
+    cache_marks: int = 0
+    """How many prompt-cache marks the gateway has set in the request."""
 
 
 def reason_of(decision: Decision, attempts: Sequence[Attempt]) -> str:

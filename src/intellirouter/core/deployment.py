@@ -94,6 +94,8 @@ class Deployment(Struct, frozen=True, kw_only=True, eq=False):
     price: Price | None = None
     """None if unknown, which does not mean free."""
     timeouts: Timeouts = field(default_factory=Timeouts)
+    marks_prompt_cache: bool = True
+    """Whether translated requests get prompt-cache marks, if they pay."""
     retries: int | None = None
     """Overrides the number of retries of the model and of the configuration."""
     max_connections: int = 1024

@@ -6,7 +6,7 @@ One US dollar per million tokens is 10⁶ pico-USD per token, so all current lis
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.core.usage import Usage
 
@@ -65,6 +65,20 @@ class Price(Struct, frozen=True, kw_only=True):
         if usage.output_image_tokens:
             total += usage.output_image_tokens * (output_price if self.output_image is None else self.output_image)
         return (total + PICO_PER_MICRO // 2) // PICO_PER_MICRO
+
+    def prompt_cache_saved_microusd(self, usage: Usage) -> int:
+        """Return how much less `usage` costs than without a prompt cache; negative if writing to it cost more."""
+        cached = usage.cache_read_tokens + usage.cache_write_tokens + usage.cache_write_1h_tokens
+        if not cached:
+            return 0
+        uncached = structs.replace(
+            usage,
+            input_tokens=usage.input_tokens + cached,
+            cache_read_tokens=0,
+            cache_write_tokens=0,
+            cache_write_1h_tokens=0,
+        )
+        return self.cost_microusd(uncached) - self.cost_microusd(usage)
 
 
 def format_usd(microusd: int) -> str:

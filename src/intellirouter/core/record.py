@@ -75,6 +75,8 @@ class ExchangeRecord(Struct, kw_only=True, omit_defaults=True):
     """How old the stored answer was, in seconds."""
     saved_microusd: InBoth[int | None] = None
     """What that answer has cost, and this one has not. None if it is unknown."""
+    prompt_cache_saved_microusd: int = 0
+    """How much the provider's prompt cache has saved; negative if writing to it has cost more than it saved."""
     finish_reason: str | None = None
     first_token_ms: float | None = None
     duration_ms: InLog[float]

@@ -12,6 +12,7 @@ from intellirouter.dialects.endpoint import Endpoint
 from intellirouter.dialects.error_causes import CONTEXT_LENGTH
 from intellirouter.dialects.ir import ChoiceFinished, Event, Response, StreamEnded, collect, events_of
 from intellirouter.dialects.ir.last_turn import LastTurn, last_turn_of
+from intellirouter.dialects.keep_alive import KeepAlive, is_sse
 from intellirouter.dialects.model_list import (
     ModelEntry,
     anthropic_list,
@@ -61,6 +62,7 @@ __all__ = [
     "Event",
     "Form",
     "FormPart",
+    "KeepAlive",
     "LastTurn",
     "MessageRefused",
     "ModelEntry",
@@ -89,6 +91,7 @@ __all__ = [
     "frame",
     "gemini_list",
     "gemini_model",
+    "is_sse",
     "last_turn_of",
     "ollama_models",
     "openai_list",

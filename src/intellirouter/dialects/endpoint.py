@@ -8,6 +8,7 @@ from intellirouter.core import Call, Deployment, Loss, Operation, RequestContext
 from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
 from intellirouter.dialects.edits import edited_call
 from intellirouter.dialects.ir import Conversation
+from intellirouter.dialects.keep_alive import COMMENTS, KeepAlive
 from intellirouter.dialects.protocols import (
     ChatClient,
     ConversationClient,
@@ -82,6 +83,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """The client codec, if answers are chat answers. It encodes answers that do not come from an upstream."""
     local: LocalAnswer | None = None
     """Requests that exist only in the client's dialect and are not conversations."""
+    keep_alive: KeepAlive = COMMENTS
+    """What clients are sent while a stream is silent."""
 
     def decode_request(self, body: bytes, context: RequestContext) -> Call:
         """Validate and read a request. Raises `InvalidRequest`."""

@@ -194,6 +194,7 @@ class _Builder:
             conversations=row.client if isinstance(row, ChatEndpoint | CountEndpoint) else None,
             chat=row.client if isinstance(row, ChatEndpoint) else None,
             local=row.local if isinstance(row, ChatEndpoint) else None,
+            keep_alive=row.keep_alive,
         )
 
     def _chat_routes(self, spec: DialectSpec, row: ChatEndpoint) -> Routes[Route]:

@@ -5,13 +5,14 @@ needs one package and one entry there.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from intellirouter.core import Call, Operation
 from intellirouter.dialects.adapt.json_merge import PLAIN, Layout
 from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
+from intellirouter.dialects.keep_alive import COMMENTS, KeepAlive
 from intellirouter.dialects.protocols import (
     ChatClient,
     ChatUpstream,
@@ -48,6 +49,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     """The names of tools that it accepts; None: all. The gateway fits the others, and restores them in answers."""
     tool_properties: NameRule | None = None
     """The same for the names of the properties at the top level of tools' schemas."""
+    cache_marks: Literal["none", "anywhere", "by_model"] = "none"
+    """Whether it caches prompts at marks only. With `by_model`, the model decides whether tools can have one."""
 
 
 class PathPattern(Struct, frozen=True):
@@ -78,6 +81,8 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     """The request headers that the dialect reads, in lower case."""
     unique_members: tuple[str, ...] = ("model", "stream")
     """The members on which the gateway decides. Requests that have one of them twice are refused."""
+    keep_alive: KeepAlive = COMMENTS
+    """What its clients are sent while a stream is silent."""
 
 
 class ChatEndpoint(EndpointSpec, frozen=True, kw_only=True):

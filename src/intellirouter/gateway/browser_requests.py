@@ -39,7 +39,19 @@ async def _answer_preflight(request: HttpRequest, headers: list[tuple[bytes, byt
 class CorsRequest:
     """Implements `HttpRequest`: another request, whose response gets additional headers."""
 
-    __slots__ = ("_lines", "_request", "end", "flush", "head", "read_body", "take_body", "watch", "write")
+    __slots__ = (
+        "_lines",
+        "_request",
+        "end",
+        "flush",
+        "head",
+        "keep_alive",
+        "ping",
+        "read_body",
+        "take_body",
+        "watch",
+        "write",
+    )
 
     def __init__(self, request: HttpRequest, lines: bytes) -> None:
         self._request = request
@@ -49,6 +61,8 @@ class CorsRequest:
         self.take_body = request.take_body
         self.read_body = request.read_body
         self.flush = request.flush
+        self.keep_alive = request.keep_alive
+        self.ping = request.ping
         self.write = request.write
         self.end = request.end
 

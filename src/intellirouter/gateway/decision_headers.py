@@ -43,6 +43,20 @@ def _cached(cache: CacheUse) -> Headers:
     return headers
 
 
+def early_headers(exchange: Exchange) -> Headers:
+    """Return the headers of a stream that begins before it is known which deployment answers."""
+    headers = [(b"x-request-id", exchange.request_id.encode())]
+    if exchange.ignored:
+        headers.append((b"x-intellirouter-dropped", header_value(", ".join(map(str, exchange.ignored)))))
+    return headers
+
+
+def late_headers(exchange: Exchange) -> bytes:
+    """Return what `early_headers` lacks as a comment of an event stream."""
+    lines = [b": %b: %b\n" % pair for pair in decision_headers(exchange)[1:]]
+    return b"".join(lines) + b"\n" if lines else b""
+
+
 @lru_cache(maxsize=4096)
 def _routed(deployment: str, model: str, upstream_model: str) -> Lines:
     return (

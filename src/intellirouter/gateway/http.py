@@ -107,6 +107,17 @@ class HttpRequest(Protocol):
         """Send the head of a response whose body follows in pieces. `length`: the size of the body, if it is known."""
         ...
 
+    def keep_alive(self, on_silence: Callable[[], None]) -> None:
+        """Call `on_silence` until the response ends, whenever nothing has been sent to the client for some time.
+
+        `server.first_ping_s` is that time before the response has begun, and `server.stream_ping_s` after that.
+        """
+        ...
+
+    def ping(self, data: bytes) -> None:
+        """Send a piece of the body without waiting. Does nothing if the client has disconnected."""
+        ...
+
     async def write(self, data: bytes) -> None:
         """Send the next piece of the body. Waits while the client reads slowly. Raises `ClientDisconnected`."""
         ...

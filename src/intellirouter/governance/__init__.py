@@ -1,12 +1,12 @@
 """Authentication and cost: API keys and identities, and the cost of usage.
 
 Door: `KeyRing`, `Identity`, `ANONYMOUS`, `UNIDENTIFIED`, `BrowserAccess`, `is_preflight`, `PREFLIGHT_HINT`,
-`request_key`, `cost_of`, `estimated_usage`, `plausible_usage`.
+`request_key`, `cost_of`, `cache_saving_of`, `estimated_usage`, `plausible_usage`.
 """
 
 from intellirouter.governance.browser_access import PREFLIGHT_HINT, BrowserAccess, is_preflight
 from intellirouter.governance.identity import ANONYMOUS, UNIDENTIFIED, Identity, KeyRing
-from intellirouter.governance.ledger import cost_of, estimated_usage, plausible_usage
+from intellirouter.governance.ledger import cache_saving_of, cost_of, estimated_usage, plausible_usage
 from intellirouter.governance.presented_key import request_key
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "BrowserAccess",
     "Identity",
     "KeyRing",
+    "cache_saving_of",
     "cost_of",
     "estimated_usage",
     "is_preflight",

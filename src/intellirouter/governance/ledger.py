@@ -21,6 +21,11 @@ def cost_of(deployment: Deployment, usage: Usage | None) -> tuple[int | None, st
     return deployment.price.cost_microusd(usage), deployment.price.version
 
 
+def cache_saving_of(deployment: Deployment, usage: Usage) -> int:
+    """Return in micro-USD what the provider's prompt cache has saved; 0 if the price is unknown."""
+    return 0 if deployment.price is None else deployment.price.prompt_cache_saved_microusd(usage)
+
+
 def estimated_usage(call: Call, output_tokens: int) -> Usage:
     """Estimate usage that the upstream has not reported, for example of an aborted stream: one token per event."""
     return Usage(input_tokens=call.estimated_input_tokens(), output_tokens=output_tokens, is_estimated=True)

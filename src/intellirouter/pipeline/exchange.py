@@ -64,11 +64,19 @@ class Reply(Responder, Protocol):
     """Sends the answer to the client of an exchange, in the client's dialect."""
 
     async def complete(self, status: int, exchange: "Exchange", body: bytes, content_type: bytes) -> None:
-        """Send a complete answer."""
+        """Send a complete answer. If the client awaits a stream, it is all of the stream."""
+        ...
+
+    def await_stream(self, exchange: "Exchange") -> None:
+        """Keep the client's connection alive from now on, as long as its stream is silent. Called before an attempt.
+
+        After a long silence, the response headers of the stream are sent before its content, so that `has_begun` may
+        become true at any time. Attempts that fail later still lead to another one.
+        """
         ...
 
     async def begin(self, exchange: "Exchange", stream_type: bytes) -> None:
-        """Send the response headers of a stream (status 200) with this content type."""
+        """Send the response headers of a stream (status 200) with this content type, unless they have been sent."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -117,6 +125,7 @@ class Exchange:
     usage: Usage | None = None
     cost_microusd: int | None = None
     price_version: str | None = None
+    prompt_cache_saved_microusd: int = 0
     finish_reason: str | None = None
     first_token_ms: float | None = None
     status: int = 200
@@ -180,6 +189,7 @@ class Exchange:
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             price_version=self.price_version,
+            prompt_cache_saved_microusd=self.prompt_cache_saved_microusd,
             finish_reason=self.finish_reason,
             first_token_ms=self.first_token_ms,
             dropped=tuple([str(loss) for loss in (*self.ignored, *self.losses)]) if self.losses or self.ignored else (),

@@ -89,6 +89,8 @@ class Executor(Struct, frozen=True, kw_only=True):
             request = await self.off_loop.run(len(call.body), lambda: route.encode_request(call, deployment))
         else:
             request = route.encode_request(call, deployment)
+        if request.cache_marks:
+            attempt.cache_marks = request.cache_marks
         if request.copies == 1:
             response = await self.upstream.send(deployment, request)
         else:

@@ -34,7 +34,7 @@ from intellirouter.core import (
     new_id,
 )
 from intellirouter.dialects import Endpoint, check_depth, check_json
-from intellirouter.governance import cost_of
+from intellirouter.governance import cache_saving_of, cost_of
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided, Decoded, Exchange, Reply, Responder, note_disconnection
@@ -153,6 +153,8 @@ class Spine:
 
     async def _answer(self, exchange: Exchange, request: Decoded, reply: Reply, stages: Stages) -> None:
         """Answer from a stage, or if none has an answer, from an upstream."""
+        if request.call.is_stream:
+            reply.await_stream(exchange)
         if stages.sources or stages.answer:
             await self._answer_with_stages(exchange, request, reply, stages)
             return
@@ -254,6 +256,8 @@ class Spine:
             return
         if exchange.deployment is not None:
             exchange.cost_microusd, exchange.price_version = cost_of(exchange.deployment, exchange.usage)
+            if exchange.usage is not None:
+                exchange.prompt_cache_saved_microusd = cache_saving_of(exchange.deployment, exchange.usage)
         record = exchange.to_record(self._parts.clock.monotonic_s())
         self._parts.journal.append(record)
         exchange.record = record

@@ -334,7 +334,8 @@ class Connection(ClientProtocol):
         elif self._unsent_bytes:
             return  # the client is reading
         elif self._request is not None:
-            if self._is_reading_paused:
+            self._request.check_silence(now_s)
+            if self._is_reading_paused and self._request is not None:
                 self._check_peer(self._request)
         elif now_s - self._waiting_since_s >= self._allowed_s():
             self._end_waiting(now_s)

@@ -35,11 +35,11 @@ class ClientProtocol(asyncio.Protocol):
         "_transport",
         "_unsent_bytes",
         "_unsent_since_s",
-        "_written_bytes",
         "is_lost",
         "is_write_paused",
         "loop",
         "server",
+        "written_bytes",
     )
 
     def __init__(self, server: ServerState) -> None:
@@ -51,7 +51,7 @@ class ClientProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport = None  # type: ignore[assignment] # set before anything else is called
         self._drained: asyncio.Future[None] | None = None
         self._is_reading_paused = False
-        self._written_bytes = 0
+        self.written_bytes = 0
         self._sent_bytes = 0
         """How much of what was written the client had received at the last check."""
         self._unsent_bytes = 0
@@ -75,7 +75,7 @@ class ClientProtocol(asyncio.Protocol):
         self._wake()
 
     def write(self, data: bytes) -> None:
-        self._written_bytes += len(data)
+        self.written_bytes += len(data)
         self._transport.write(data)
 
     def send_last(self, status: int, header_lines: bytes, body: bytes) -> None:
@@ -111,7 +111,7 @@ class ClientProtocol(asyncio.Protocol):
     def is_stalled(self, now_s: float) -> bool:
         """Return whether the client has read nothing of what was sent for too long. Called regularly."""
         unsent = tcp.unsent_bytes(self._transport)
-        sent = self._written_bytes - unsent  # over TLS less, by the same amount each time
+        sent = self.written_bytes - unsent  # over TLS less, by the same amount each time
         if not self._unsent_bytes or sent > self._sent_bytes:
             self._unsent_since_s = now_s
         self._unsent_bytes, self._sent_bytes = unsent, sent

@@ -1,6 +1,7 @@
 """One HTTP request of a client, and its response. Implements `gateway.HttpRequest`."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -9,7 +10,10 @@ from intellirouter.gateway import RequestHead
 from intellirouter.serving.chunks import ChunkDecoder
 from intellirouter.serving.flow import STATUS_LINES
 from intellirouter.serving.head import BadRequest
+from intellirouter.serving.silence import Silence
 from intellirouter.serving.state import ServerState
+
+logger = logging.getLogger(__name__)
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n"
@@ -32,6 +36,7 @@ class Link(Protocol):
     is_lost: bool
     is_closing: bool
     is_write_paused: bool
+    written_bytes: int
 
     @property
     def peer(self) -> PeerAddress | None:
@@ -72,6 +77,7 @@ class Request:
         "_on_disconnect",
         "_parts",
         "_pending",
+        "_silence",
         "_size",
         "_waiter",
         "has_begun",
@@ -99,6 +105,7 @@ class Request:
         self._parts: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._on_disconnect: Callable[[], None] | None = None
+        self._silence: Silence | None = None
         self._failure: BadRequest | None = None
         """Why the body cannot be read."""
         self._granted_bytes = _UNREAD_BYTES
@@ -157,6 +164,17 @@ class Request:
                 self._connection.write(_CONTINUE)
         elif self._is_chunked_reply:
             self._connection.write(_PROBE)
+
+    def check_silence(self, now_s: float) -> None:
+        """Keep the client's connection alive, if the response needs it. Called regularly."""
+        if self._silence is None:
+            return
+        connection = self._connection
+        try:
+            self._silence.check(now_s, connection.written_bytes, connection.server.limits, has_begun=self.has_begun)
+        except Exception:  # a bug in the gateway must not prevent the checks of other connections
+            logger.exception("The response of %s cannot be kept alive.", self.head.path[:200])
+            self._silence = None
 
     def disconnect(self) -> None:
         """Report that the client has disconnected, or its connection is closed."""
@@ -289,6 +307,9 @@ class Request:
         ))  # fmt: skip
         self._connection.loop.call_soon(self._send_pending)
 
+    def keep_alive(self, on_silence: Callable[[], None]) -> None:
+        self._silence = Silence(on_silence)
+
     async def write(self, data: bytes) -> None:
         connection = self._connection
         if self.is_ended or connection.is_lost:
@@ -302,6 +323,16 @@ class Request:
             connection.write(head + data if head else data)
         if connection.is_write_paused:
             await connection.drain()
+
+    def ping(self, data: bytes) -> None:
+        connection = self._connection
+        if not data or self.is_ended or connection.is_lost or self.head.method == "HEAD":
+            return
+        head, self._pending = self._pending, b""
+        if self._is_chunked_reply:
+            connection.write(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+        else:
+            connection.write(head + data if head else data)
 
     async def end(self, data: bytes = b"") -> None:
         connection = self._connection
@@ -339,7 +370,7 @@ class Request:
 
     def _finish(self) -> None:
         self.is_ended = True
-        self._on_disconnect = None
+        self._on_disconnect = self._silence = None
         self._parts.clear()
         self._connection.finish(self)
 

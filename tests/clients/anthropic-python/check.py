@@ -72,6 +72,16 @@ def message_streams(case: Case) -> None:
 
 
 @check
+def silent_stream_is_complete(case: Case) -> None:
+    with client(case).messages.stream(**asked(case, "one two", magic="pausing")) as stream:
+        assert "".join(stream.text_stream) == "pausing: one two"
+        assert stream.get_final_message().stop_reason == "end_turn"
+    kinds = [event.type for event in client(case).messages.create(**asked(case, magic="pausing"), stream=True)]
+    assert kinds[0] == "message_start"
+    assert kinds[-1] == "message_stop"
+
+
+@check
 def stream_comes_in_pieces(case: Case) -> None:
     with client(case).messages.stream(**asked(case, magic="gen-400")) as stream:
         pieces = list(stream.text_stream)

@@ -71,6 +71,13 @@ def content_streams(case: Case) -> None:
 
 
 @check
+def silent_stream_is_complete(case: Case) -> None:
+    chunks = list(client(case).models.generate_content_stream(model=case.magic("pausing"), contents="one two"))
+    assert "".join(chunk.text or "" for chunk in chunks) == "pausing: one two"
+    assert chunks[-1].candidates[0].finish_reason == types.FinishReason.STOP
+
+
+@check
 def usage_is_counted(case: Case) -> None:
     usage = client(case).models.generate_content(model=case.magic("gen-400"), contents="hello").usage_metadata
     assert usage.candidates_token_count == 400

@@ -56,6 +56,15 @@ def chat_streams(case: Case) -> None:
 
 
 @check
+def silent_stream_is_complete(case: Case) -> None:
+    chunks = list(client(case).chat(case.magic("pausing"), said("one two"), stream=True))
+    assert "".join(chunk.message.content for chunk in chunks) == "pausing: one two"
+    assert [chunk.done for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    texts = [chunk.response for chunk in client(case).generate(case.magic("pausing"), "one two", stream=True)]
+    assert "".join(texts) == "pausing: one two"
+
+
+@check
 def options_are_taken(case: Case) -> None:
     options = {"temperature": 0.5, "top_p": 0.9, "top_k": 20, "num_predict": 20, "seed": 7, "num_ctx": 8192}
     answer = client(case).chat(case.magic("gen-400"), said("go"), options=options, keep_alive="5m")

@@ -39,6 +39,13 @@ check("chat_streams", async (one) => {
   assert.deepEqual(withUsage[0].choices, []);
 });
 
+check("silent_stream_is_complete", async (one) => {
+  const model = `${one.model}-pausing`;
+  const stream = await client(one).chat.completions.create({ model, messages: said("one two"), stream: true });
+  const chunks = await collect(stream);
+  assert.equal(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join(""), "pausing: one two");
+});
+
 check("stream_runner_puts_it_together", async (one) => {
   const stream = client(one).chat.completions.stream({ model: one.model, messages: said("hello there") });
   const final = await stream.finalChatCompletion();

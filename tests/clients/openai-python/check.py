@@ -81,6 +81,13 @@ def chat_streams(case: Case) -> None:
 
 
 @check
+def silent_stream_is_complete(case: Case) -> None:
+    stream = client(case).chat.completions.create(model=case.magic("pausing"), messages=said("one two"), stream=True)
+    text, finishes, _, _ = collected(stream)
+    assert (text, finishes) == ("pausing: one two", ["stop"])
+
+
+@check
 def stream_comes_in_pieces(case: Case) -> None:
     stream = client(case).chat.completions.create(model=case.magic("gen-400"), messages=said("go"), stream=True)
     assert sum(1 for chunk in stream if chunk.choices and chunk.choices[0].delta.content) > 100

@@ -58,6 +58,14 @@ def text_is_answered(case: Case) -> None:
 
 
 @check
+def silent_stream_is_complete(case: Case) -> None:
+    events = list(client(case).responses.create(model=case.magic("pausing"), input="one two", stream=True, store=False))
+    assert events[0].type == "response.created"
+    assert events[-1].type == "response.completed"
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == "pausing: one two"
+
+
+@check
 def usage_has_its_details(case: Case) -> None:
     usage = client(case).responses.create(model=case.magic("gen-400"), input="hello", store=False).usage
     assert usage.output_tokens == 400

@@ -41,6 +41,12 @@ check("text_streams", async (one) => {
   assert.equal(await answer.finishReason, "stop");
 });
 
+check("silent_stream_is_complete", async (one) => {
+  const answer = streamText({ ...settings, model: model(one, "pausing"), prompt: "one two" });
+  assert.equal((await collect(answer.textStream)).join(""), "pausing: one two");
+  assert.equal(await answer.finishReason, "stop");
+});
+
 check("length_is_told", async (one) => {
   const answer = await generateText({ ...settings, model: model(one, "gen-400"), prompt: "go", maxOutputTokens: 20 });
   assert.equal(answer.finishReason, "length");

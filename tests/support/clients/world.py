@@ -21,6 +21,7 @@ MAGIC = (
     "hang",
     "drop",
     "no-such-model",
+    "pausing",
     "slow-1500",
     "think",
     "tools",
@@ -37,9 +38,14 @@ UPSTREAMS: dict[str, dict[str, str]] = {
 """Providers by public model name; `base_url` is relative to MockVendor's address."""
 
 
+PING_S = 0.3
+"""After which silence of a stream the gateway sends a ping."""
+
+
 def add_faults(vendor: MockVendor) -> None:
-    """Make the model `dripping` slow."""
+    """Make the model `dripping` slow, and `pausing` silent before each piece for longer than `PING_S`."""
     vendor.fault("slow_drip", match={"model": "dripping"}, delay_s=0.02)
+    vendor.fault("slow_drip", match={"model": "pausing"}, delay_s=1.4, bytes=500)
 
 
 def gateway_config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
@@ -72,6 +78,7 @@ def gateway_config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
             {"key": _digest(ADMIN_KEY), "name": "admin", "grants": ["admin"]},
         ],
         "auth": {"required": True},
+        "server": {"first_ping_s": PING_S, "stream_ping_s": PING_S},
         "answers": {"model_name": "requested"},
     }
 

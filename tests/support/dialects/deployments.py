@@ -7,8 +7,13 @@ from intellirouter.core import Deployment, UpstreamAddress
 
 
 def build_deployment(dialect: str, vendor: str, model: str, url: str, **members: Any) -> Deployment:
-    """Return a deployment that speaks one dialect."""
-    known = {"name": f"{vendor}/{model}", "provider": vendor, "profile": profile_of((dialect,), vendor, model)}
+    """Return a deployment that speaks one dialect. Requests get no prompt-cache marks, which no client has sent."""
+    known = {
+        "marks_prompt_cache": False,
+        "name": f"{vendor}/{model}",
+        "provider": vendor,
+        "profile": profile_of((dialect,), vendor, model),
+    }
     return Deployment(
         **{**known, **members},
         vendor=vendor,

@@ -28,12 +28,22 @@ def test_every_row_is_a_profile() -> None:
     [
         ("claude-instant-1.2", {"reasoning": "none"}),
         ("claude-3-opus-20240229", {"reasoning": "none"}),
-        ("claude-3-7-sonnet-latest", {"reasoning": "budget", "takes_temperature_with_top_p": False}),
-        ("claude-opus-4-1-20250805", {"reasoning": "budget", "takes_temperature_with_top_p": False}),
-        ("claude-sonnet-4-20250514", {"reasoning": "budget", "takes_temperature_with_top_p": False}),
+        (
+            "claude-3-7-sonnet-latest",
+            {"reasoning": "budget", "min_cached_tokens": 1024, "takes_temperature_with_top_p": False},
+        ),
+        (
+            "claude-opus-4-1-20250805",
+            {"reasoning": "budget", "min_cached_tokens": 1024, "takes_temperature_with_top_p": False},
+        ),
+        (
+            "claude-sonnet-4-20250514",
+            {"reasoning": "budget", "min_cached_tokens": 1024, "takes_temperature_with_top_p": False},
+        ),
         (
             "claude-opus-4-6",
             {
+                "min_cached_tokens": 4096,
                 "reasoning": "adaptive",
                 "has_xhigh_effort": False,
                 "takes_temperature_with_top_p": False,
@@ -43,6 +53,7 @@ def test_every_row_is_a_profile() -> None:
         (
             "Claude-Opus-4.7",
             {
+                "min_cached_tokens": 4096,
                 "reasoning": "adaptive",
                 "takes_sampling": False,
                 "takes_temperature_with_top_p": False,
@@ -52,6 +63,7 @@ def test_every_row_is_a_profile() -> None:
         (
             "claude-sonnet-5",
             {
+                "min_cached_tokens": 1024,
                 "reasoning": "adaptive",
                 "reasons_by_default": True,
                 "takes_sampling": False,
@@ -62,6 +74,7 @@ def test_every_row_is_a_profile() -> None:
         (
             "claude-mythos-preview",
             {
+                "min_cached_tokens": 1024,
                 "reasoning": "always",
                 "reasons_by_default": True,
                 "takes_sampling": False,

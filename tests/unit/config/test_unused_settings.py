@@ -11,6 +11,9 @@ ONE = "deployments: {a: {provider: o, model: m, %s}}\n"
     [
         ("server: {unix_socket: /tmp/s, port: 1}", "server.port", "because server.unix_socket is set"),
         ("server: {allowed_hosts: [gw]}\nkeys: [{key: 'env:K'}]", "server.allowed_hosts", "because a key is required"),
+        ("server: {stream_ping_s: 0, first_ping_s: 9}", "server.first_ping_s", "because server.stream_ping_s is 0"),
+        (OPENAI % "prompt_cache: off", "providers.o.prompt_cache", "needs no marks"),
+        (OPENAI % "" + ONE % "prompt_cache: auto", "deployments.a.prompt_cache", "needs no marks"),
         ("server: {max_buffered_bytes: 1048576}", "server.max_buffered_bytes", "so 33554432 is used instead"),
         ("server: {max_in_flight_bytes: 1048576}", "server.max_body_bytes", "are always rejected"),
         ("batches: {max_file_bytes: 104857600}", "batches.max_file_bytes", "limited by server.max_body_bytes"),
@@ -40,6 +43,9 @@ def test_setting_without_effect_is_a_warning(compile_text, text, path, warning):
     [
         "server: {unix_socket: /tmp/s, host: 127.0.0.1}",
         "server: {allowed_hosts: [gw]}",
+        "server: {stream_ping_s: 0, first_ping_s: 0}",
+        OPENAI % "dialect: anthropic_messages, prompt_cache: off",
+        "defaults: {prompt_cache: off}",
         "server: {max_buffered_bytes: 33554432}",
         "batches: {max_file_bytes: 33554432}",
         OPENAI % "ca_file: FILE",

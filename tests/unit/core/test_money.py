@@ -66,6 +66,15 @@ counts = st.integers(0, 10**9)
 prices = st.integers(0, 10**9)
 
 
+def test_saving_of_a_prompt_cache_is_what_the_tokens_would_have_cost_without_it() -> None:
+    price = Price(input=3_000_000, output=15_000_000, cache_read=300_000, cache_write=3_750_000)
+    assert price.prompt_cache_saved_microusd(Usage(input_tokens=10, output_tokens=10)) == 0
+    assert price.prompt_cache_saved_microusd(Usage(input_tokens=10, cache_read_tokens=1000)) == 2700
+    assert price.prompt_cache_saved_microusd(Usage(cache_write_tokens=1000)) == -750
+    assert price.prompt_cache_saved_microusd(Usage(cache_write_1h_tokens=1000)) == -3000
+    assert price.prompt_cache_saved_microusd(Usage(cache_read_tokens=1000, cache_write_tokens=1000)) == 1950
+
+
 @given(st.lists(counts, min_size=len(BUCKETS), max_size=len(BUCKETS)), st.lists(prices, min_size=9, max_size=9))
 def test_cost_is_the_exact_sum_over_the_buckets(tokens: list[int], charged: list[int]) -> None:
     table = dict(zip(dict.fromkeys(BUCKETS.values()), charged, strict=True))

@@ -24,6 +24,12 @@ def has_marks(conversation: Conversation) -> bool:
     )
 
 
+def count_marks(conversation: Conversation) -> int:
+    """Return the number of tools and parts with a mark, without those inside tool results."""
+    parts = [part for message in conversation.messages for part in message.parts]
+    return sum(getattr(each, "cache", None) is not None for each in (*conversation.tools, *parts))
+
+
 def _has_mark(part: Part) -> bool:
     if getattr(part, "cache", None) is not None:
         return True

@@ -9,6 +9,7 @@ from typing import Final
 
 from intellirouter.dialects.anthropic_messages.client import CountTokensClient, MessagesClient
 from intellirouter.dialects.anthropic_messages.client_errors import ERRORS
+from intellirouter.dialects.anthropic_messages.client_stream import PINGS
 from intellirouter.dialects.anthropic_messages.passthrough import MessagesPassthrough
 from intellirouter.dialects.anthropic_messages.upstream import MessagesUpstream
 from intellirouter.dialects.anthropic_messages.upstream_request import LAYOUT
@@ -32,6 +33,7 @@ SPEC: Final = DialectSpec(
             client=CLIENT,
             passthrough=MessagesPassthrough(CLIENT, UPSTREAM),
             header_names=_HEADERS,
+            keep_alive=PINGS,
         ),
         CountEndpoint(name="anthropic_count_tokens", paths=(COUNT_PATH,), client=COUNT_CLIENT, header_names=_HEADERS),
     ),
@@ -44,6 +46,7 @@ SPEC: Final = DialectSpec(
         image_types=COMMON_IMAGE_TYPES,
         tool_names=NameRule(128),
         tool_properties=CLAUDE_PROPERTIES,
+        cache_marks="anywhere",
     ),
     answer_model=ModelMember(event=("message", "model")),
     layout=LAYOUT,

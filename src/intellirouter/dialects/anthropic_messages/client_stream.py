@@ -44,6 +44,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.keep_alive import KeepAlive
 from intellirouter.dialects.wire.json_progress import JsonProgress
 
 _BLOCK_START: Final = b"event: content_block_start\ndata: "
@@ -54,6 +55,16 @@ _TEXT_DELTA: Final = (
 """The most frequent event, as a template."""
 _BLOCK_STOP: Final = b"event: content_block_stop\ndata: "
 _encode: Final = msgspec.json.Encoder().encode
+_PING: Final = b'event: ping\ndata: {"type": "ping"}\n\n'
+_COMMENT: Final = b": ping\n\n"
+
+
+def _ping(call: Call, has_content: bool) -> bytes:  # noqa: ARG001, FBT001 - required by `KeepAlive.ping`
+    return _PING if has_content else _COMMENT
+
+
+PINGS: Final = KeepAlive(_ping, has_comments=True)
+"""Anthropic's own event. Before `message_start`, which must be the first event, it is a comment."""
 
 
 class _Block:

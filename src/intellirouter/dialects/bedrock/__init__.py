@@ -16,7 +16,12 @@ SPEC: Final = DialectSpec(
     title="Bedrock",
     chat=UPSTREAM,
     counts=UPSTREAM,
-    traits=Traits(image_types=COMMON_IMAGE_TYPES, tool_names=NameRule(64), tool_properties=CLAUDE_PROPERTIES),
+    traits=Traits(
+        image_types=COMMON_IMAGE_TYPES,
+        tool_names=NameRule(64),
+        tool_properties=CLAUDE_PROPERTIES,
+        cache_marks="by_model",
+    ),
 )
 
 __all__ = ["SPEC", "UPSTREAM"]

@@ -13,6 +13,7 @@ from intellirouter.dialects.gemini.embeddings import GeminiEmbeddingsClient, Gem
 from intellirouter.dialects.gemini.upstream import GeminiUpstream
 from intellirouter.dialects.gemini.upstream_request import LAYOUT
 from intellirouter.dialects.gemini.wire import DIALECT, WRAPPED_MARK
+from intellirouter.dialects.keep_alive import BLANK_LINES
 from intellirouter.dialects.spec import (
     ChatEndpoint,
     CountEndpoint,
@@ -49,6 +50,7 @@ SPEC: Final = DialectSpec(
             patterns=(_method_pattern("generateContent"), _method_pattern("streamGenerateContent", is_stream=True)),
             client=CLIENT,
             unique_members=("model", "contents", "generationConfig", "generation_config"),
+            keep_alive=BLANK_LINES,  # Google's Python library takes every other line for a part of a JSON document
         ),
         CountEndpoint(name="gemini_count_tokens", patterns=(_method_pattern("countTokens"),), client=COUNT_CLIENT),
         EmbeddingsEndpoint(

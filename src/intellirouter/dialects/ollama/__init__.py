@@ -13,6 +13,7 @@ from intellirouter.dialects.adapt.json_merge import Layout
 from intellirouter.dialects.ollama.client import CLIENT, GENERATE_CLIENT
 from intellirouter.dialects.ollama.client_embeddings import EMBEDDINGS_CLIENT, LEGACY_EMBEDDINGS_CLIENT
 from intellirouter.dialects.ollama.client_errors import ERRORS
+from intellirouter.dialects.ollama.client_response import EMPTY_MESSAGES, EMPTY_RESPONSES
 from intellirouter.dialects.ollama.loading import LOAD_ROUTE, is_load
 from intellirouter.dialects.ollama.model_pages import ListedModel, ps, show, tags, version
 from intellirouter.dialects.ollama.upstream import EMBEDDINGS_UPSTREAM, UPSTREAM
@@ -25,13 +26,14 @@ SPEC: Final = DialectSpec(
     title="Ollama",
     errors=ERRORS,
     endpoints=(
-        ChatEndpoint(name="ollama_chat", paths=("/api/chat",), client=CLIENT, local=_LOADS),
+        ChatEndpoint(name="ollama_chat", paths=("/api/chat",), client=CLIENT, local=_LOADS, keep_alive=EMPTY_MESSAGES),
         ChatEndpoint(
             name="ollama_generate",
             paths=("/api/generate",),
             client=GENERATE_CLIENT,
             has_upstream_format=False,
             local=_LOADS,
+            keep_alive=EMPTY_RESPONSES,
         ),
         EmbeddingsEndpoint(name="ollama_embed", paths=("/api/embed",), client=EMBEDDINGS_CLIENT, local=_LOADS),
         EmbeddingsEndpoint(

@@ -5,6 +5,7 @@ it is not known when the first token was generated: all of its time is `eval_dur
 number of tokens by it.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -38,6 +39,7 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
     WholePart,
 )
+from intellirouter.dialects.keep_alive import KeepAlive
 from intellirouter.dialects.ollama.client_errors import ERRORS
 from intellirouter.dialects.ollama.client_request import OllamaCall
 from intellirouter.dialects.ollama.wire import DIALECT, RAW, created_text, now_ns, time_text
@@ -47,6 +49,8 @@ _REASONS: Final = {"length": "length", "context_length": "length", "content_filt
 """All other reasons, including tool calls, are `stop` in Ollama's API."""
 _WITHOUT_EQUIVALENT: Final = frozenset({"pause", "malformed_tool_call", "cancelled", "error"})
 _encode: Final = msgspec.json.Encoder().encode
+_MESSAGE: Final = b'","message":{"role":"assistant","content":'
+_RESPONSE: Final = b'","response":'
 
 
 def reason_of(stop: Stop | None, losses: LossReport) -> str:
@@ -161,6 +165,21 @@ def _line_head(model: str) -> bytes:
     return b'{"model":' + json_string(model) + b',"created_at":"'
 
 
+def _empty_message(call: Call, has_content: bool) -> bytes:  # noqa: ARG001, FBT001 - required by `KeepAlive.ping`
+    stamp = time_text(time.time_ns()).encode()
+    return b"".join((_line_head(call.model), stamp, _MESSAGE, b'""},"done":false}\n'))
+
+
+def _empty_response(call: Call, has_content: bool) -> bytes:  # noqa: ARG001, FBT001
+    stamp = time_text(time.time_ns()).encode()
+    return b"".join((_line_head(call.model), stamp, _RESPONSE, b'"","done":false}\n'))
+
+
+EMPTY_MESSAGES: Final = KeepAlive(_empty_message)
+EMPTY_RESPONSES: Final = KeepAlive(_empty_response)
+"""Lines without text. Clients parse every line, so there is nothing that they ignore."""
+
+
 class LineStream:
     """Writes one stream of lines. Each tool call is one line. Implements `protocols.StreamEncoder`."""
 
@@ -168,7 +187,7 @@ class LineStream:
         self._losses = losses
         self._head = _line_head(call.model)
         self._is_chat = is_chat
-        self._open = b'","message":{"role":"assistant","content":' if is_chat else b'","response":'
+        self._open = _MESSAGE if is_chat else _RESPONSE
         self._close = b"}" if is_chat else b""
         self._held: dict[int, tuple[ToolCallStarted, list[str]]] = {}
         self._order: deque[int] = deque()

@@ -9,6 +9,8 @@ from intellirouter.core import Call, Clock, Deployment, LossReport, UpstreamRequ
 from intellirouter.dialects.adapt.answer_checks import StreamGuard, expected_output, validate_answer
 from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.answer_media import with_answer_media_of_user
+from intellirouter.dialects.adapt.auto_cache_marks import with_auto_marks
+from intellirouter.dialects.adapt.cache_marks import count_marks
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
 from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
@@ -114,11 +116,20 @@ class ChatTranslation(Route):
             conversation = fit.for_upstream(conversation, losses)
         if (tool := self._forced_tool(conversation)) is not None:
             conversation = with_output_schema(conversation, tool, losses)
-        request = self._upstream.encode(conversation, deployment, losses)
+        marked = self._with_marks(conversation, deployment) if copies == 1 else None
+        request = self._upstream.encode(marked or conversation, deployment, losses)
         if self._is_between_dialects(conversation):
             for field in client_only_fields(conversation):
                 losses.dropped(field)
-        return structs.replace(request, losses=losses.taken(), copies=copies)
+        cache_marks = 0 if marked is None else count_marks(marked)
+        return structs.replace(request, losses=losses.taken(), copies=copies, cache_marks=cache_marks)
+
+    def _with_marks(self, conversation: Conversation, deployment: Deployment) -> Conversation | None:
+        """Return the conversation with prompt-cache marks; None if it needs none, or has the client's."""
+        if self._traits.cache_marks == "none" or not self._is_between_dialects(conversation):
+            return None
+        marks_tools = self._traits.cache_marks == "anywhere" or deployment.profile.caches_tools
+        return with_auto_marks(conversation, deployment, marks_tools=marks_tools)
 
     def _is_between_dialects(self, conversation: Conversation) -> bool:
         return conversation.dialect != self._upstream.dialect

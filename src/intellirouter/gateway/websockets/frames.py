@@ -119,6 +119,9 @@ class FrameReply:
         text = body.decode("utf-8", "replace")
         await self._last(encode_frame("chat.completed", self._id, headers=decision_headers(exchange), response=text))
 
+    def await_stream(self, exchange: Exchange) -> None:
+        """Do nothing: WebSockets have their own pings."""
+
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
         self._exchange = exchange

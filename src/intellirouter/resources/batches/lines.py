@@ -96,6 +96,9 @@ class CapturedReply:
         self.has_begun = True
         self.status, self.body = status, body
 
+    def await_stream(self, exchange: Exchange) -> None:
+        """Do nothing: there is no client."""
+
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
 

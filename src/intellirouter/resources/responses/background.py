@@ -69,6 +69,9 @@ class BackgroundReply:
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
         """Do nothing: there is no client."""
 
+    def await_stream(self, exchange: Exchange) -> None:
+        """Do nothing: there is no client."""
+
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
         """Do nothing: there is no client."""
 

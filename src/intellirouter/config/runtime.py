@@ -150,7 +150,7 @@ class ReasoningMemorySpec(Struct, frozen=True, kw_only=True):
 
 
 class SemanticSpec(Struct, frozen=True, kw_only=True):
-    """Settings of the cache mode `semantic`."""
+    """How answers to similar requests are found, and how many of them must be right."""
 
     min_similarity: float = 0.7
     target_precision: float = 0.95

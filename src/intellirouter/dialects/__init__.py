@@ -7,7 +7,7 @@ providers, keys and deployments, a codec knows only what is passed to it. See DE
 
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.choices import frame
-from intellirouter.dialects.answer_text import answer_text
+from intellirouter.dialects.answer_texts import answer_text
 from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.endpoint import Endpoint
 from intellirouter.dialects.error_causes import CONTEXT_LENGTH

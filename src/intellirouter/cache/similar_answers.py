@@ -15,7 +15,7 @@ from msgspec import Struct
 from intellirouter.cache.entries import AnswerStore, StoredAnswer
 from intellirouter.cache.keys import CacheKeys
 from intellirouter.cache.semantic.agreement import answers_agree
-from intellirouter.cache.semantic.eligibility import ineligible_reason
+from intellirouter.cache.semantic.eligibility import Limits, ineligible_reason
 from intellirouter.cache.semantic.embedder import Embedder, Vector
 from intellirouter.cache.semantic.guard import first_difference
 from intellirouter.cache.semantic.precision import MonitorState, PrecisionMonitor, PrecisionTarget
@@ -31,6 +31,9 @@ from intellirouter.dialects import Endpoint, last_turn_of
 logger = logging.getLogger(__name__)
 
 _MAX_MONITORS: Final = 1_000
+_MAX_BODY_BYTES: Final = 16 * 1024
+_LIMITS: Final = Limits(max_characters=700, max_context_characters=10_000)
+"""A lookup within these limits takes less than a millisecond, so it is made on the event loop."""
 _MAX_COMPARED_CHARACTERS: Final = 4_000
 """How much of two answers is compared. More takes longer, and differences show at the beginning."""
 
@@ -124,8 +127,8 @@ class SimilarAnswers:
         """Return the lookup for a request, or the reason why similar answers cannot be used for it."""
         if self._embedder is None:
             return "The semantic cache could not be loaded."
-        if call.operation != "chat" or call.is_large:
-            return "Only chat requests up to 32 KiB are compared with similar ones."
+        if call.operation != "chat" or len(call.body) > _MAX_BODY_BYTES:
+            return "Only chat requests up to 16 KiB are compared with similar ones."
         monitor = self._monitor_of(resolved.model)
         if not self._is_in_use(resolved.model, monitor, now_s):
             seconds = monitor.resumes_in_s(now_s)
@@ -135,7 +138,7 @@ class SimilarAnswers:
         except errors.GatewayError:  # the upstream decides whether the request is valid
             return "The conversation cannot be read."
         turn = None if conversation is None else last_turn_of(conversation)
-        if (reason := ineligible_reason(turn)) is not None or turn is None:
+        if (reason := ineligible_reason(turn, _LIMITS)) is not None or turn is None:
             return reason or ""
         partition_key = keys.partition_of(tenant, endpoint, call, resolved, turn.text)
         if partition_key is None:

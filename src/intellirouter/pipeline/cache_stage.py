@@ -265,6 +265,9 @@ class CacheStage:
         except (errors.GatewayError, TimeoutError) as error:
             logger.info("%s: The answer to a similar request was not verified. %s", exchange.request_id, error)
             return
+        except Exception:  # the client receives its answer even if it cannot be compared
+            logger.exception("%s: The answer to a similar request could not be verified.", exchange.request_id)
+            return
         if is_right is not None:
             self._similar.record(lookup.model, is_right=is_right, now_s=self._clock.monotonic_s())
 

@@ -225,6 +225,24 @@ def test_embedder_that_cannot_be_loaded_is_logged(caplog: pytest.LogCaptureFixtu
     assert "Install `intellirouter[semantic]`." in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("request_body", "reason"),
+    [
+        (body(QUESTION, metadata={"x": "y" * 17_000}), "up to 16 KiB"),
+        (body(QUESTION + " Explain it, please." * 50), "more than 700 characters"),
+        (body(QUESTION, tools=[{"type": "function", "function": {"name": "f"}}]), "The request has tools."),
+        (b'{"model":"m","messages":[{"role":"user","content":"x y z"}],"seed":1}', "sets a seed"),
+    ],
+)
+async def test_reason_why_a_request_is_not_compared_is_in_its_record(request_body: bytes, reason: str) -> None:
+    world = World(Response(ANSWER))
+    await world.ask(request_body)
+    assert world.last.cache == "miss"
+    assert world.last.cache_reason.startswith("No answer to a similar request was used. ")
+    assert reason in world.last.cache_reason
+    assert world.similar.entry_count == 0
+
+
 async def test_similar_requests_at_the_same_time() -> None:
     world = World(*[Response(ANSWER) for _ in range(4)])
     await asyncio.gather(*[world.ask(body(text)) for text in (QUESTION, *REWRITES[:3], QUESTION)])
@@ -240,12 +258,15 @@ async def test_failed_and_cut_off_answers_are_not_verified() -> None:
     assert [view.verified for view in world.similar.monitors()] == [0]
 
 
-async def test_comparison_that_is_not_possible_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [errors.Overloaded("busy"), ValueError("a bug")])
+async def test_comparison_that_is_not_possible_counts_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     world = World(Response(ANSWER), Response(ANSWER))
     await world.ask(body(QUESTION))
 
     def refuse(*_: object) -> bool:
-        raise errors.Overloaded("busy")
+        raise error
 
     monkeypatch.setattr(world.similar, "agree", refuse)
     _, reply = await world.ask(body(LAST))

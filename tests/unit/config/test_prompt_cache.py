@@ -19,7 +19,7 @@ deployments:
 
 def test_prompt_cache_of_a_deployment_that_only_a_model_names_is_that_of_its_provider(compile_text):
     text = """
-providers: {p: {vendor: fake, prompt_cache: off}, q: {vendor: fake}}
+providers: {p: {vendor: fake, models: "*", prompt_cache: off}, q: {vendor: fake, models: "*"}}
 models: {m: {deployments: [p/x, q/x]}}
 """
     deployments = compile_text(text).deployments

@@ -24,6 +24,7 @@ from intellirouter.resilience import (
     Retries,
     Step,
     attempt_limit_s,
+    counts_against_deployment,
     is_rejected_by_deployment,
     with_same_limit,
 )
@@ -40,8 +41,6 @@ _UPSTREAM: Final = "The upstream"
 """The subject of messages whose author does not know the deployment."""
 _FAILURES: Final = (errors.UpstreamError, errors.HostError, errors.Overloaded)
 """Errors that may lead to another attempt. All others end the exchange."""
-_NEUTRAL_BLAME: Final = frozenset({"client", "gateway"})
-"""Blame of errors that do not count against the health of the deployment."""
 
 
 class AttemptContext(Struct):
@@ -185,7 +184,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return next_step
 
     def _defer(self, context: AttemptContext, failure: errors.GatewayError, now_s: float) -> None:
-        is_neutral = failure.blame in _NEUTRAL_BLAME or isinstance(failure, errors.PolicyError)
+        is_neutral = not counts_against_deployment(failure) or isinstance(failure, errors.PolicyError)
         if failure.retry_after_s is not None and not is_neutral:
             context.health.defer(failure.retry_after_s, now_s)
 
@@ -251,7 +250,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         context.is_ended = True
         attempt.outcome, attempt.message = error.code, error.message[:_MAX_MESSAGE_CHARS]
         attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
-        if is_neutral or error.blame in _NEUTRAL_BLAME:
+        if is_neutral or not counts_against_deployment(error):
             context.health.end_neutrally(context.ticket)
             return
         now_s = self.clock.monotonic_s()

@@ -22,7 +22,7 @@ from intellirouter.admin.description import json_body, json_response, operation_
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view, with_problems
-from intellirouter.core import ExchangeRecord, RequestContext, encoding_refusal, errors
+from intellirouter.core import ExchangeRecord, RequestContext, attempt_control_of, encoding_refusal, errors
 from intellirouter.dialects import encode_error
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
 from intellirouter.pipeline import Generation
@@ -186,8 +186,7 @@ def _add_state(app: FastAPI, plane: ControlPlane) -> None:
         exchange = spine.open("/api/v1/explain", client_endpoint)
         exchange.identity = caller
         body = await _body(request)
-        context = RequestContext(model=request.query_params.get("model", ""))
-        decided = spine.decide(exchange, await spine.decode(exchange, body, context))
+        decided = spine.decide(exchange, await spine.decode(exchange, body, _context(request)))
         members = decided.resolved.by_name
         losses = {
             name: await spine.off_loop.run(len(body), partial(client_endpoint.losses, decided.call, members[name]))
@@ -201,6 +200,12 @@ def _is_admin(request: Request) -> bool:
     """Return whether a caller, who may have no key, has the admin grant. Raises `Unauthenticated` for a wrong key."""
     plane: ControlPlane = request.app.state.plane
     return (bool(_key(request)) or not plane.current.value.keys.is_required) and _identity(request).is_admin
+
+
+def _context(request: Request) -> RequestContext:
+    """Return the parts of a request outside its body that a dry run depends on. Raises `InvalidRequest`."""
+    control = attempt_control_of(dict(request.scope["headers"]))
+    return RequestContext(model=request.query_params.get("model", ""), control=control)
 
 
 async def _body(request: Request) -> bytes:

@@ -38,6 +38,7 @@ def explain_view(
         "retries": resolved.retries,
         "retry_order": resolved.retry_order,
         "request_timeout_s": resolved.request_timeout_s,
+        "max_attempts": resolved.max_attempts,
         "plan": [
             {
                 "deployment": name,

@@ -11,6 +11,7 @@ from intellirouter.catalog.model_facts import ModelFacts, ProviderLists, shared_
 from intellirouter.catalog.price_files import Comparison, PriceFileError, compare, install_prices, read_prices
 from intellirouter.catalog.prices import PriceEntry, PriceList
 from intellirouter.catalog.profiles import profile_of
+from intellirouter.catalog.restrictions import restricted
 from intellirouter.catalog.unknown_models import MAX_NAME_CHARS, model_not_found
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "model_not_found",
     "profile_of",
     "read_prices",
+    "restricted",
     "shared_capabilities",
     "shared_context_tokens",
 ]

@@ -10,7 +10,16 @@ from intellirouter.catalog.model_facts import ModelFacts, ProviderLists, facts_o
 from intellirouter.catalog.prices import PriceEntry
 from intellirouter.catalog.profiles import profile_of
 from intellirouter.config import CacheMode, DeploymentSpec, ModelSpec, ProviderSpec, Runtime
-from intellirouter.core import DEFAULT_POOL, Deployment, PoolPolicy, Price, RetryOrder, UpstreamAddress, VendorRow
+from intellirouter.core import (
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_POOL,
+    Deployment,
+    PoolPolicy,
+    Price,
+    RetryOrder,
+    UpstreamAddress,
+    VendorRow,
+)
 
 _MAX_WILDCARDS: Final = 1024
 _PREFIXES: Final = {"anthropic_messages": "/v1", "ollama": "/v1", "gemini": "/openai"}
@@ -34,6 +43,10 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     retry_order: RetryOrder = "next_first"
     request_timeout_s: float
     """How long a request may take over all its attempts, until its answer begins."""
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    """The limit of the attempts of a request, of all kinds."""
+    restriction: str = ""
+    """How the headers of a request limit its attempts; empty if they do not."""
     by_name: dict[str, Deployment]
     """The deployments of the pool and the fallbacks."""
     pool_policy: PoolPolicy = DEFAULT_POOL
@@ -131,6 +144,7 @@ class Catalog:
             retries=spec.retries,
             retry_order=spec.retry_order,
             request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
+            max_attempts=spec.max_attempts,
             by_name=by_name,
             pool_policy=spec.pool,
             cache=spec.cache,
@@ -146,6 +160,7 @@ class Catalog:
             pool=(deployment,),
             retries=retries,
             request_timeout_s=self._runtime.default_request_timeout_s or _sum_of_timeouts([deployment]),
+            max_attempts=self._runtime.default_max_attempts,
             by_name=by_name,
             pool_policy=self._runtime.default_pool,
             cache=cache,

@@ -7,7 +7,6 @@ to clients. There is a warning unless the deployment is one of that model's own.
 import os
 import re
 from collections.abc import Collection, Mapping
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Final
@@ -28,6 +27,7 @@ from intellirouter.config.feature_support import (
 )
 from intellirouter.config.keys import auth_warnings, compile_keys, requires_key
 from intellirouter.config.load import process_environment
+from intellirouter.config.prices import compile_price
 from intellirouter.config.problems import (
     ConfigError,
     ConfigProblem,
@@ -52,7 +52,6 @@ from intellirouter.config.runtime import (
     StoreSpec,
 )
 from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider
-from intellirouter.config.schema import Price as PriceEntry
 from intellirouter.config.schema import Timeouts as TimeoutsEntry
 from intellirouter.config.secret_references import (
     SecretReferenceError,
@@ -66,13 +65,11 @@ from intellirouter.config.tree import Path, format_path
 from intellirouter.config.unused_settings import is_region_name, is_regional, unused_settings
 from intellirouter.config.value_types import artifact_model
 from intellirouter.core import (
-    Price,
     Secret,
     Timeouts,
     VendorRow,
     environment_proxies,
     environment_trust,
-    pusd_per_token,
 )
 
 _UNKNOWN_VENDOR = VendorRow(name="unknown", title="", base_url="https://unknown.invalid", needs_credential=False)
@@ -170,6 +167,7 @@ class _Compiler:
             backoff=BackoffSpec(base_s=defaults.backoff.base_s, max_s=defaults.backoff.max_s),
             default_retries=defaults.retries,
             default_request_timeout_s=defaults.request_timeout_s,
+            default_max_attempts=defaults.max_attempts,
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
             cache=compile_cache(config),
@@ -418,6 +416,7 @@ class _Compiler:
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
+                max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
                 pool=inherit_pool(entry.pool, self._default_pool),
                 cache=entry.cache,
             )
@@ -473,22 +472,3 @@ def _credential_hint(row: VendorRow) -> str:
 def inherit_timeouts(entry: TimeoutsEntry | DefaultTimeouts, base: Timeouts) -> Timeouts:
     """Return `base` with the timeouts that are set in `entry`."""
     return structs.replace(base, **entry.model_dump(exclude_none=True))
-
-
-def compile_price(entry: PriceEntry) -> Price:
-    """Convert US dollars per million tokens to whole pico-USD per token."""
-
-    def optional(amount: Decimal | None) -> int | None:
-        return None if amount is None else pusd_per_token(amount)
-
-    return Price(
-        input=pusd_per_token(entry.input_per_1m_usd),
-        output=pusd_per_token(entry.output_per_1m_usd),
-        cache_read=optional(entry.cache_read_per_1m_usd),
-        cache_write=optional(entry.cache_write_per_1m_usd),
-        cache_write_1h=optional(entry.cache_write_1h_per_1m_usd),
-        input_audio=optional(entry.input_audio_per_1m_usd),
-        output_audio=optional(entry.output_audio_per_1m_usd),
-        input_image=optional(entry.input_image_per_1m_usd),
-        output_image=optional(entry.output_image_per_1m_usd),
-    )

@@ -12,6 +12,7 @@ from intellirouter.core import (
     DEFAULT_ANSWER_LIMITS,
     DEFAULT_BREAKER,
     DEFAULT_LIMITS,
+    DEFAULT_MAX_ATTEMPTS,
     DEFAULT_POOL,
     DIRECT,
     SYSTEM_TRUST,
@@ -274,6 +275,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     retry_order: RetryOrder = "next_first"
     request_timeout_s: float | None = None
     """None: the sum of the total timeouts of its deployments."""
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
     pool: PoolPolicy = DEFAULT_POOL
     cache: CacheMode | None = None
 
@@ -302,6 +304,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     backoff: BackoffSpec = field(default_factory=BackoffSpec)
     default_retries: int = 2
     default_request_timeout_s: float | None = None
+    default_max_attempts: int = DEFAULT_MAX_ATTEMPTS
     default_breaker: BreakerPolicy = DEFAULT_BREAKER
     """For deployments of wildcards."""
     default_pool: PoolPolicy = DEFAULT_POOL

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from intellirouter.config.answers_section import Answers
+from intellirouter.config.attempts_section import MAX_ATTEMPTS_TEXT, Backoff, MaxAttempts
 from intellirouter.config.breaker_section import (
     Breaker,
     BreakerField,
@@ -43,7 +44,7 @@ from intellirouter.config.value_types import (
     Text,
     Usd,
 )
-from intellirouter.core import AuthScheme, RetryOrder
+from intellirouter.core import DEFAULT_MAX_ATTEMPTS, AuthScheme, RetryOrder
 
 Dialect = Literal["openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama", "bedrock"]
 PromptCache = Annotated[Literal["auto", "off"], Switch]
@@ -104,15 +105,6 @@ class Timeouts(Section):
     total_s: Seconds | None = Field(default=None, description=_TOTAL_TEXT)
 
 
-class Backoff(Section):
-    """Delay between retries: exponential back-off with jitter. Each delay is random, from half of its maximum up."""
-
-    base_s: Seconds = Field(
-        default=1.0, description="Maximum delay before the first retry, in seconds. It doubles with every retry."
-    )
-    max_s: Seconds = Field(default=30.0, description="Maximum delay before any retry, in seconds.")
-
-
 class Defaults(Section):
     """Defaults for providers, deployments and models."""
 
@@ -141,6 +133,7 @@ class Defaults(Section):
         "complete. The default is the sum of `timeouts.total_s` of the model's deployments. If it is shorter, an "
         "attempt may use at most half of the time that is left, as long as other deployments have not been tried.",
     )
+    max_attempts: MaxAttempts = Field(default=DEFAULT_MAX_ATTEMPTS, description=MAX_ATTEMPTS_TEXT)
     backoff: Backoff = Field(default_factory=Backoff, description="Delay between retries.")
     breaker: DefaultBreakerField = Field(
         default_factory=DefaultBreaker, description="Circuit breakers: a mapping, or off."
@@ -322,6 +315,7 @@ class ModelEntry(Section):
     retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
     retry_order: RetryOrder | None = Field(default=None, description="Overrides defaults.retry_order.")
     request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
+    max_attempts: MaxAttempts | None = Field(default=None, description="Overrides defaults.max_attempts.")
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
     pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
     cache: CacheMode | None = Field(

@@ -6,6 +6,14 @@ Door: the names below, and `errors` for the error tree.
 from intellirouter.core import errors
 from intellirouter.core.answer_budget import FREE_ANSWER_BYTES, AnswerBudget, ArrivingAnswer
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
+from intellirouter.core.attempt_control import (
+    DEFAULT_MAX_ATTEMPTS,
+    HEADER_PREFIX,
+    RETRIES_HEADER,
+    TIMEOUT_HEADER,
+    AttemptControl,
+    attempt_control_of,
+)
 from intellirouter.core.bounded_files import read_bounded
 from intellirouter.core.breaker import DEFAULT_BREAKER, DEFAULT_POOL, BreakerPolicy, BreakerState, PoolPolicy
 from intellirouter.core.call import EMPTY_CONTEXT, Call, Operation, PeerAddress, RequestContext, UpstreamRequest
@@ -84,10 +92,12 @@ __all__ = [
     "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_BREAKER",
     "DEFAULT_LIMITS",
+    "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_POOL",
     "DIRECT",
     "EMPTY_CONTEXT",
     "FREE_ANSWER_BYTES",
+    "HEADER_PREFIX",
     "INPUT_COUNTS",
     "MAX_RETRY_AFTER_S",
     "MEDIUM_BYTES",
@@ -95,14 +105,17 @@ __all__ = [
     "NO_USAGE",
     "OUTPUT_COUNTS",
     "RECORD_VERSION",
+    "RETRIES_HEADER",
     "SMALL_BYTES",
     "SYSTEM_CLOCK",
     "SYSTEM_TRUST",
+    "TIMEOUT_HEADER",
     "UNKNOWN_PROFILE",
     "AnswerBudget",
     "AnswerLimits",
     "ArrivingAnswer",
     "Attempt",
+    "AttemptControl",
     "AttemptKind",
     "AuthScheme",
     "BreakerPolicy",
@@ -156,6 +169,7 @@ __all__ = [
     "Usage",
     "VendorRow",
     "Verdict",
+    "attempt_control_of",
     "authorities_in",
     "certificate_as_pem",
     "count_containers",

@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from intellirouter.core.attempt_control import AttemptControl
 from intellirouter.core.loss import Loss
 from intellirouter.core.reasoning_memory import ReasoningMemory
 from intellirouter.core.usage import estimate_input_tokens
@@ -28,6 +29,8 @@ class RequestContext(Struct, frozen=True):
     """The raw query string, without API keys."""
     headers: tuple[tuple[str, str], ...] = ()
     """The client's headers that belong to its dialect (`anthropic-beta`). Names are in lower case."""
+    control: AttemptControl | None = None
+    """What the client demands of the attempts; None: nothing."""
     previous_response_id: str = ""
     """The response whose history the gateway has inserted into the body (OpenAI Responses)."""
 

@@ -35,6 +35,8 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     candidates: tuple[Candidate, ...]
     is_last_resort: bool = False
     """No deployment is available. All are tried nevertheless."""
+    restriction: str = ""
+    """How the headers of the request limit its attempts; empty if they do not."""
 
 
 AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect"]
@@ -75,4 +77,5 @@ def reason_of(decision: Decision, attempts: Sequence[Attempt]) -> str:
     failures = [f"{deployment} failed ({', '.join(dict.fromkeys(codes))})" for deployment, codes in outcomes.items()]
     last = attempts[-1]
     kind = "next deployment" if last.kind == "next" else f"{last.kind} on"
-    return f"{kind} {last.deployment} after {'; '.join(failures)}"
+    restriction = f"; {decision.restriction}" if decision.restriction else ""
+    return f"{kind} {last.deployment} after {'; '.join(failures)}{restriction}"

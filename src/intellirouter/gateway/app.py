@@ -14,7 +14,7 @@ from intellirouter.gateway.http import Destination, HttpRequest, header_lines
 from intellirouter.gateway.http_source import HttpSource
 from intellirouter.gateway.paths import canonical_path, errors_for, is_canonical, is_control, without_extra_base
 from intellirouter.gateway.reply import ClientReply
-from intellirouter.gateway.request_headers import header_refusal, ignored_headers
+from intellirouter.gateway.request_headers import control_header_refusal, header_refusal, ignored_headers
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
 from intellirouter.pipeline import Entry, Exchange, Generation, Headers
 from intellirouter.resources import Download, Page, Resource, ResourceRequest, live, ready
@@ -136,6 +136,8 @@ class Gateway:
         body = b""
         if (error := header_refusal(head.headers)) is not None and not isinstance(error, errors.NotCached):
             raise error  # what a resource returns is stored here, so it counts as cached
+        if (control_error := control_header_refusal(head.headers)) is not None:
+            raise control_error
         if method == "POST":
             refusal = encoding_refusal(head.headers)
             if refusal is None and path in resource.json_paths:

@@ -10,11 +10,13 @@ from typing import Final
 from intellirouter.core import EMPTY_CONTEXT, RequestContext
 from intellirouter.dialects import Dialects, Endpoint, ErrorStyle
 from intellirouter.gateway.http import RequestHead
+from intellirouter.gateway.request_headers import control_of
 
 
 def context_of(endpoint: Endpoint, head: RequestHead, model: str = "", *, is_stream: bool = False) -> RequestContext:
-    """Return the parts of the request outside its body that belong to its dialect."""
-    if not model and not endpoint.header_names:
+    """Return the parts of the request outside its body that belong to its dialect, and what it demands of attempts."""
+    control = control_of(head.headers)
+    if not model and not endpoint.header_names and control is None:
         return EMPTY_CONTEXT
     headers = tuple(
         (name.decode("latin-1"), value.decode("latin-1"))
@@ -22,7 +24,7 @@ def context_of(endpoint: Endpoint, head: RequestHead, model: str = "", *, is_str
         if name in endpoint.header_names
     )
     query = "&".join(part for part in head.query.decode("latin-1").split("&") if part and not part.startswith("key="))
-    return RequestContext(model=model, is_stream=is_stream, query=query, headers=headers)
+    return RequestContext(model=model, is_stream=is_stream, query=query, headers=headers, control=control)
 
 
 def is_control(path: str, dialects: Dialects) -> bool:

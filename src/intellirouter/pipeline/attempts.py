@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_MAX_ATTEMPTS: Final = 16
 _MAX_MESSAGE_CHARS: Final = 500
 _SPREAD: Final = 0.1
 """Requests that wait for the same deployment do not all continue at the same moment."""
@@ -166,7 +165,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
     ) -> Step | None:
         """Return the next step after a failure, or None. Retry-After is remembered for later requests, too."""
         attempts, name = context.exchange.attempts, context.deployment.name
-        if len(attempts) >= _MAX_ATTEMPTS:
+        if len(attempts) >= request.resolved.max_attempts:
             return None
         if _is_stale(failure) and context.attempt.kind != "reconnect":
             return Step(name, "reconnect", 0.0)

@@ -9,15 +9,17 @@ execute is repeated when an attempt fails.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct, field
 
-from intellirouter.catalog import Catalog, model_not_found
+from intellirouter.catalog import Catalog, model_not_found, restricted
 from intellirouter.config import Runtime
 from intellirouter.core import (
     SMALL_BYTES,
     AnswerBudget,
+    AttemptControl,
     Call,
     Clock,
     Decision,
@@ -45,6 +47,9 @@ from intellirouter.pipeline.stages import NO_STAGES, AnswerTap, Stages
 from intellirouter.routing import Router
 
 logger = logging.getLogger(__name__)
+
+_MAX_RESTRICTED: Final = 256
+"""How many models with limits of requests are remembered. A decision for the same one need not be made again."""
 
 R = TypeVar("R", bound=Responder)
 Serve = Callable[[Exchange, Decoded, R, Stages], Awaitable[None]]
@@ -85,6 +90,7 @@ class Spine:
         self._memory_of = parts.memory_of
         self._stages = stages
         self._stages_by_dialect: dict[str, Stages] = {}
+        self._restricted = lru_cache(maxsize=_MAX_RESTRICTED)(restricted)
         self._executor = Executor(
             upstream=parts.upstream,
             attempts=parts.attempts,
@@ -132,7 +138,7 @@ class Spine:
                 call = await self._decode_large(endpoint, body, context)
             else:
                 call = endpoint.decode_request(body, context)
-            request = self._resolve(exchange, call)
+            request = self._resolve(exchange, call, context.control)
             dialect = request.call.dialect
             stages = self._stages_by_dialect.get(dialect) or self._stages_for(dialect)
             for stage in stages.request:
@@ -198,7 +204,8 @@ class Spine:
 
     async def decode(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
         """Decode a request of any size and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
-        return self._resolve(exchange, await self._decode_large(exchange.endpoint, body, context))
+        call = await self._decode_large(exchange.endpoint, body, context)
+        return self._resolve(exchange, call, context.control)
 
     def _is_large(self, endpoint: Endpoint, body: bytes) -> bool:
         """Return whether a body must be decoded off the event loop. Checks the limits of one that need not.
@@ -227,7 +234,7 @@ class Spine:
         call.is_large = True
         return call
 
-    def _resolve(self, exchange: Exchange, call: Call) -> Decoded:
+    def _resolve(self, exchange: Exchange, call: Call, control: AttemptControl | None) -> Decoded:
         """Resolve the model of a decoded request. Raises `ModelNotFound`."""
         exchange.call = call
         resolved = self._catalog.resolve(call.model)
@@ -236,6 +243,9 @@ class Spine:
             models_path = exchange.endpoint.errors.models_path
             raise model_not_found(self._catalog, call.model, exchange.identity.may_use, models_path)
         exchange.model = resolved.model
+        if control is not None:
+            resolved, losses = self._restricted(resolved, control)
+            exchange.ignored += losses
         if self._memory_of is not None and call.operation == "chat":
             call.memory = self._memory_of(exchange.identity.tenant)
         return Decoded(call, resolved)

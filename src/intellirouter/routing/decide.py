@@ -235,13 +235,15 @@ def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate])
     first = candidates[0]
     reason = first.reason.replace(_TRIED_LAST, "but no other is available")
     candidates[0] = structs.replace(first, verdict="chosen", reason=reason)
+    note = [resolved.restriction] if resolved.restriction else []
     return Decision(
         model=resolved.model,
         strategy=resolved.strategy,
-        reason="; ".join([reason, *_reasons_of_others(order, len(candidates) - 1)]),
+        reason="; ".join([reason, *_reasons_of_others(order, len(candidates) - 1), *note]),
         order=tuple([each.deployment for each in candidates]),
         pool_size=len(order.scored),
         candidates=(*candidates, *excluded),
+        restriction=resolved.restriction,
     )
 
 

@@ -52,10 +52,12 @@ def base_config(vendor: MockVendor) -> dict[str, Any]:
                 "price": {"input_per_1m_usd": INPUT_USD, "output_per_1m_usd": OUTPUT_USD},
             },
             "plain": {"provider": "mock", "model": "plain-upstream"},
+            "failing": {"provider": "fake", "model": "error-503", "breaker": "off"},
         },
         "models": {
             "assistant": {"deployments": ["priced"], "fallbacks": ["plain"]},
             "team/deep/name": {"deployments": ["plain"]},
+            "limited": {"deployments": ["failing"], "fallbacks": ["plain"]},
         },
         "tenants": {"north": {}, "south": {}},
         "keys": key_rows(),

@@ -46,7 +46,13 @@ def test_only_fallbacks_of_the_configuration_are_called_fallbacks(
     decision = Decision("m", "priority", "r", tuple(names), pool_size, candidates)
     fallback = SimpleNamespace(name="f")
     resolved: Any = SimpleNamespace(
-        model="m", kind="model", retries=2, retry_order="next_first", request_timeout_s=None, fallbacks=(fallback,)
+        model="m",
+        kind="model",
+        retries=2,
+        retry_order="next_first",
+        request_timeout_s=None,
+        max_attempts=16,
+        fallbacks=(fallback,),
     )
     call: Any = SimpleNamespace(needs=frozenset(), estimated_input_tokens=lambda: 1)
     view = explain_view(call, resolved, decision, dict.fromkeys(names, ()))

@@ -99,6 +99,17 @@ async def test_fallbacks_are_tried_after_the_pool_and_recorded() -> None:
     assert [each.message for each in exchange.attempts] == ["down", "down", None]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 5])
+async def test_attempts_of_all_kinds_are_limited(limit: int) -> None:
+    world = World()
+    model = structs.replace(resolved("a b", "f", retries=10), max_attempts=limit)
+    exchange, request = begin(world, model)
+    script = Script(world, a=[DOWN] * 11, b=[DOWN] * 11, f=DOWN)
+    with pytest.raises(errors.UpstreamUnavailable):
+        await world.attempts.open(exchange, request, script)
+    assert len(exchange.attempts) == limit
+
+
 async def test_retry_uses_the_same_deployment() -> None:
     world = World()
     exchange, opened, _ = await open_with(world, resolved("a", retries=2), a=[DOWN, DOWN, "yes"])

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from intellirouter.core import Current, SocketClosed, errors, new_id
+from intellirouter.core import Current, SocketClosed, attempt_control_of, errors, new_id
 from intellirouter.gateway.http import ServerSocket
 from intellirouter.gateway.websockets import multiplex, realtime
 from intellirouter.gateway.websockets.socket import Socket, forget_cancellation
@@ -75,6 +75,7 @@ class WebSocketGateway:
                     hint="Try again later, or raise server.max_open_sockets.",
                     retry_after_s=1.0,
                 )
+            attempt_control_of(socket.head.headers)  # raises for headers that are not known
             if (endpoint := dialects.sessions_by_path.get(path)) is not None:
                 await realtime.serve_realtime(self._entry, endpoint, socket, self._is_stopping)
             elif path == multiplex.PATH:

@@ -10,7 +10,17 @@ from typing import Final
 from msgspec import Struct, structs
 
 from intellirouter.config.runtime import ServerSpec
-from intellirouter.core import EMPTY_CONTEXT, SMALL_BYTES, Current, PeerAddress, SocketClosed, TaskOwner, errors
+from intellirouter.core import (
+    EMPTY_CONTEXT,
+    SMALL_BYTES,
+    Current,
+    PeerAddress,
+    RequestContext,
+    SocketClosed,
+    TaskOwner,
+    attempt_control_of,
+    errors,
+)
 from intellirouter.dialects import Endpoint, check_depth, check_json
 from intellirouter.gateway.websockets.frames import FrameReply, ReceivedFrame, decode_frame, encode_frame
 from intellirouter.gateway.websockets.socket import Socket, chosen_protocol, identify, socket_key
@@ -42,6 +52,8 @@ class Multiplexer:
         self._socket = socket
         self._is_stopping = is_stopping
         self._key = socket_key(socket)
+        control = attempt_control_of(socket.head.headers)
+        self._context = EMPTY_CONTEXT if control is None else RequestContext(control=control)
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._owner = TaskOwner("multiplexer")
@@ -177,7 +189,7 @@ class Multiplexer:
         endpoint = self._current.value.dialects.endpoints[ENDPOINT]
         reply = FrameReply(self._socket, frame_id, release)
         try:
-            await self._entry.serve(FrameSource(endpoint, self._socket, self._key, body), reply, on_open)
+            await self._entry.serve(FrameSource(endpoint, self._socket, self._key, body, self._context), reply, on_open)
             if running.is_canceled and running.exchange is not None:
                 await reply.cancel(running.exchange)
         finally:
@@ -204,12 +216,14 @@ class FrameSource:
     """Implements `pipeline.Source` for one request on a socket."""
 
     path: Final = PATH
-    context: Final = EMPTY_CONTEXT
     request_id: Final = None
     is_task_owner: Final = True
 
-    def __init__(self, endpoint: Endpoint, socket: Socket, key: bytes | None, body: bytes) -> None:
+    def __init__(
+        self, endpoint: Endpoint, socket: Socket, key: bytes | None, body: bytes, context: RequestContext
+    ) -> None:
         self.endpoint = endpoint
+        self.context = context
         self._socket = socket
         self._key = key
         self._body = body

@@ -1,0 +1,87 @@
+"""What a client may demand of the attempts of its request, in headers that begin with `x-intellirouter-`. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from intellirouter.core import errors
+
+HEADER_PREFIX: Final = b"x-intellirouter-"
+RETRIES_HEADER: Final = "x-intellirouter-retries"
+FALLBACKS_HEADER: Final = "x-intellirouter-fallbacks"
+TIMEOUT_HEADER: Final = "x-intellirouter-timeout-s"
+_HEADERS: Final = frozenset({RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER})
+_MAX_SHOWN: Final = 100
+DEFAULT_MAX_ATTEMPTS: Final = 16
+"""The default of the setting `max_attempts`."""
+_RETRIES: Final = re.compile(r"[0-9]|10")
+_SECONDS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+
+
+class AttemptControl(Struct, frozen=True, kw_only=True):
+    """Limits of the attempts of one request. They can only lower what is configured for the model."""
+
+    retries: int | None = None
+    has_fallbacks: bool = True
+    timeout_s: float | None = None
+
+
+def attempt_control_of(headers: Mapping[bytes, bytes]) -> AttemptControl | None:
+    """Return what the headers demand; None if they demand nothing.
+
+    Raises `InvalidRequest` if a header with our prefix is unknown or has an invalid value. Names are in lower case.
+    """
+    own = {
+        name.decode("latin-1"): value.decode("latin-1").strip()
+        for name, value in headers.items()
+        if name.startswith(HEADER_PREFIX)
+    }
+    if not own:
+        return None
+    for name in own:
+        if name not in _HEADERS:
+            raise errors.InvalidRequest(
+                f"The request header '{name[:_MAX_SHOWN]}' is not known.",
+                code="unknown_header",
+                hint=f"Remove it. The known request headers with this prefix are {', '.join(sorted(_HEADERS))}.",
+            )
+    return AttemptControl(
+        retries=_retries(own.get(RETRIES_HEADER)),
+        has_fallbacks=_has_fallbacks(own.get(FALLBACKS_HEADER)),
+        timeout_s=_timeout_s(own.get(TIMEOUT_HEADER)),
+    )
+
+
+def _retries(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if _RETRIES.fullmatch(value) is None:
+        raise _invalid(RETRIES_HEADER, value, "Send an integer from 0 to 10.")
+    return int(value)
+
+
+def _has_fallbacks(value: str | None) -> bool:
+    if value is None or value.lower() == "on":
+        return True
+    if value.lower() != "off":
+        raise _invalid(FALLBACKS_HEADER, value, "Send `off` to disable fallbacks, or `on`, which is the default.")
+    return False
+
+
+def _timeout_s(value: str | None) -> float | None:
+    if value is None:
+        return None
+    if _SECONDS.fullmatch(value) is None or not (seconds := float(value)):
+        raise _invalid(TIMEOUT_HEADER, value, "Send a positive number of seconds, for example 20 or 2.5.")
+    return seconds
+
+
+def _invalid(name: str, value: str, hint: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"The request header '{name}' has an invalid value: '{value[:_MAX_SHOWN]}'.",
+        code="invalid_value",
+        param=name,
+        hint=hint,
+    )

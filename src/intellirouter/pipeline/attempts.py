@@ -119,8 +119,9 @@ class Attempts(Struct, frozen=True, kw_only=True):
                 else:
                     value = await _open_within(limit_s, left_s, context, request, open_attempt)
             except _FAILURES as error:
-                # Earlier attempts may have left too little time for this one.
-                is_cut_short = not (is_first or has_full_time) and isinstance(error, errors.UpstreamTimeout)
+                # Earlier attempts, or the client's own limit, may have left too little time for this one.
+                may_be_short = not is_first or bool(resolved.restriction)
+                is_cut_short = may_be_short and not has_full_time and isinstance(error, errors.UpstreamTimeout)
                 context.can_rotate = self._can_rotate(context, error, exchange.attempts)
                 self.fail(context, error, is_neutral=is_cut_short or context.can_rotate or _is_stale(error))
                 failure: errors.GatewayError = error

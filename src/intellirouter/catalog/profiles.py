@@ -112,6 +112,7 @@ _CLAUDE_ON_BEDROCK: Final = {
     "top_k_path": ("top_k",),
     "caches_messages": True,
     "caches_tools": True,
+    "takes_cache_ttl": True,
     "has_result_status": True,
     "reports_stop_sequence": True,
 }
@@ -122,6 +123,7 @@ _BEDROCK: Final = (
         reasoning="effort_config",
         top_k_path=("inferenceConfig", "topK"),
         caches_messages=True,
+        caches_only_text=True,
         has_result_status=True,
     ),
     _family(r"gpt-oss", reasoning="effort"),

@@ -57,6 +57,10 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Takes prompt cache marks in messages, where the dialect leaves that to the model."""
     caches_tools: bool = False
     """Takes prompt cache marks after tools, where the dialect leaves that to the model."""
+    caches_only_text: bool = False
+    """Takes prompt cache marks only directly after text, not after media, tool calls and tool results."""
+    takes_cache_ttl: bool = False
+    """Takes a lifetime in prompt cache marks, where the dialect leaves that to the model."""
     min_cached_tokens: int = 0
     """The shortest prompt that the provider caches at a mark; 0: it needs no marks, or nothing is known."""
     has_result_status: bool = False

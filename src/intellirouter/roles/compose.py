@@ -94,7 +94,7 @@ class GatewayProcess:
         self._load_runtime = load_runtime
         self._reloading = asyncio.Lock()
         self._stop_by_s = 0.0
-        self.metrics = Metrics()
+        self.metrics = Metrics(is_configured=self._is_configured)
         self.feed = LiveFeed()
         self.store = ExchangeStore(runtime.store)
         self._answers = AnswerBudget()
@@ -297,6 +297,11 @@ class GatewayProcess:
             elif row.transport == "host":
                 special[name] = HostedUpstream(WorkerErrors(self.pool), self.host)
         return UpstreamSwitch(self.pool, special)
+
+    def _is_configured(self, name: str) -> bool:
+        """Return whether a model or deployment is configured, and not a name that a client calls through a wildcard."""
+        catalog = self.current.value.catalog
+        return name in catalog.resolved_models or name in catalog.deployments
 
     def _emit(self, record: ExchangeRecord, model: str) -> None:
         self.metrics.count(record, model)

@@ -21,7 +21,8 @@ _MAX_MALFORMED_BYTES: Final = 1024 * 1024
 """How much it may send after a malformed request."""
 _SLICE_BYTES: Final = 16 * 1024
 """How much of a chunked body is decoded at a time. With the smallest chunks, that takes 4 ms."""
-_PROBE_AFTER_S: Final = 0.1
+_PROBE_AFTER_S: Final = 0.05
+"""A client that finishes sending is probed only once for each request, so a short delay costs idle streams nothing."""
 _CR: Final = 13
 _PROBE_CHECK_S: Final = (0.01, 0.05, 0.2)
 

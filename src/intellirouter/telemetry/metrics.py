@@ -1,7 +1,8 @@
 """Metrics: plain counters that the event loop updates, rendered only when they are scraped.
 
-Label values come from the configuration (models, deployments), never from clients: an unknown model is counted with an
-empty name. Beyond `_MAX_SERIES`, new label sets are counted together, so that memory stays bounded.
+An unknown model is counted with an empty name. The names of wildcard models come from clients, however, and each can be
+as long as a name may be. So only the first `_MAX_UNCONFIGURED` of them are counted separately, and all
+others together, as `(other)`: this bounds memory and the time that a scrape takes. `_MAX_SERIES` bounds all label sets.
 """
 
 from bisect import bisect_left
@@ -18,6 +19,8 @@ from prometheus_client.registry import Collector
 from intellirouter.core import INPUT_COUNTS, OUTPUT_COUNTS, ExchangeRecord
 
 _MAX_SERIES: Final = 2000
+_MAX_UNCONFIGURED: Final = 100
+"""With names of 100 characters, a scrape of these takes about 30 ms."""
 _BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _OTHER: Final = "(other)"
 _FOLD_AFTER: Final = 64
@@ -83,10 +86,18 @@ class _Series:
 class Metrics(Collector):
     """Counts finished exchanges and attempts. `gauges` are read when the metrics are scraped."""
 
-    def __init__(self, gauges: dict[str, tuple[str, Callable[[], float]]] | None = None) -> None:
+    def __init__(
+        self,
+        gauges: dict[str, tuple[str, Callable[[], float]]] | None = None,
+        is_configured: Callable[[str], bool] = lambda _name: True,
+    ) -> None:
+        """`is_configured`: returns whether a model or deployment is configured, so that its name is not a client's."""
         self._series: dict[tuple[str, str], _Series] = {}
         self._attempts: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._gauges = dict(gauges or {})
+        self._is_configured = is_configured
+        self._unconfigured: Counter[str] = Counter()
+        """How many label sets have names from clients: of `requests` and of `attempts`."""
         self._sources: list[Callable[[], Iterable[Metric]]] = []
         self._cache: Counter[str | None] = Counter()
         """What the cache did; None where it does not apply."""
@@ -124,13 +135,24 @@ class Metrics(Collector):
             self._saved_microusd += sum([record.saved_microusd or 0 for _, record in pending])
         attempts = Counter([_labels_of(attempt) for _, record in pending for attempt in record.attempts])
         for pair, number in attempts.items():
-            is_known = pair in self._attempts or len(self._attempts) < _MAX_SERIES
+            is_known = pair in self._attempts or self._takes("attempts", len(self._attempts), pair[0])
             self._attempts[pair if is_known else (_OTHER, _OTHER)] += number
 
     def _new_series(self, key: tuple[str, str]) -> _Series:
-        if len(self._series) >= _MAX_SERIES:
+        if not self._takes("requests", len(self._series), *key):
             key = (_OTHER, _OTHER)
         return self._series.setdefault(key, _Series())
+
+    def _takes(self, kind: str, count: int, *names: str) -> bool:
+        """Return whether a new label set with these names is counted separately. `count`: how many there are."""
+        if count >= _MAX_SERIES:
+            return False
+        if all(not name or self._is_configured(name) for name in names):
+            return True
+        if self._unconfigured[kind] >= _MAX_UNCONFIGURED:
+            return False
+        self._unconfigured[kind] += 1
+        return True
 
     def render(self) -> bytes:
         """Return the Prometheus text exposition."""

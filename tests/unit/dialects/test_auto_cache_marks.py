@@ -1,5 +1,6 @@
 """Prompt-cache marks that the gateway sets: only in translated requests, where they pay, and beside no client's own."""
 
+import itertools
 import json
 from typing import Any
 
@@ -117,6 +118,78 @@ def test_results_of_tools_are_marked() -> None:
     assert "cache_control" in body["messages"][-1]["content"][-1]
     _, body = encoded(bedrock(), *messages, {"role": "tool", "tool_call_id": "a", "content": "r"}, tools=[TOOL])
     assert body["messages"][-1]["content"][-1] == {"cachePoint": {"type": "default"}}
+
+
+NOVA = "amazon.nova-pro-v1:0"
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+PDF = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0xLjQK"}}
+TOOL_TURN = [
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "r"}]},
+]
+
+
+def kinds_before_marks(body: Any) -> list[str]:
+    """Return the kind of block that each mark of a Bedrock request follows."""
+    lists = (body.get("system", []), *(turn["content"] for turn in body["messages"]))
+    return [
+        next(iter(before)) for blocks in lists for before, block in itertools.pairwise(blocks) if "cachePoint" in block
+    ]
+
+
+@pytest.mark.parametrize(
+    ("last", "nova", "anthropic"),
+    [
+        ([{"role": "user", "content": [{"type": "text", "text": "see"}, IMAGE]}], ["text"] * 3, "image"),
+        ([{"role": "user", "content": [{"type": "text", "text": "see"}, PDF]}], ["text"] * 3, "document"),
+        ([{"role": "user", "content": [IMAGE]}], ["text"] * 2, "image"),
+        (TOOL_TURN, ["text"] * 2, "toolResult"),
+    ],
+    ids=["image", "document", "only an image", "tool result"],
+)
+def test_nova_gets_marks_only_after_text(last: list[dict[str, Any]], nova: list[str], anthropic: str) -> None:
+    messages = [system(), *TURNS[:2], *last] if last is not TOOL_TURN else [system(), TURNS[0], *last]
+    request, body = encoded(bedrock(NOVA), *messages, tools=[TOOL])
+    assert kinds_before_marks(body) == nova
+    assert request.cache_marks == len(nova)
+    assert not [loss for loss in request.losses if "cache" in loss.field]
+    _, body = encoded(bedrock(), *messages, tools=[TOOL])
+    assert kinds_before_marks(body)[-1] == anthropic
+
+
+def test_mark_that_nova_refuses_is_dropped_and_reported() -> None:
+    result = TOOL_TURN[1] | {"content": [{"type": "text", "text": "r", **MARK}]}
+    own = {"role": "user", "content": [{"type": "text", "text": "one"}, IMAGE | MARK]}
+    for messages in ([own], [TURNS[0], TOOL_TURN[0], result]):
+        request, body = encoded(bedrock(NOVA), *messages, tools=[TOOL])
+        assert kinds_before_marks(body) == []
+        assert [loss.how for loss in request.losses if "cache" in loss.field] == ["dropped"]
+        request, body = encoded(bedrock(), *messages, tools=[TOOL])
+        assert len(kinds_before_marks(body)) == 1
+        assert not [loss for loss in request.losses if "cache" in loss.field]
+
+
+def test_lifetime_of_a_mark_is_sent_to_claude_and_not_to_nova() -> None:
+    mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    own = {"role": "user", "content": [{"type": "text", "text": "one", **mark}]}
+    request, body = encoded(bedrock(NOVA), own)
+    assert body["messages"][0]["content"][-1] == {"cachePoint": {"type": "default"}}
+    assert [(loss.how, loss.detail) for loss in request.losses if "cache" in loss.field] == [("clamped", "5 minutes")]
+    request, body = encoded(bedrock(), own)
+    assert body["messages"][0]["content"][-1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
+    assert not [loss for loss in request.losses if "cache" in loss.field]
+
+
+@pytest.mark.parametrize("model", [NOVA, "anthropic.claude-sonnet-4-5-20250929-v1:0"])
+@pytest.mark.parametrize("client", ["anthropic_messages", "openai_chat"])
+def test_top_level_mark_that_is_not_sent_is_reported(model: str, client: str) -> None:
+    request, body = encoded(bedrock(model), *TURNS, client=client, max_tokens=9, **MARK)
+    assert kinds_before_marks(body) == []
+    assert [loss.how for loss in request.losses if loss.field == "cache_control"] == ["dropped"]
 
 
 @pytest.mark.parametrize(

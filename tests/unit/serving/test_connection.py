@@ -9,7 +9,7 @@ import pytest
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import errors
 from intellirouter.gateway import HttpRequest, ServerSocket
-from intellirouter.serving import tcp
+from intellirouter.serving import connection, tcp
 from intellirouter.serving.connection import Connection
 from intellirouter.serving.state import ServerState
 
@@ -369,6 +369,10 @@ async def test_disconnect_while_the_body_arrives_is_an_error() -> None:
     world.transport.abort()
     await settle()
     assert seen == ["disconnected"]
+
+
+def test_closed_client_is_noticed_within_100_ms() -> None:
+    assert connection._PROBE_AFTER_S + connection._PROBE_CHECK_S[0] <= 0.1
 
 
 async def test_half_closed_client_gets_its_answer() -> None:

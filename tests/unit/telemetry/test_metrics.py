@@ -118,6 +118,22 @@ def test_number_of_label_sets_is_limited_and_no_request_is_lost() -> None:
     assert attempts["intellirouter_attempts_total{deployment=(other),outcome=(other)}"] == 3000
 
 
+def test_names_from_clients_are_counted_separately_up_to_a_limit() -> None:
+    metrics = Metrics(is_configured=lambda name: name.startswith("own"))
+    names = [f"chat/{number}" for number in range(3000)] + [f"own{number}" for number in range(300)] + [""]
+    for name in (*names, *names):
+        attempt = Attempt(deployment=name, kind="first", started_ms=0.0, outcome="ok")
+        metrics.count(record(attempts=(attempt,), deployment=name), name)
+    found = samples(metrics)
+    for start in ("intellirouter_requests_total", "intellirouter_attempts_total"):
+        counts = {key: value for key, value in found.items() if key.startswith(start)}
+        assert sum(counts.values()) == 2 * len(names)
+        assert len([key for key in counts if "own" in key]) == 300
+        assert len([key for key in counts if "=chat/" in key]) == 100
+        assert [value for key, value in counts.items() if "(other)" in key] == [5800]
+    assert len(metrics.render()) < 2_000_000
+
+
 def test_gauges_are_read_when_metrics_are_rendered() -> None:
     level = [1.0]
     metrics = Metrics({"intellirouter_a": ("A level.", lambda: level[0])})

@@ -63,7 +63,7 @@ def with_auto_marks(conversation: Conversation, deployment: Deployment, *, marks
     prefixes = [estimate_tokens(size) for size in accumulate(sizes, initial=tool_bytes)]
     start = next((at for at, each in enumerate(messages) if each.role not in _SYSTEM_ROLES), len(messages))
     is_first_turn = all(each.role != "assistant" for each in messages)
-    marked = _Marked(conversation)
+    marked = _Marked(conversation, only_text=deployment.profile.caches_only_text)
     if start < len(messages) and prefixes[start] >= (max(minimum, _LARGE_TOKENS) if is_first_turn else minimum):
         marked.mark_static(start, marks_tools=marks_tools)
     if not is_first_turn:
@@ -125,8 +125,10 @@ def _tool_bytes(tool: Tool) -> int:
 class _Marked:
     """A copy of a conversation with marks. Only what is marked is copied."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, *, only_text: bool) -> None:
+        """`only_text`: the upstream takes marks only after text."""
         self.conversation = conversation
+        self._only_text = only_text
         self.count = 0
 
     def mark_static(self, start: int, *, marks_tools: bool) -> None:
@@ -139,7 +141,7 @@ class _Marked:
         messages = self.conversation.messages
         parts = messages[at].parts
         for index in reversed(range(len(parts))):
-            if _can_be_marked(parts[index]):
+            if _can_be_marked(parts[index], only_text=self._only_text):
                 marked: Any = structs.replace(parts[index], cache=_MARK)
                 changed = structs.replace(messages[at], parts=[*parts[:index], marked, *parts[index + 1 :]])
                 self._replace(messages=[*messages[:at], changed, *messages[at + 1 :]])
@@ -160,7 +162,7 @@ class _Marked:
         self.count += 1
 
 
-def _can_be_marked(part: Part) -> bool:
+def _can_be_marked(part: Part, *, only_text: bool) -> bool:
     if isinstance(part, Text):
         return not part.text.isspace() and bool(part.text)
-    return isinstance(part, ToolResult | Media)
+    return not only_text and isinstance(part, ToolResult | Media)

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from intellirouter.core import Deployment, LossReport
+from intellirouter.core import Deployment, LossReport, Profile
 from intellirouter.dialects.adapt import prefill
 from intellirouter.dialects.adapt.call_ids import short_id
 from intellirouter.dialects.adapt.custom_tools import INPUT_ARGUMENT
@@ -123,6 +123,9 @@ class ContentWriter:
         if not blocks:
             self._losses.dropped("cache")
             return blocks
+        if self._profile.caches_only_text and "text" not in blocks[-1]:
+            self._losses.add("cache", "dropped", "this model takes marks only after text")
+            return blocks
         return blocks + self._write_cache_point(cache)
 
     def _write_foreign(self, part: Foreign) -> list[Block]:
@@ -133,7 +136,7 @@ class ContentWriter:
         if not self._profile.caches_messages:
             self._losses.dropped("cache")
             return []
-        return [cache_point(cache)]
+        return [cache_point(cache, self._profile, self._losses)]
 
     def _write_reasoning(self, part: Reasoning) -> list[Block]:
         token = usable_token(part.token, DIALECT, self._deployment)
@@ -207,10 +210,12 @@ def _mark_of(part: Part) -> CacheMark | None:
     return mark
 
 
-def cache_point(cache: CacheMark) -> Block:
+def cache_point(cache: CacheMark, profile: Profile, losses: LossReport) -> Block:
     point = {"type": "default"}
-    if cache.ttl == "1h":
+    if cache.ttl == "1h" and profile.takes_cache_ttl:
         point["ttl"] = "1h"
+    elif cache.ttl == "1h":
+        losses.add("cache", "clamped", "5 minutes")
     return {"cachePoint": point}
 
 

@@ -157,7 +157,7 @@ class RequestWriter:
         if not self._profile.caches_tools:
             self._losses.dropped("cache")
             return [{"toolSpec": spec}]
-        return [{"toolSpec": spec}, cache_point(tool.cache)]
+        return [{"toolSpec": spec}, cache_point(tool.cache, self._profile, self._losses)]
 
     def _declare_history_tools(self) -> list[Block]:
         """Declare the tools that the history uses, because Converse rejects calls of undeclared tools."""

@@ -16,6 +16,7 @@ LARGE_EVENT_BYTES: Final = 32 * 1024
 """The size of events that may take too long to process on the event loop."""
 CR: Final = ord("\r")
 _DATA: Final = b"data:"
+_FIELDS: Final = (b"data", b"event", b"id", b"retry")
 _LF: Final = ord("\n")
 """Integers, because `in` tries to use a `bytes` operand as an integer first, and takes ten times as long for it."""
 _ERROR_STARTS: Final = (b"event: error", b"event:error")
@@ -192,10 +193,16 @@ def event_data(event: bytes) -> bytes | None:
 
 def has_foreign_lines(event: bytes) -> bool:
     """Return whether an event has lines that are neither SSE fields nor comments, for example of an HTML page."""
-    fields = (b"data", b"event", b"id", b"retry")
     return any(
-        line and not line.startswith(b":") and line.split(b":", 1)[0] not in fields for line in _LINE_END.split(event)
+        line and not line.startswith(b":") and line.split(b":", 1)[0] not in _FIELDS for line in _LINE_END.split(event)
     )
+
+
+def _without_cut_line(rest: bytes) -> bytes:
+    """Remove the last line if the stream was cut off within the name of its field, such as `dat`."""
+    start = max(rest.rfind(b"\n"), rest.rfind(b"\r")) + 1
+    line = rest[start:]
+    return rest[:start] if any(field.startswith(line) for field in _FIELDS) else rest
 
 
 class EventReader:
@@ -236,7 +243,7 @@ class EventReader:
 
     def end(self) -> list[bytes]:
         """Return the data of the last event if no blank line ends it."""
-        rest = self._splitter.rest()
+        rest = _without_cut_line(self._splitter.rest())
         return self._read_checked(rest) if rest.strip() else []
 
     def _fail(self, error: errors.UpstreamMalformed | None) -> None:

@@ -112,3 +112,18 @@ def test_an_error_in_a_run_is_found(broken: bytes) -> None:
     decoder = RaisingDecoder(MessageStreamDecoder(joins_texts=True))
     with pytest.raises(errors.UpstreamMalformed):
         decoder.feed(START + OPEN + RUN + broken + RUN)
+
+
+def test_stream_that_is_cut_within_its_end_has_either_the_end_or_an_error() -> None:
+    whole = MADE_UP["run"]
+    last = whole.index(b"event: message_stop")
+    data_end = len(whole.rstrip())
+    for size in range(last, len(whole) + 1):
+        sent, relay = relayed(whole[:size])
+        if size >= data_end:
+            assert sent == whole[:size]
+            assert relay.error is None
+        else:
+            assert sent.startswith(whole[:last] + b"event: error")
+            assert sent.count(b"\nevent: error") == 1
+            assert b"message_stop" not in sent.removeprefix(whole[:last]) or b"ended without `message_stop`" in sent

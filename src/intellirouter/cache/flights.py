@@ -93,7 +93,7 @@ class Flight:
         if self.followers:
             return
         if self.is_ended:
-            self._grow(-self._size)
+            self._release()
         elif self.cancel is not None:
             self.cancel()
 
@@ -105,10 +105,17 @@ class Flight:
 
     def _end(self) -> None:
         self.is_ended = True
+        self.cancel = None  # it refers to the request, which refers to the flight
         self._owner.remove(self)
         if not self.followers:
-            self._grow(-self._size)
+            self._release()
         self._wake()
+
+    def _release(self) -> None:
+        """Give up the answer after the end, when nobody reads it any more."""
+        self._grow(-self._size)
+        self.first_piece += len(self.pieces)
+        self.pieces = []
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

@@ -39,6 +39,8 @@ class Flight:
         self.key = key
         self.content_key = key
         """The key of the request, if `key` is that of its `Idempotency-Key`."""
+        self.client_key = key
+        """The key of what the client has sent, if `key` is that of its `Idempotency-Key`."""
         self.request_id = request_id
         self.started_s = started_s
         self.pieces: list[bytes] = []

@@ -289,9 +289,8 @@ class CacheStage:
 
     def _may_join(self, request: Decoded) -> bool:
         """Return whether requests like this one share an answer. Each agent must get tool calls of its own."""
-        return (
-            self._settings.tool_calls or "tools" not in request.call.needs and b'"functions"' not in request.call.body
-        )
+        call = request.call
+        return self._settings.tool_calls or not ("tools" in call.needs or b'"functions"' in call.body)
 
     def _lead(self, exchange: Exchange, request: Decoded, key: bytes) -> None:
         """Let identical requests follow this one, and store its answer."""

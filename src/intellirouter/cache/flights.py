@@ -114,7 +114,7 @@ class Flight:
         self._wake()
 
     def _release(self) -> None:
-        """Give up the answer after the end, when nobody reads it any more."""
+        """Give up the answer after the end, when no follower reads it any more."""
         self._grow(-self._size)
         self.first_piece += len(self.pieces)
         self.pieces = []

@@ -29,8 +29,8 @@ class StoredAnswer(Struct, frozen=True, kw_only=True, gc=False):
     losses: tuple[Loss, ...] = ()
     cost_microusd: int | None = None
     """What the answer has cost; None if it is unknown."""
-    content_key: bytes = b""
-    """The key of the request, if the answer is stored under its `Idempotency-Key`."""
+    client_key: bytes = b""
+    """The key of what the client has sent, if the answer is stored under its `Idempotency-Key`."""
 
     @property
     def size_bytes(self) -> int:

@@ -39,6 +39,8 @@ class Flight:
         self.key = key
         self.content_key = key
         """The key of the request, if `key` is that of its `Idempotency-Key`."""
+        self.client_key = key
+        """The key of what the client has sent, if `key` is that of its `Idempotency-Key`."""
         self.request_id = request_id
         self.started_s = started_s
         self.pieces: list[bytes] = []
@@ -93,7 +95,7 @@ class Flight:
         if self.followers:
             return
         if self.is_ended:
-            self._grow(-self._size)
+            self._release()
         elif self.cancel is not None:
             self.cancel()
 
@@ -105,10 +107,17 @@ class Flight:
 
     def _end(self) -> None:
         self.is_ended = True
+        self.cancel = None  # it refers to the request, which refers to the flight
         self._owner.remove(self)
         if not self.followers:
-            self._grow(-self._size)
+            self._release()
         self._wake()
+
+    def _release(self) -> None:
+        """Give up the answer after the end, when no follower reads it any more."""
+        self._grow(-self._size)
+        self.first_piece += len(self.pieces)
+        self.pieces = []
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

@@ -50,6 +50,13 @@ class CacheKeys:
         digest.update(canonical_body(call.body, call.dialect) if endpoint.is_json else call.body)
         return digest.digest()
 
+    def client_key_of(self, tenant: str, endpoint: Endpoint, call: Call) -> bytes:
+        """Return the key of what the client has sent, whatever the configuration is. The same rules apply as above."""
+        outside = repr((_VERSION, tenant, endpoint.name, call.dialect, call.is_stream, call.model, call.context))
+        digest = hashlib.sha256(outside.encode("utf-8", "surrogatepass") + b"\0")
+        digest.update(canonical_body(call.body, call.dialect) if endpoint.is_json else call.body)
+        return digest.digest()
+
     def partition_of(
         self, tenant: str, endpoint: Endpoint, call: Call, resolved: ResolvedModel, last_turn: str
     ) -> bytes | None:

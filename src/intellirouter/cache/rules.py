@@ -16,11 +16,18 @@ _OPERATIONS: Final = frozenset(
 _WITH_TEMPERATURE: Final = frozenset({"chat", "completions"})
 _USUAL_TEMPERATURE: Final = 1.0
 """What vendors use if a request does not set one."""
-_COMPLETE: Final = frozenset({None, "stop", "stop_sequence", "end_turn"})
-"""Finish reasons of answers that are not cut off. Operations other than chat have none."""
+_COMPLETE: Final = frozenset({"stop", "stop_sequence", "end_turn"})
+"""Finish reasons of answers that are known to be complete."""
 _TOOL_REASONS: Final = frozenset({"tool_calls", "tool_use", "function_call"})
-_TOOL_CALL: Final = re.compile(rb'"(tool_calls|tool_use|functionCall|function_call|custom_tool_call)"')
-"""What answers with tool calls contain, in all dialects."""
+_FINISH: Final = re.compile(rb'"(?:finish_reason|finishReason|stop_reason|done_reason)"\s*:\s*"([^"]*)"')
+"""The finish reasons of all choices, in all dialects. Quotes within texts are escaped, so texts do not match."""
+_NO_FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*null')
+_REFUSAL: Final = re.compile(rb'"refusal"\s*:\s*"[^"]|"type"\s*:\s*"refusal"')
+_TOOL_CALL: Final = re.compile(
+    rb'"(?:tool_calls|function_call)"\s*:\s*[\[{]\s*[^\]}\s]|"functionCall"\s*:'
+    rb'|"type"\s*:\s*"(?:tool_use|mcp_approval_request|\w+_call)"'
+)
+"""What answers with tool calls and other actions contain, in all dialects."""
 
 
 class _GenerationConfig(Struct):
@@ -78,12 +85,21 @@ def _storage_reason(call: Call, members: _Members) -> str | None:
 
 
 def may_store(call: Call, settings: CacheSpec, finish_reason: str | None, pieces: Sequence[bytes]) -> bool:
-    """Return whether a complete, successful answer may be stored. `pieces` is what the client was sent."""
-    if finish_reason not in _COMPLETE and not (settings.tool_calls and finish_reason in _TOOL_REASONS):
-        return False
-    if settings.tool_calls or "tools" not in call.needs:
+    """Return whether a successful answer may be stored. `pieces` is what the client was sent.
+
+    The answers of models must be known to be complete: all their choices, not only the first one.
+    """
+    if call.operation not in _WITH_TEMPERATURE:
         return True
-    return _TOOL_CALL.search(b"".join(pieces)) is None
+    allowed = _COMPLETE | _TOOL_REASONS if settings.tool_calls else _COMPLETE
+    if finish_reason not in allowed:
+        return False
+    body = b"".join(pieces)
+    if not all(reason.decode("utf-8", "replace").lower() in allowed for reason in _FINISH.findall(body)):
+        return False
+    if _REFUSAL.search(body) is not None or (not call.is_stream and _NO_FINISH.search(body) is not None):
+        return False
+    return settings.tool_calls or _TOOL_CALL.search(body) is None
 
 
 def _may_matter(call: Call, settings: CacheSpec) -> bool:

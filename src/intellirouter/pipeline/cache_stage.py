@@ -161,24 +161,28 @@ class CacheStage:
         """
         exchange.ignored = tuple([loss for loss in exchange.ignored if loss.field != _IDEMPOTENCY_KEY])
         use.status = "miss"
-        identity, now_s = exchange.identity, self._clock.monotonic_s()
+        identity, now_s, call = exchange.identity, self._clock.monotonic_s(), request.call
+        key_of_client = partial(self._keys.client_key_of, identity.tenant, exchange.endpoint, call)
+        client_key = await self._off_loop.run(len(call.body), key_of_client) if call.is_large else key_of_client()
         key = idempotency_key_of(identity.tenant, identity.key_name, exchange.idempotency_key or b"")
         stored = await self._store.get(identity.tenant, key, now_s)
         if stored is not None and now_s < stored.expires_s:
-            _check_same(stored.content_key, content_key)
+            _check_same(stored.client_key, client_key)
             return self._recalled(exchange, stored, "hit")
-        answer = await self._joined(exchange, request, partial(self._same_in_progress, key, content_key))
+        answer = await self._joined(exchange, request, partial(self._same_in_progress, key, client_key))
         if answer is not None:
             return answer
         check_may_call(exchange)
-        self._begin(exchange, self._flights.lead_once(key, content_key, exchange.request_id, now_s))
+        flight = self._flights.lead_once(key, content_key, exchange.request_id, now_s)
+        flight.client_key = client_key
+        self._begin(exchange, flight)
         return None
 
-    def _same_in_progress(self, key: bytes, content_key: bytes) -> Flight | None:
+    def _same_in_progress(self, key: bytes, client_key: bytes) -> Flight | None:
         """Return the request in flight with the same `Idempotency-Key`. Raises `InvalidRequest` if it differs."""
         if (flight := self._flights.in_progress(key)) is None:
             return None
-        _check_same(flight.content_key, content_key)
+        _check_same(flight.client_key, client_key)
         if flight.is_partial:
             raise errors.InvalidRequest(
                 f"The request {flight.request_id} with the same `Idempotency-Key` is in progress, and its answer is "
@@ -229,7 +233,7 @@ class CacheStage:
             finish_reason=landing.finish_reason,
             losses=landing.losses,
             cost_microusd=landing.cost_microusd,
-            content_key=flight.content_key,
+            client_key=flight.client_key,
         )
         try:
             if ttl_s:
@@ -285,7 +289,8 @@ class CacheStage:
 
     def _may_join(self, request: Decoded) -> bool:
         """Return whether requests like this one share an answer. Each agent must get tool calls of its own."""
-        return self._settings.tool_calls or "tools" not in request.call.needs
+        call = request.call
+        return self._settings.tool_calls or not ("tools" in call.needs or b'"functions"' in call.body)
 
     def _lead(self, exchange: Exchange, request: Decoded, key: bytes) -> None:
         """Let identical requests follow this one, and store its answer."""
@@ -427,9 +432,9 @@ class CacheTap:
             self._flight.fail(None, None)
 
 
-def _check_same(stored_key: bytes, content_key: bytes) -> None:
+def _check_same(stored_key: bytes, client_key: bytes) -> None:
     """Raise `InvalidRequest` if an `Idempotency-Key` was used for another request."""
-    if stored_key != content_key:
+    if stored_key != client_key:
         raise errors.InvalidRequest(
             "The `Idempotency-Key` was used for another request in the last 24 hours.",
             code="idempotency_key_reused",

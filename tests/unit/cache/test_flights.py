@@ -127,3 +127,16 @@ def test_last_follower_that_leaves_ends_a_request_without_a_client() -> None:
     assert (flight.has_followers(), ended) == (True, [])
     two.leave()
     assert (flight.has_followers(), ended) == (False, [1])
+
+
+@pytest.mark.parametrize("is_followed", [False, True])
+async def test_ended_flight_keeps_neither_the_request_nor_the_answer(is_followed: bool) -> None:
+    flight = lead(flights())
+    follower = flight.join() if is_followed else None
+    flight.cancel = lambda: None
+    flight.take(b"answer")
+    flight.land(LANDED)
+    if follower is not None:
+        assert await follower.next() == b"answer"
+        follower.leave()
+    assert (flight.cancel, flight.pieces) == (None, [])

@@ -151,3 +151,17 @@ def test_members_that_the_answer_repeats_are_compared() -> None:
 def test_deep_bodies_are_compared_byte_by_byte() -> None:
     deep = b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"
     assert canonical_body(deep, "openai_chat").endswith(deep)
+
+
+def test_key_of_the_client_depends_on_the_request_only() -> None:
+    keys = CacheKeys(names_requested_model=False)
+    one, other = (
+        CHAT.client.decode_request(
+            b'{"model":"m","messages":[{"role":"user","content":"%b"}]}' % text, RequestContext()
+        )
+        for text in (b"x", b"y")
+    )
+    changed = CacheKeys(names_requested_model=True)
+    assert keys.client_key_of("t1", CHAT, one) == changed.client_key_of("t1", CHAT, one)
+    assert keys.client_key_of("t1", CHAT, one) != keys.client_key_of("t1", CHAT, other)
+    assert keys.client_key_of("t1", CHAT, one) != keys.client_key_of("t2", CHAT, one)

@@ -58,7 +58,8 @@ def test_requests_that_cannot_use_the_cache(request_call: Call, settings: CacheS
         ("stop", False, True),
         ("stop_sequence", False, True),
         ("end_turn", False, True),
-        (None, False, True),
+        (None, False, False),
+        ("unknown", False, False),
         ("length", True, False),
         ("context_length", True, False),
         ("content_filter", True, False),
@@ -72,10 +73,46 @@ def test_only_complete_answers_are_stored(finish_reason: str | None, tool_calls:
     assert may_store(call(), CacheSpec(tool_calls=tool_calls), finish_reason, [b"{}"]) is is_stored
 
 
-@pytest.mark.parametrize("name", ["tool_calls", "tool_use", "functionCall", "function_call", "custom_tool_call"])
-def test_tool_calls_are_found_in_the_answer_whatever_its_finish_reason(name: str) -> None:
-    with_tools = structs.replace(call(), needs=frozenset({"tools"}))
-    pieces = [b'{"x":"%b' % name[:3].encode(), b'%b"}' % name[3:].encode()]
-    assert not may_store(with_tools, SETTINGS, "stop", pieces)
-    assert may_store(with_tools, CacheSpec(tool_calls=True), "stop", pieces)
-    assert may_store(with_tools, SETTINGS, "stop", [b'{"x":"text"}'])
+@pytest.mark.parametrize(
+    "call_in_answer",
+    [
+        '"tool_calls":[{"id":"c"}]',
+        '"tool_calls": [{"id":"c"}]',
+        '"function_call":{"name":"f"}',
+        '"functionCall":{"name":"f"}',
+        '"type":"tool_use"',
+        '"type":"mcp_call"',
+        '"type": "local_shell_call"',
+        '"type":"mcp_approval_request"',
+    ],
+)
+def test_actions_are_found_in_the_answer_whatever_its_finish_reason(call_in_answer: str) -> None:
+    sent = b"{%b}" % call_in_answer.encode()
+    pieces = [sent[:7], sent[7:]]
+    assert not may_store(call(), SETTINGS, "stop", pieces)
+    assert may_store(call(), CacheSpec(tool_calls=True), "stop", pieces)
+    assert may_store(call(), SETTINGS, "stop", [b'{"x":"text","tool_calls":[],"function_call":null}'])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'{"choices":[{"finish_reason":"stop"},{"finish_reason":"length"}]}',
+        b'{"choices":[{"finish_reason":"stop"},{"finish_reason": null}]}',
+        b'{"candidates":[{"finishReason":"STOP"},{"finishReason":"SAFETY"}]}',
+        b'{"message":{"refusal":"I cannot"},"finish_reason":"stop"}',
+        b'{"content":[{"type":"refusal"}]}',
+        b'{"done_reason":"load"}',
+    ],
+)
+def test_all_choices_must_be_complete_and_no_refusals(sent: bytes) -> None:
+    assert not may_store(call(), SETTINGS, "stop", [sent])
+
+
+def test_text_about_finish_reasons_is_stored() -> None:
+    sent = b'{"content":"\\"finish_reason\\":\\"length\\"","refusal":null,"finish_reason":"stop"}'
+    assert may_store(call(), SETTINGS, "stop", [sent])
+
+
+def test_other_operations_have_no_finish_reason() -> None:
+    assert may_store(call(operation="embeddings"), SETTINGS, None, [b"{}"])

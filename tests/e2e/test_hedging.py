@@ -1,6 +1,7 @@
 """Hedged requests: the deployment that begins first answers, and the other upstream request is aborted."""
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_hedged_request_finishes_while_the_gateway_stops(vendor: MockVendor, tmp
     with GatewayProcess(config(vendor), tmp_path) as gateway, RawConnection(gateway.port) as link:
         link.send_post(json.dumps(chat_request(model="hedged-6")).encode())
         until(lambda: seen(vendor, "quick-6"), "the hedge")
-        gateway.process.terminate()
-        answer = link.read_answer()
+        gateway.signal(signal.SIGTERM)
+        answer = link.answer()
         assert answer.status == 200
         assert answer.headers["x-intellirouter-deployment"] == "mock/quick-6"

@@ -59,8 +59,8 @@ class DeploymentHealth:
         self.latency_ms: float | None = None
         """Moving average of the time to the end of the response; None until the first success."""
         self.first_token_ms: float | None = None
-        self.first_content: DelayHistogram | None = None
-        """Times to the first content, if a model of the deployment hedges requests after a learned delay."""
+        self.first_content: tuple[DelayHistogram, DelayHistogram] | None = None
+        """Times to the complete answer, and to the first content of a stream, if a model hedges requests."""
         self.success_rate = 1.0
         """Moving average, which weighs the latest attempts most; 1 if not suspect. For strategies."""
         self._outcomes = self._covered = self._successes = 0

@@ -210,11 +210,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return _Hedge(policy, request.resolved.by_name[decision.order[1]], deadline_s)
 
     def _share_of(self, request: Decided) -> HedgeShare:
-        model = request.resolved.model
-        share = self.hedge_shares.get(model)
-        if share is None:
-            share = self.hedge_shares[model] = HedgeShare()
-        return share
+        return self.hedge_shares.setdefault(request.resolved.model, HedgeShare())
 
     async def _open_hedged(
         self,
@@ -229,8 +225,9 @@ class Attempts(Struct, frozen=True, kw_only=True):
         """
         opening, open_attempt, discard = parts
         health = context.health
-        if (histogram := health.first_content) is None:
-            histogram = health.first_content = DelayHistogram()
+        if health.first_content is None:
+            health.first_content = (DelayHistogram(), DelayHistogram())
+        histogram = health.first_content[context.call.is_stream]
         delay_s = hedge.policy.after_s or histogram.percentile_s(_HEDGE_PERCENTILE)
         if delay_s is None:
             value = await opening
@@ -278,7 +275,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         *,
         is_canceled: bool,
     ) -> None:
-        """End the second attempt of a race that nobody has won."""
+        """End the second attempt of a race without a winner."""
         if failure is not None:
             self.fail(second, failure, is_neutral=_is_stale(failure))
         elif is_canceled:

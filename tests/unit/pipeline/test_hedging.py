@@ -7,9 +7,9 @@ import pytest
 from msgspec import structs
 
 from intellirouter.catalog import ResolvedModel
-from intellirouter.core import HedgingPolicy, errors, reason_of
+from intellirouter.core import HedgingPolicy, Price, errors, reason_of
 from intellirouter.pipeline.attempts import AttemptContext
-from tests.support.pipeline import World, resolved
+from tests.support.pipeline import ANSWER, BODY, EVENTS, STREAM_BODY, Response, World, resolved
 from tests.unit.pipeline.test_attempts import DOWN, begin, kinds
 
 ALWAYS = HedgingPolicy(after_s=0.01, max_share=1.0)
@@ -173,3 +173,24 @@ async def test_delay_is_learned() -> None:
     exchange, context, _ = await race(world, model, Upstreams(a=(9, "slow"), b=(0, "yes")))
     assert context.deployment.name == "b"
     assert kinds(exchange)[0] == ("a", "first", "hedge_lost")
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_cost_of_an_answer_that_is_not_used_is_added(is_stream: bool) -> None:
+    """Both upstreams have begun to answer in the same turn of the event loop."""
+    chunks = EVENTS if is_stream else (ANSWER,)
+    model = hedged(price=Price(input=1_000_000, output=1_000_000, version="test"))
+    world = World(model, a=Response(*chunks), b=Response(*chunks))
+    world.upstream.gate = gate = asyncio.Event()
+    serving = asyncio.create_task(world.serve(STREAM_BODY if is_stream else BODY))
+    while len(world.upstream.sent) < 2:
+        await asyncio.sleep(0.005)
+    gate.set()
+    await serving
+    record = world.record
+    assert sorted(each.outcome for each in record.attempts) == ["hedge_lost", "ok"]
+    assert record.usage is not None
+    alone = 5
+    assert record.cost_microusd is not None
+    assert record.cost_microusd > alone
+    assert in_flight(world) == [0, 0]

@@ -30,6 +30,8 @@ class Vendor:
         self.calls = 0
         self.aborted = 0
         self.is_down = False
+        self.constant: str | None = None
+        """What all answers say; None: each one says its number."""
         self.gate = threading.Event()
         self.gate.set()
         vendor = self
@@ -46,7 +48,7 @@ class Vendor:
                     self.stream(vendor.calls)
                 else:
                     vendor.gate.wait(10)
-                    self.send(200, json.dumps(answer(vendor.calls)).encode())
+                    self.send(200, json.dumps(answer(vendor.calls, vendor.constant)).encode())
 
             def send(self, status: int, body: bytes) -> None:
                 self.send_response(status)
@@ -62,7 +64,7 @@ class Vendor:
                 self.end_headers()
                 self.close_connection = True
                 try:
-                    self.event({"role": "assistant", "content": f"call {call}"})
+                    self.event({"role": "assistant", "content": vendor.constant or f"call {call}"})
                     vendor.gate.wait(10)
                     for number in range(40):
                         self.event({"content": f" {number * 7919} words, then {number**3} more." * 2})
@@ -90,8 +92,8 @@ class Vendor:
         self._server.shutdown()
 
 
-def answer(call: int) -> dict[str, Any]:
-    message = {"role": "assistant", "content": f"call {call}"}
+def answer(call: int, text: str | None = None) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text or f"call {call}"}
     return {
         "id": f"c{call}",
         "object": "chat.completion",

@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 
-from intellirouter.cache import CacheDirectives, Flights, MemoryAnswerStore
-from intellirouter.config import CacheSpec, KeySpec
+from msgspec import structs
+
+from intellirouter.cache import CacheDirectives, Flights, MemoryAnswerStore, SimilarAnswers
+from intellirouter.config import CacheMode, CacheSpec, KeySpec
 from intellirouter.core import OffLoop, Price
 from intellirouter.pipeline import CacheStage, Exchange, SharedCache, Stages
+from tests.support.dialects.standard import STANDARD_DIALECTS
 from tests.support.pipeline import BODY, EVENTS, Answer, Reply, Response, Source, World, resolved
 
 JSON = b"application/json"
@@ -34,16 +37,26 @@ class Cached(World):
         settings: CacheSpec | None = None,
         keys: tuple[KeySpec, ...] = (),
         timeout_s: float = 600.0,
+        similar: SimilarAnswers | None = None,
+        mode: CacheMode | None = None,
     ) -> None:
+        """`similar` is used for a model with the mode `semantic`."""
         chosen = settings or CacheSpec(default_mode="exact", is_used=True, ttl_s=TTL)
         self.store = MemoryAnswerStore(chosen.max_bytes, chosen.stale_if_error_s)
         self.flights = Flights()
+        self.similar = similar or SimilarAnswers()
         self.flights.apply(
             max_bytes=chosen.max_bytes, max_entry_bytes=chosen.max_entry_bytes, window_s=chosen.join_window_s
         )
-        super().__init__(resolved("a", price=PRICE, timeout_s=timeout_s), keys=keys, a=answers)
+        model = structs.replace(resolved("a", price=PRICE, timeout_s=timeout_s), cache=mode)
+        super().__init__(model, keys=keys, a=answers)
         stage = CacheStage(
-            chosen, SharedCache(self.store, self.flights), self.clock, OffLoop(), names_requested_model=False
+            chosen,
+            SharedCache(self.store, self.flights, self.similar),
+            self.clock,
+            OffLoop(),
+            names_requested_model=False,
+            codecs=STANDARD_DIALECTS.upstreams,
         )
         self.use(Stages(sources=(stage,), answer=(stage,), rescues=(stage,)))
 

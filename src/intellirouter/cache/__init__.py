@@ -10,6 +10,7 @@ from intellirouter.cache.entries import AnswerStore, MemoryAnswerStore, StoredAn
 from intellirouter.cache.flights import Flight, Flights, Follower, Lagging, Landing
 from intellirouter.cache.keys import CacheKeys, canonical_body, idempotency_key_of
 from intellirouter.cache.rules import exclusion_reason, may_store
+from intellirouter.cache.similar_answers import Lookup, MonitorView, Similar, SimilarAnswers
 
 __all__ = [
     "AnswerStore",
@@ -20,7 +21,11 @@ __all__ = [
     "Follower",
     "Lagging",
     "Landing",
+    "Lookup",
     "MemoryAnswerStore",
+    "MonitorView",
+    "Similar",
+    "SimilarAnswers",
     "StoredAnswer",
     "canonical_body",
     "exclusion_reason",

@@ -5,7 +5,7 @@ white space of a JSON body make no difference. Whatever cannot be compared with 
 """
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,10 @@ _NEUTRAL_MEMBERS: Final = {
     "gemini": frozenset({"labels"}),
 }
 """Top-level members by dialect that say who asks, and do not change the answer. Responses repeat them in the answer."""
+_TURNS: Final = ("messages", "contents", "input")
+"""The members that contain the turns of a conversation, in all dialects."""
+_CONTENTS: Final = ("content", "parts")
+"""The members of a turn that contain its text, in all dialects."""
 _MAX_PREFIXES: Final = 4096
 _Outside = tuple[str, str, bool, str, str, RequestContext]
 """Tenant, endpoint, whether it is a stream, the model as requested and as resolved, path and headers."""
@@ -44,6 +48,21 @@ class CacheKeys:
         outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context)
         digest = (self._prefixes.get(outside) or self._prefix_of(outside, call.dialect, resolved)).copy()
         digest.update(canonical_body(call.body, call.dialect) if endpoint.is_json else call.body)
+        return digest.digest()
+
+    def partition_of(
+        self, tenant: str, endpoint: Endpoint, call: Call, resolved: ResolvedModel, last_turn: str
+    ) -> bytes | None:
+        """Return the key of everything but the text of the last turn; None if that text is not found in the body.
+
+        Only requests with the same key may get each other's answers because their last turns are similar.
+        """
+        rest = body_without_last_turn(call.body, call.dialect, last_turn) if endpoint.is_json else None
+        if rest is None:
+            return None
+        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context)
+        digest = (self._prefixes.get(outside) or self._prefix_of(outside, call.dialect, resolved)).copy()
+        digest.update(b"\1" + rest)
         return digest.digest()
 
     def _prefix_of(self, outside: "_Outside", dialect: str, resolved: ResolvedModel) -> "hashlib._Hash":
@@ -83,13 +102,73 @@ def canonical_body(body: bytes, dialect: str) -> bytes:
         canonical = _encode(value)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return b"\0" + body
-    # A repeated name is lost when the body is decoded, and its colon with it. Escaped colons could make up for it.
-    if canonical.count(b":") != body.count(b":") or b"\\u003" in body:
+    if _may_repeat_names(body, canonical):
         return b"\0" + body
     neutral = _NEUTRAL_MEMBERS.get(dialect, _NOTHING)
     if isinstance(value, dict) and not neutral.isdisjoint(value):
         return _encode({name: each for name, each in value.items() if name not in neutral})
     return canonical
+
+
+def body_without_last_turn(body: bytes, dialect: str, last_turn: str) -> bytes | None:
+    """Return the canonical form of a body whose last turn has empty texts.
+
+    None if the texts that were removed are not `last_turn`, or if the body is not compared by its meaning.
+    """
+    try:
+        value = _decode(body)
+        canonical = _encode(value)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    if not isinstance(value, dict) or _may_repeat_names(body, canonical):
+        return None
+    names = [name for name in _TURNS if name in value]
+    if len(names) != 1:
+        return None
+    removed: list[str] = []
+    value[names[0]] = _without_texts_of_last(value[names[0]], removed)
+    if "\n".join(removed) != last_turn:
+        return None
+    neutral = _NEUTRAL_MEMBERS.get(dialect, _NOTHING)
+    return _encode({name: each for name, each in value.items() if name not in neutral})
+
+
+def _may_repeat_names(body: bytes, canonical: bytes) -> bool:
+    """Return whether the body may have a name twice in one object.
+
+    A repeated name is lost when the body is decoded, and its colon with it. Escaped colons could make up for it.
+    """
+    return canonical.count(b":") != body.count(b":") or b"\\u003" in body
+
+
+def _without_texts_of_last(turns: Any, removed: list[str]) -> Any:
+    """Return the turns with empty texts in the last one. The texts are added to `removed`, in order."""
+    if isinstance(turns, str):
+        removed.append(turns)
+        return ""
+    if not isinstance(turns, list) or not turns or not isinstance(turns[-1], dict):
+        return turns
+    last = turns[-1]
+    for name in _CONTENTS:
+        if name in last:
+            last = {**last, name: _without_texts(last[name], removed)}
+    return [*turns[:-1], last]
+
+
+def _without_texts(content: Any, removed: list[str]) -> Any:
+    if isinstance(content, str):
+        removed.append(content)
+        return ""
+    if not isinstance(content, list):
+        return content
+    parts: list[Any] = []
+    for part in content:
+        if isinstance(part, dict) and isinstance(text := part.get("text"), str):
+            removed.append(text)
+            parts.append({**part, "text": ""})
+        else:
+            parts.append(part)
+    return parts
 
 
 def _described(deployment: Deployment) -> bytes:

@@ -105,7 +105,8 @@ def _cache(record: "core.ExchangeRecord") -> str:
     parts = []
     if record.cache_source is not None:
         age = "" if record.cache_age_s is None else f", {record.cache_age_s:.0f} s old"
-        parts.append(f"the answer of {record.cache_source}{age}")
+        similar = "" if record.cache_similarity is None else f", similarity {record.cache_similarity:.2f}"
+        parts.append(f"the answer of {record.cache_source}{age}{similar}")
     if record.saved_microusd is not None:
         parts.append(f"it saved {core.format_usd(record.saved_microusd)} USD")
     if record.cache_reason is not None:

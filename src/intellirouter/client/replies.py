@@ -146,7 +146,7 @@ class RequestSummary(Struct, frozen=True, kw_only=True):
     cost_microusd: int | None = None
     """None if the price is unknown."""
     cache: str | None = None
-    """What the cache did: hit, miss, joined, stale or bypass. None if it is off."""
+    """What the cache did: hit, similar, miss, joined, stale or bypass. None if it is off."""
     saved_microusd: int | None = None
     """What an answer from the cache has cost when it was made."""
 

@@ -31,8 +31,41 @@ class CacheTtl(Section):
     rerank: Ttl = Field(default=MAX_TTL_S, description=_TTL_TEXT.format(answers="rankings"))
 
 
+class SemanticCache(Section):
+    """How answers to similar requests are found, for models whose setting `cache` is semantic."""
+
+    min_similarity: float = Field(
+        default=0.7,
+        ge=0.5,
+        le=1,
+        description="Minimum similarity of two requests. Most differences that matter are found in their words, so a "
+        "higher value finds fewer answers, and hardly more correct ones.",
+    )
+    target_precision: float = Field(
+        default=0.95,
+        ge=0.5,
+        le=0.98,
+        description="Minimum share of correct answers. Answers to similar requests are only used while the measured "
+        "share is at least this, with a confidence of 95 %.",
+    )
+    verify_share: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="Share of the similar requests whose answers are requested and compared, to measure how many are "
+        "correct.",
+    )
+    max_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=16 * 1024**3,
+        description="Memory for the texts of requests and their vectors, in bytes, in addition to cache.max_bytes. If "
+        "it is full, the tenant with the most bytes gives up what it has not used for the longest time.",
+    )
+
+
 class Cache(Section):
-    """The response cache. It is used where the setting `cache` of a model, a tenant or the defaults is exact."""
+    """The response cache. It is used where the setting `cache` of a model, a tenant or the defaults is not off."""
 
     max_bytes: int = Field(
         default=256 * 1024 * 1024,
@@ -68,4 +101,7 @@ class Cache(Section):
         le=2,
         description="Requests with a higher temperature do not use the cache. A request without one counts as 1. If "
         "not set, every temperature is accepted.",
+    )
+    semantic: SemanticCache = Field(
+        default_factory=SemanticCache, description="How answers to similar requests are found."
     )

@@ -37,7 +37,7 @@ from intellirouter.config.problems import (
     known_names,
     quoted,
 )
-from intellirouter.config.resource_ports import local_base_url, unused_port_warning
+from intellirouter.config.resource_ports import local_base_url, unused_ports
 from intellirouter.config.runtime import (
     AnswersSpec,
     BackoffSpec,
@@ -192,7 +192,7 @@ class _Compiler:
         self._warnings += auth_warnings(config)
         self._warnings += breaker_warnings(config, models)
         self._warnings += egress_warnings(config.providers, providers, self._origin)
-        self._warnings += _unused_ports(providers, self._sources.environ)
+        self._warnings += unused_ports(providers, self._sources.environ)
         is_auth_required = requires_key(config)
         self._warnings += unused_settings(config, self._vendors, models, is_auth_required=is_auth_required)
 
@@ -358,9 +358,7 @@ class _Compiler:
             timeouts=inherit_timeouts(entry.timeouts, provider.timeouts),
             retries=entry.retries if entry.retries is not None else provider.retries,
             cache=entry.cache or provider.cache,
-            marks_prompt_cache=(
-                provider.marks_prompt_cache if entry.prompt_cache is None else entry.prompt_cache == "auto"
-            ),
+            marks_prompt_cache=entry.prompt_cache == "auto" if entry.prompt_cache else provider.marks_prompt_cache,
         )
 
     def _upstream_model(self, name: str, entry: DeploymentEntry, vendor: str) -> str:
@@ -437,6 +435,7 @@ class _Compiler:
                     timeouts=spec.timeouts,
                     retries=self._config.providers[provider].retries,
                     cache=spec.cache,
+                    marks_prompt_cache=spec.marks_prompt_cache,
                 )
         return models
 
@@ -448,14 +447,6 @@ class _Compiler:
             hint = near or known_names(list(self._strategies), "strategies")
             self._report(("models", name, "strategy"), f"Unknown strategy {quoted(entry.strategy)}.", hint)
         return DEFAULT_STRATEGY
-
-
-def _unused_ports(providers: Mapping[str, ProviderSpec], environ: Mapping[str, str]) -> list[str]:
-    urls: dict[str, list[str | None]] = {}
-    for provider in providers.values():
-        urls.setdefault(provider.vendor, []).append(provider.base_url)
-    warning = unused_port_warning(urls, environ)
-    return [] if warning is None else [warning]
 
 
 def _server(server: Server) -> ServerSpec:

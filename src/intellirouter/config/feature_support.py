@@ -23,11 +23,8 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "keys[N].limits": _NOT_ENFORCED,
 }
 """Settings that are accepted and have no effect, by their path in the reference. The text is the warning."""
-_CACHES: Final = (
+_CACHES_OF_MANY: Final = (
     "defaults.cache",
-    "providers.NAME.cache",
-    "deployments.NAME.cache",
-    "models.NAME.cache",
     "tenants.NAME.cache",
 )
 
@@ -37,8 +34,8 @@ def reference_note(path: str) -> str:
 
     `path` is a path in the reference, such as `models.NAME.timeouts.idle_s`.
     """
-    if path in _CACHES:
-        return "The mode `semantic` is not available in this version. `exact` is used instead."
+    if path in _CACHES_OF_MANY:
+        return "The mode `semantic` has no effect here, because it can only be set for models. `exact` is used instead."
     for known, text in WITHOUT_EFFECT.items():
         if path == known or path.startswith((f"{known}.", f"{known}[")):
             return text

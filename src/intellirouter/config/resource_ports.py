@@ -1,12 +1,13 @@
 """The ports of model servers on this machine that `RESOURCE_PORTS_*` sets."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from intellirouter.config.environment_warnings import OLLAMA_PORT
 from intellirouter.config.problems import ConfigError, ConfigProblem
+from intellirouter.config.runtime import ProviderSpec
 from intellirouter.core import VendorRow, is_service_link
 
 _VARIABLES: Final = {"ollama": OLLAMA_PORT}
@@ -37,11 +38,10 @@ def local_base_url(row: VendorRow, environ: Mapping[str, str]) -> str | None:
     return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{port}"))
 
 
-def unused_port_warning(base_urls_by_vendor: Mapping[str, list[str | None]], environ: Mapping[str, str]) -> str | None:
-    """Return a warning if the environment sets a port that no provider uses."""
+def unused_ports(providers: Mapping[str, ProviderSpec], environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each port that the environment sets and no provider uses."""
     for vendor, name in _VARIABLES.items():
         port = resource_port(vendor, environ)
-        used = [urlsplit(url).port for url in base_urls_by_vendor.get(vendor, []) if url is not None]
-        if port is not None and port not in used:
-            return f"{name}: No provider of the vendor `{vendor}` uses the port {port}, so this variable has no effect."
-    return None
+        urls = [each.base_url for each in providers.values() if each.vendor == vendor]
+        if port is not None and port not in [urlsplit(url).port for url in urls if url is not None]:
+            yield f"{name}: No provider of the vendor `{vendor}` uses the port {port}, so this variable has no effect."

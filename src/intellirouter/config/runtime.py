@@ -151,6 +151,15 @@ class ReasoningMemorySpec(Struct, frozen=True, kw_only=True):
     max_age_s: float = 6 * 3600.0
 
 
+class SemanticSpec(Struct, frozen=True, kw_only=True):
+    """How answers to similar requests are found, and how many of them must be right."""
+
+    min_similarity: float = 0.7
+    target_precision: float = 0.95
+    verify_share: float = 0.05
+    max_bytes: int = 64 * 1024 * 1024
+
+
 class CacheSpec(Struct, frozen=True, kw_only=True):
     """Settings of the response cache."""
 
@@ -167,6 +176,12 @@ class CacheSpec(Struct, frozen=True, kw_only=True):
     join_window_s: float = 5.0
     tool_calls: bool = False
     max_temperature: float | None = None
+    semantic: SemanticSpec | None = None
+    """None: no model has the mode `semantic`, or what it needs is not installed. Then `exact` is used instead."""
+
+    def uses_similar(self, tenant: str, model_mode: CacheMode | None) -> bool:
+        """Return whether requests may get answers to similar ones. A tenant's own setting prevents that."""
+        return model_mode == "semantic" and self.semantic is not None and tenant not in self.tenants
 
     def applies(self, tenant: str, model_mode: CacheMode | None) -> bool:
         """Return whether a tenant's requests for a model use the cache. If model and tenant disagree, `off` wins."""

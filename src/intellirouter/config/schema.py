@@ -118,7 +118,7 @@ class Defaults(Section):
     cache: CacheMode = Field(
         default="off",
         description="Whether answers are stored and used again, and identical requests in flight are joined: off or "
-        "exact. The section `cache` has the details.",
+        "exact. Models can also have semantic. The section `cache` has the details.",
     )
     prompt_cache: PromptCache = Field(
         default="auto",
@@ -320,7 +320,9 @@ class ModelEntry(Section):
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
     pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
     cache: CacheMode | None = Field(
-        default=None, description="Overrides defaults.cache. If the tenant has another setting, off wins."
+        default=None,
+        description="Overrides defaults.cache. If the tenant has another setting, off wins. With semantic, requests "
+        "also get the answers to similar requests of the same tenant, unless the tenant has a setting of its own.",
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
     target_quality: float | None = Field(default=None, ge=0, le=1, description="Has no effect in this version.")

@@ -31,6 +31,7 @@
     │   ├── UpstreamDisconnected       502  upstream_disconnected
     │   ├── UpstreamTimeout            504  upstream_timeout
     │   ├── UpstreamMalformed          502  upstream_malformed
+    │   │   ├── UpstreamOutputInvalid  502  upstream_malformed (what the model produced is not usable)
     │   │   ├── UpstreamAnswerTooLarge 502  upstream_answer_too_large (the answer exceeds a limit of the gateway)
     │   │   └── UpstreamAnswerUnusable 502  upstream_answer_unusable (the vendor has worked; it is not asked again)
     │   └── AllAttemptsFailed          502  all_attempts_failed (several attempts failed for different reasons)
@@ -362,6 +363,14 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamMalformed(UpstreamError):
     code = "upstream_malformed"
     retryable = True
+
+
+class UpstreamOutputInvalid(UpstreamMalformed):
+    """The answer has arrived, but what the model produced is not what the client asked for, or not usable.
+
+    For example text instead of JSON, invalid tool arguments, or endless repetition. A prompt can cause that, so it says
+    nothing about the health of the deployment.
+    """
 
 
 class UpstreamAnswerTooLarge(UpstreamMalformed):

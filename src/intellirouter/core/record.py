@@ -65,14 +65,16 @@ class ExchangeRecord(Struct, kw_only=True, omit_defaults=True):
     """None when the price is unknown, which is not zero."""
     price_version: InLedger[str | None] = None
     cache: InBoth[str | None] = None
-    """`hit`, `stale`, `joined`: the answer is that of another request. `miss`: there was none. `bypass`: the request
-    cannot use the cache. None if the cache is off."""
+    """`hit`, `similar`, `stale`, `joined`: the answer is that of another request. `miss`: there was none. `bypass`: the
+    request cannot use the cache. None if the cache is off."""
     cache_reason: str | None = None
-    """Why the request bypassed the cache, or why a stale answer was used."""
+    """Why the request bypassed the cache, why a stale answer was used, or why none to a similar request was used."""
     cache_source: InLedger[str | None] = None
     """The request whose answer this is."""
     cache_age_s: float | None = None
     """How old the stored answer was, in seconds."""
+    cache_similarity: float | None = None
+    """How similar the request of the answer is, from 0 to 1. None if the answer belongs to the same request."""
     saved_microusd: InBoth[int | None] = None
     """What that answer has cost, and this one has not. None if it is unknown."""
     prompt_cache_saved_microusd: int = 0

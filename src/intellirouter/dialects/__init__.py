@@ -7,6 +7,7 @@ providers, keys and deployments, a codec knows only what is passed to it. See DE
 
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.choices import frame
+from intellirouter.dialects.answer_texts import answer_text
 from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.endpoint import Endpoint
 from intellirouter.dialects.error_causes import CONTEXT_LENGTH
@@ -29,6 +30,7 @@ from intellirouter.dialects.openai_responses import storage as responses_storage
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
+    ChatUpstream,
     ErrorStyle,
     MessageRefused,
     Route,
@@ -54,6 +56,7 @@ __all__ = [
     "DIALECTS",
     "Answer",
     "ChatClient",
+    "ChatUpstream",
     "ChoiceFinished",
     "DialectSpec",
     "Dialects",
@@ -74,6 +77,7 @@ __all__ = [
     "SseParser",
     "StreamEnded",
     "StreamRelay",
+    "answer_text",
     "anthropic_list",
     "anthropic_model",
     "build_dialects",

@@ -13,6 +13,8 @@ from typing import Any, Final
 from intellirouter.core import errors
 from intellirouter.dialects.account_causes import is_about_account, plain_code
 
+FAILED_FINISHES: Final = frozenset({"error", "insufficient_system_resource", "network_error"})
+"""Finish reasons of answers that were not finished (OpenRouter, DeepSeek, Zhipu). OpenAI has none."""
 CONTEXT_LENGTH: Final = "context_length_exceeded"
 """The conversation is longer than the model's context. Clients that see this code compact the conversation."""
 CONTENT_POLICY: Final = "content_policy_violation"

@@ -31,7 +31,8 @@ _MISSING_CONTENT_CODES: Final = frozenset(
     {"previous_response_not_found", "response_not_found", "item_not_found", "file_not_found", "container_not_found"}
 )
 _CONTENT: Final = (
-    r"(?:files?|cached ?content|responses?|items?|containers?|vector stores?|conversations?|prompts?|skills?|uploads?)"
+    r"(?:files?|cached ?content|responses?|items?|containers?(?:_id)?|vector stores?|conversations?|prompts?|skills?"
+    r"|uploads?)"
 )
 _MISSING_CONTENT: Final = re.compile(
     rf"(?<![\w/]){_CONTENT}\b[^.]{{0,160}}?(?:not found|not exist|no longer (?:exists|available)|(?:has|have) expired)"
@@ -42,7 +43,16 @@ _NAMES_OTHER: Final = re.compile(
     r"|accounts?|subscription|billing|credits?|quota|plan|(?:api|this|your) key)\b"
 )
 """Something of the deployment or the account."""
+_MEDIA: Final = r"\b(?:image|video|audio|document|pdf|file|media|attachment)s?\b"
+_NOT_FETCHED: Final = (
+    r"(?:could not|cannot|can't|failed to|unable to|error while) (?:be )?(?:download|fetch|load|retriev|access|open)\w*"
+)
+_UNREACHABLE_MEDIA: Final = re.compile(rf"{_NOT_FETCHED}[^.]{{0,80}}?{_MEDIA}|{_MEDIA}[^.]{{0,80}}?{_NOT_FETCHED}")
+_NAMES_KEY: Final = re.compile(r"\b(?:(?:api|this|your|the) key|tokens?|credentials?)\b")
 _LACKS_FEATURE: Final = re.compile(r"no endpoints found that (?:support|can handle)")  # OpenRouter
+_DENIED_FEATURE: Final = re.compile(
+    r"(?:access|permission)[^.;]{0,60}? (?:features?|betas?|tools?|capabilit(?:y|ies))\b"
+)
 _TOO_LARGE: Final = re.compile(r"request too large for (?:model\b|[^\s.]+ (?:in|on)\b)")
 _LIMITS_TOKENS: Final = re.compile(r"\b(?:tokens?|tp[mhd])\b")
 _LIMITS_REQUESTS: Final = re.compile(r"\brequests? ?(?:per|/)|\brp[smhd]\b")
@@ -65,10 +75,14 @@ def error_of_request(status: int, message: str, code: Any, source: str, body: by
         return _rejected(message, REQUEST_TOO_LARGE, 413, body)
     if status in {403, 404} and _is_content_missing(words, code):
         return _rejected(message, code if code in _MISSING_CONTENT_CODES else None, 404, body)
+    if status == 404 and _UNREACHABLE_MEDIA.search(words):
+        return _rejected(message, None, 400, body)
     if status == 404 and _LACKS_FEATURE.search(words):
         return errors.UnsupportedFeature(errors.as_sentence(f"{source}: {message}"))
     if status == 403 and (code in _DENIED_MODEL_CODES or _DENIED_MODEL.search(words)):
         return errors.UpstreamModelMissing(errors.as_sentence(f"{source} does not allow this model: {message}"))
+    if status == 403 and _DENIED_FEATURE.search(words) and _NAMES_KEY.search(words) is None:
+        return errors.UnsupportedFeature(errors.as_sentence(f"{source}: {message}"))
     return None
 
 

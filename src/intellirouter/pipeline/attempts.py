@@ -40,6 +40,7 @@ from intellirouter.resilience import (
     Retries,
     Step,
     attempt_limit_s,
+    counts_against_deployment,
     is_rejected_by_deployment,
     may_hedge,
     with_same_limit,
@@ -55,8 +56,6 @@ _SPREAD: Final = 0.1
 """Requests that wait for the same deployment do not all continue at the same moment."""
 _FAILURES: Final = (errors.UpstreamError, errors.HostError, errors.Overloaded)
 """Errors that may lead to another attempt. All others end the exchange."""
-_NEUTRAL_BLAME: Final = frozenset({"client", "gateway"})
-"""Blame of errors that do not count against the health of the deployment."""
 
 
 class AttemptContext(Struct):
@@ -163,8 +162,9 @@ class Attempts(Struct, frozen=True, kw_only=True):
                 else:
                     value = await opening
             except _FAILURES as error:
-                # Earlier attempts may have left too little time for this one.
-                is_cut_short = not (is_first or has_full_time) and isinstance(error, errors.UpstreamTimeout)
+                # Earlier attempts, or the client's own limit, may have left too little time for this one.
+                may_be_short = not is_first or bool(resolved.restriction)
+                is_cut_short = may_be_short and not has_full_time and isinstance(error, errors.UpstreamTimeout)
                 context.can_rotate = self._can_rotate(context, error, exchange.attempts)
                 self.fail(context, error, is_neutral=is_cut_short or context.can_rotate or _is_stale(error))
                 failure: errors.GatewayError = error
@@ -335,7 +335,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return next_step
 
     def _defer(self, context: AttemptContext, failure: errors.GatewayError, now_s: float) -> None:
-        is_neutral = failure.blame in _NEUTRAL_BLAME or isinstance(failure, errors.PolicyError)
+        is_neutral = not counts_against_deployment(failure) or isinstance(failure, errors.PolicyError)
         if failure.retry_after_s is not None and not is_neutral:
             context.health.defer(failure.retry_after_s, now_s)
 
@@ -401,7 +401,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         context.is_ended = True
         attempt.outcome, attempt.message = error.code, error.message[:_MAX_MESSAGE_CHARS]
         attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
-        if is_neutral or error.blame in _NEUTRAL_BLAME:
+        if is_neutral or not counts_against_deployment(error):
             context.health.end_neutrally(context.ticket)
             return
         now_s = self.clock.monotonic_s()

@@ -1,16 +1,18 @@
 """The stage of the response cache: recalls stored answers, joins identical requests in flight, and stores answers.
 
+The order is: the answer to the same request, the same request in flight, an answer to a similar request, the upstream.
+
 It is built with one configuration. The store and the requests in flight are shared by all generations, because the keys
 contain everything of the configuration that changes answers.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from intellirouter.cache import (
     AnswerStore,
@@ -20,6 +22,8 @@ from intellirouter.cache import (
     Follower,
     Lagging,
     Landing,
+    Similar,
+    SimilarAnswers,
     StoredAnswer,
     exclusion_reason,
     idempotency_key_of,
@@ -27,9 +31,11 @@ from intellirouter.cache import (
 )
 from intellirouter.config import CacheSpec
 from intellirouter.core import Clock, OffLoop, Usage, errors
+from intellirouter.dialects import ChatUpstream, answer_text
+from intellirouter.pipeline.cache_streams import FollowedStream, StoredStream, note_shared
 from intellirouter.pipeline.exchange import CacheUse, Decoded, Exchange
 from intellirouter.pipeline.recall import check_may_call
-from intellirouter.pipeline.stages import Piece, StageAnswer
+from intellirouter.pipeline.stages import StageAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +43,8 @@ _SOURCE: Final = "cache"
 _IDEMPOTENCY_KEY: Final = "idempotency-key"
 _ONCE_S: Final = 86_400.0
 """How long an `Idempotency-Key` is remembered."""
+_MAX_VERIFY_S: Final = 0.5
+"""How long the end of an answer waits at most for its comparison with a stored one. It usually takes milliseconds."""
 _MAX_FOLLOWED: Final = 2
 """How many requests one follows at most. Each of them has made all its attempts before it fails."""
 
@@ -46,6 +54,7 @@ class SharedCache(Struct, frozen=True):
 
     store: AnswerStore
     flights: Flights
+    similar: SimilarAnswers = field(default_factory=SimilarAnswers)
 
 
 class CacheStage:
@@ -54,9 +63,19 @@ class CacheStage:
     dialects: Final = None
 
     def __init__(
-        self, settings: CacheSpec, shared: SharedCache, clock: Clock, off_loop: OffLoop, *, names_requested_model: bool
+        self,
+        settings: CacheSpec,
+        shared: SharedCache,
+        clock: Clock,
+        off_loop: OffLoop,
+        *,
+        names_requested_model: bool,
+        codecs: Mapping[str, ChatUpstream],
     ) -> None:
+        """`codecs` reads the texts of answers, by dialect."""
         self._settings = settings
+        self._similar = shared.similar
+        self._codecs = codecs
         self._store = shared.store
         self._flights = shared.flights
         self._clock = clock
@@ -84,20 +103,53 @@ class CacheStage:
         if exchange.idempotency_key is not None:
             return await self._answer_once(exchange, request, use, key)
         if directives is None or not directives.no_cache:
-            use.status = "miss"
-            now_s = self._clock.monotonic_s()
-            stored = await self._store.get(tenant, key, now_s)
-            if stored is not None and (directives is None or directives.accepts(now_s - stored.stored_s)):
-                if now_s < stored.expires_s:
-                    return self._recalled(exchange, stored, "hit")
-                use.expired = stored
-            if self._may_join(request) and (directives is None or directives.max_age_s is None):
-                answer = await self._joined(exchange, request, partial(self._joinable, key))
-                if answer is not None:
-                    return answer
+            if (answer := await self._answer_of_identical(exchange, request, use, key)) is not None:
+                return answer
         else:
             use.reason = "the client sent `Cache-Control: no-cache`"
+        if settings.uses_similar(tenant, request.resolved.cache):
+            answer = await self._answer_of_similar(exchange, request, use)
+            if answer is not None:
+                return answer
         self._lead(exchange, request, key)
+        return None
+
+    async def _answer_of_identical(
+        self, exchange: Exchange, request: Decoded, use: CacheUse, key: bytes
+    ) -> StageAnswer | None:
+        """Return the stored answer to the same request, or that of the same request in flight."""
+        directives, now_s = exchange.cache_directives, self._clock.monotonic_s()
+        use.status = "miss"
+        stored = await self._store.get(exchange.identity.tenant, key, now_s)
+        if stored is not None and (directives is None or directives.accepts(now_s - stored.stored_s)):
+            if now_s < stored.expires_s:
+                return self._recalled(exchange, stored, "hit")
+            use.expired = stored
+        if self._may_join(request) and (directives is None or directives.max_age_s is None):
+            return await self._joined(exchange, request, partial(self._joinable, key))
+        return None
+
+    async def _answer_of_similar(self, exchange: Exchange, request: Decoded, use: CacheUse) -> StageAnswer | None:
+        """Return the stored answer to a similar request, unless it has to be verified."""
+        similar, directives, now_s = self._similar, exchange.cache_directives, self._clock.monotonic_s()
+        tenant = exchange.identity.tenant
+        lookup = similar.examine(self._keys, tenant, exchange.endpoint, request.call, request.resolved, now_s)
+        if isinstance(lookup, str):
+            use.reason = use.reason or f"No answer to a similar request was used. {lookup}"
+            return None
+        use.lookup = lookup
+        if directives is not None and directives.no_cache:
+            return None
+        max_age_s = None if directives is None else directives.max_age_s
+        found = await similar.find(lookup, self._store, now_s, max_age_s)
+        if found is None:
+            return None
+        can_be_verified = directives is None or not directives.only_if_cached
+        if similar.may_serve(lookup.model, exchange.request_id, can_be_verified=can_be_verified):
+            use.similarity = found.similarity
+            return self._recalled(exchange, found.stored, "similar")
+        lookup.to_verify = found
+        use.reason = f"The answer to the similar request {found.stored.request_id} is compared with the new one."
         return None
 
     async def _answer_once(
@@ -167,6 +219,7 @@ class CacheStage:
         if len(body) > settings.max_entry_bytes or not (ttl_s or is_once):
             return
         now_s, tenant = self._clock.monotonic_s(), exchange.identity.tenant
+        lookup = None if exchange.cache is None else exchange.cache.lookup
         answer = StoredAnswer(
             body=body,
             content_type=landing.content_type,
@@ -181,10 +234,42 @@ class CacheStage:
         try:
             if ttl_s:
                 await self._store.put(tenant, flight.content_key, answer)
+                if lookup is not None:
+                    self._similar.add(lookup, flight.content_key, answer.expires_s)
             if is_once:
                 await self._store.put(tenant, flight.key, structs.replace(answer, expires_s=now_s + _ONCE_S))
         except errors.GatewayError as error:  # the client receives its answer even if it cannot be stored
             logger.warning("%s: The answer could not be cached. %s", exchange.request_id, error.full_message)
+
+    async def verify(self, exchange: Exchange, request: Decoded, pieces: list[bytes], found: Similar) -> None:
+        """Compare a complete answer with the stored one to a similar request. If it takes too long, it is not counted.
+
+        The result decides whether such answers are served.
+        """
+        lookup = None if exchange.cache is None else exchange.cache.lookup
+        codec, deployment = self._codecs.get(request.call.dialect), exchange.deployment
+        if lookup is None or codec is None or deployment is None:
+            return
+        if not may_store(request.call, self._settings, exchange.finish_reason, pieces):
+            return
+        bodies = (found.stored.body, b"".join(pieces))
+        is_stream, agree = request.call.is_stream, self._similar.agree
+
+        def compare() -> bool | None:
+            stored, real = (answer_text(codec, body, deployment, is_stream=is_stream) for body in bodies)
+            return None if stored is None or real is None else agree(stored, real)
+
+        try:
+            async with asyncio.timeout(_MAX_VERIFY_S):
+                is_right = await self._off_loop.run(max(map(len, bodies)), compare)
+        except (errors.GatewayError, TimeoutError) as error:
+            logger.info("%s: The answer to a similar request was not verified. %s", exchange.request_id, error)
+            return
+        except Exception:  # the client receives its answer even if it cannot be compared
+            logger.exception("%s: The answer to a similar request could not be verified.", exchange.request_id)
+            return
+        if is_right is not None:
+            self._similar.record(lookup.model, is_right=is_right, now_s=self._clock.monotonic_s())
 
     def _examine(self, exchange: Exchange, request: Decoded) -> tuple[str | None, bytes]:
         """Return why the request cannot use the cache, or None, and its key."""
@@ -270,7 +355,7 @@ class CacheStage:
             return None
         body = b"".join(flight.pieces)
         follower.leave()
-        _note(exchange, "joined", flight.request_id, landing)
+        note_shared(exchange, "joined", flight.request_id, landing)
         return StageAnswer(source=_SOURCE, body=body, content_type=landing.content_type)
 
     async def _follow_stream(self, exchange: Exchange, follower: Follower) -> StageAnswer | None:
@@ -324,92 +409,22 @@ class CacheTap:
             cost_microusd=exchange.cost_microusd,
             error=error,
         )
+        is_complete = error is None and not flight.is_partial
+        pieces = flight.pieces
         try:
-            if error is None and not flight.is_partial:
+            if is_complete:
                 await self._stage.store(exchange, self._request, flight, landing)
         finally:
             flight.land(landing)
+        lookup = None if exchange.cache is None else exchange.cache.lookup
+        if is_complete and lookup is not None and lookup.to_verify is not None:
+            await self._stage.verify(exchange, self._request, pieces, lookup.to_verify)
 
     def fail(self, exchange: Exchange, error: BaseException) -> None:
         if isinstance(error, errors.GatewayError) and not isinstance(error, errors.ClientDisconnected):
             self._flight.fail(error, exchange.error_event)
         else:
             self._flight.fail(None, None)
-
-
-class StoredStream:
-    """Implements `Pieces` for a stored stream: one piece with all bytes."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body: bytes | None = body
-
-    def __aiter__(self) -> "StoredStream":
-        return self
-
-    async def __anext__(self) -> Piece:
-        body, self._body = self._body, None
-        if body is None:
-            raise StopAsyncIteration
-        return Piece(body, is_last=True)
-
-    async def aclose(self) -> None:
-        """Do nothing: there is nothing to release."""
-
-
-class FollowedStream:
-    """Implements `Pieces` for a follower: the stream as the leader receives it. Raises the error that ended it."""
-
-    def __init__(self, exchange: Exchange, follower: Follower, first: bytes) -> None:
-        self._exchange = exchange
-        self._follower = follower
-        self._next: bytes | None = first
-        self._is_done = False
-
-    def __aiter__(self) -> "FollowedStream":
-        return self
-
-    async def __anext__(self) -> Piece:
-        if self._is_done:
-            raise StopAsyncIteration
-        exchange, follower, flight = self._exchange, self._follower, self._follower.flight
-        try:
-            data, self._next = self._next, None
-            if data is None:
-                data = await follower.next()
-        except Lagging:
-            raise errors.Overloaded(
-                "The client has read the stream too slowly. It shares the answer of an identical request, of which "
-                "only the last part is kept.",
-                hint="Read faster, or send `Cache-Control: no-store` to get an answer of your own.",
-            ) from None
-        if data and not (flight.is_ended and follower.has_all and flight.landing is not None):
-            return Piece(data, is_last=False)
-        self._is_done = True
-        if (landing := flight.landing) is None:
-            raise _broken_off(exchange, flight)
-        _note(exchange, "joined", flight.request_id, landing)
-        exchange.error = landing.error
-        return Piece(data, is_last=True)
-
-    async def aclose(self) -> None:
-        self._follower.leave()
-
-
-def _broken_off(exchange: Exchange, flight: Flight) -> errors.GatewayError:
-    """Return the error of a stream whose leader failed after the beginning."""
-    if flight.error is None:
-        return errors.UpstreamDisconnected(f"The identical request {flight.request_id} was canceled.")
-    exchange.error_event = flight.error_event
-    return errors.without_frames(flight.error)
-
-
-def _note(exchange: Exchange, status: str, source: str, landing: Landing) -> None:
-    """Note in the exchange that it has got the answer of another one."""
-    use = exchange.cache
-    if use is not None:
-        use.status, use.source, use.saved_microusd = status, source, landing.cost_microusd
-    exchange.usage = Usage()
-    exchange.finish_reason, exchange.losses = landing.finish_reason, landing.losses
 
 
 def _check_same(stored_key: bytes, content_key: bytes) -> None:

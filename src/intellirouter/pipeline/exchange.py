@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from intellirouter.cache import CacheDirectives, Flight, StoredAnswer
+from intellirouter.cache import CacheDirectives, Flight, Lookup, StoredAnswer
 from intellirouter.catalog import MAX_NAME_CHARS, ResolvedModel
 from intellirouter.core import (
     Attempt,
@@ -92,22 +92,27 @@ class CacheUse(Struct):
     """What the cache did for a request to which it applies."""
 
     status: str = "bypass"
-    """`hit`, `miss`, `joined`, `stale` or `bypass`."""
+    """`hit`, `similar`, `miss`, `joined`, `stale` or `bypass`."""
     reason: str | None = None
-    """Why the request bypasses the cache, or why a stale answer was used."""
+    """Why the request bypasses the cache, why a stale answer was used, or why none to a similar request was used."""
     source: str | None = None
     """The request whose answer this is."""
     age_s: float | None = None
+    similarity: float | None = None
+    """How similar the request of the answer is, from 0 to 1; None if it is not another one."""
     saved_microusd: int | None = None
     """What that answer has cost; None if it is unknown."""
     expired: StoredAnswer | None = None
     """An answer that may be used if the request fails."""
     flight: Flight | None = None
     """Passes the answer to requests that wait for it."""
+    lookup: Lookup | None = None
+    """What similar requests are compared with, if the model has the mode `semantic`."""
 
     def write_to(self, record: ExchangeRecord) -> None:
         record.cache, record.cache_reason, record.cache_source = self.status, self.reason, self.source
         record.cache_age_s, record.saved_microusd = self.age_s, self.saved_microusd
+        record.cache_similarity = self.similarity
 
 
 class Exchange:

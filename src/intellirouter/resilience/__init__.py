@@ -7,6 +7,7 @@ logs.
 
 from intellirouter.resilience.breaker import Breaker, WindowCounts
 from intellirouter.resilience.causes import (
+    counts_against_deployment,
     is_credential_at_fault,
     is_rejected_by_deployment,
     may_be_served_elsewhere,
@@ -29,6 +30,7 @@ __all__ = [
     "Step",
     "WindowCounts",
     "attempt_limit_s",
+    "counts_against_deployment",
     "is_credential_at_fault",
     "is_rejected_by_deployment",
     "may_be_served_elsewhere",

@@ -5,6 +5,7 @@ from typing import Final
 
 from intellirouter.core import Deployment, errors
 
+_NEUTRAL_BLAME: Final = frozenset({"client", "gateway"})
 _CONTEXT_CODES: Final = frozenset({"context_length_exceeded"})
 _POLICY_CODES: Final = frozenset(
     {"content_filter", "content_policy_violation", "image_content_policy_violation", "moderation_blocked"}
@@ -25,6 +26,14 @@ def may_be_served_elsewhere(error: errors.GatewayError) -> bool:
 def is_rejected_by_deployment(error: errors.GatewayError) -> bool:
     """Return whether a deployment has rejected the request because of its context window, content policy or size."""
     return isinstance(error, errors.UpstreamRejected) and error.code in _CODES
+
+
+def counts_against_deployment(error: errors.GatewayError) -> bool:
+    """Return whether an error says that the deployment is not healthy.
+
+    What a request or its prompt can cause does not: a client's requests must not open a circuit for other clients.
+    """
+    return error.blame not in _NEUTRAL_BLAME and not isinstance(error, errors.UpstreamOutputInvalid)
 
 
 def is_credential_at_fault(error: errors.GatewayError) -> bool:

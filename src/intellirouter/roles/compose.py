@@ -11,7 +11,7 @@ import msgspec
 
 import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
-from intellirouter.cache import Flights, MemoryAnswerStore
+from intellirouter.cache import Flights, MemoryAnswerStore, SimilarAnswers
 from intellirouter.catalog import HealthBoard, ProviderLists
 from intellirouter.config import CacheSpec, ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
@@ -61,7 +61,17 @@ from intellirouter.roles.worker_errors import WorkerErrors
 from intellirouter.routing import STRATEGIES
 from intellirouter.serving import serve_asgi
 from intellirouter.store import ExchangeStore, ReasoningMemories
-from intellirouter.telemetry import CONTENT_TYPE, BreakerView, LiveFeed, Metrics, breaker_metrics, set_up_logging
+from intellirouter.telemetry import (
+    CONTENT_TYPE,
+    BreakerView,
+    LiveFeed,
+    Metrics,
+    ModelPrecision,
+    SemanticCacheView,
+    breaker_metrics,
+    semantic_cache_metrics,
+    set_up_logging,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +108,7 @@ class GatewayProcess:
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
         self._cached = MemoryAnswerStore()
         self._flights = Flights()
+        self._similar = SimilarAnswers()
         self._lists = ProviderLists()
         self.model_lists = ModelLists(
             RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng, traffic=self._traffic
@@ -156,6 +167,7 @@ class GatewayProcess:
         return b"" if browsers is None else header_lines(browsers.cors_headers({b"origin": origin}) or [])
 
     async def start(self) -> None:
+        await self._load_embedder(self.current.value.runtime)
         self.store.start()
         self.background.start()
         self.batches.start()
@@ -212,6 +224,7 @@ class GatewayProcess:
             runtime = await asyncio.to_thread(load_runtime)
             prices = await asyncio.to_thread(price_list, self._generations.effective(runtime))
             generation = self._generations.build(runtime, prices, self._registries)
+            await self._load_embedder(generation.runtime)
             self.host.apply(local_models(generation.runtime))
             self._swap(generation)
             self._apply_model_lists()
@@ -242,9 +255,15 @@ class GatewayProcess:
         """Use these limits from now on. If the cache is off, everything is removed."""
         max_bytes = settings.max_bytes if settings.is_used else 0
         self._cached.apply(max_bytes, settings.stale_if_error_s)
+        self._similar.apply(settings.semantic if settings.is_used else None)
         self._flights.apply(
             max_bytes=max_bytes // 4, max_entry_bytes=settings.max_entry_bytes, window_s=settings.join_window_s
         )
+
+    async def _load_embedder(self, runtime: Runtime) -> None:
+        """Load what the semantic cache needs, if a model uses it."""
+        if runtime.cache.semantic is not None and not self._similar.is_loaded:
+            await asyncio.to_thread(self._similar.load)
 
     def _traffic(self) -> Traffic:
         return Traffic(in_flight=len(self.in_flight), total=self.in_flight.added)
@@ -265,7 +284,7 @@ class GatewayProcess:
             rng=rng,
             off_loop=self._off_loop,
             answers=self._answers,
-            cache=SharedCache(self._cached, self._flights),
+            cache=SharedCache(self._cached, self._flights, self._similar),
             memory_of=self._memories.of,
             lists=self._lists,
         )
@@ -355,6 +374,14 @@ class GatewayProcess:
             lambda: float(self.store.health().lost_records),
         )
         self.metrics.add_source(lambda: breaker_metrics(self._breakers()))
+        self.metrics.add_source(lambda: semantic_cache_metrics(self._semantic_caches()))
+
+    def _semantic_caches(self) -> SemanticCacheView:
+        models = [
+            ModelPrecision(each.model, each.state.value, each.verified, each.precision)
+            for each in self._similar.monitors()
+        ]
+        return SemanticCacheView(self._similar.size_bytes, self._similar.entry_count, models)
 
     def _breakers(self) -> list[BreakerView]:
         now_s = SYSTEM_CLOCK.monotonic_s()

@@ -148,6 +148,7 @@ class Generations:
                 shared.clock,
                 shared.off_loop,
                 names_requested_model=runtime.answers.names_requested_model,
+                codecs=registries.dialects.upstreams,
             )
             stages = structs.replace(
                 stages, sources=(*stages.sources, cache), answer=(*stages.answer, cache), rescues=(cache,)

@@ -1,6 +1,7 @@
 """Observability: metrics, the live feed and logs. Everything happens after the last byte of a response.
 
-Door: `Metrics`, `breaker_metrics`, `LiveFeed`, `set_up_logging`, `is_writable`, `CONTENT_TYPE`.
+Door: `Metrics`, `breaker_metrics`, `semantic_cache_metrics`, `LiveFeed`, `set_up_logging`, `is_writable`,
+`CONTENT_TYPE`.
 """
 
 from intellirouter.telemetry.breakers import BreakerView, breaker_metrics
@@ -8,13 +9,17 @@ from intellirouter.telemetry.descriptors import is_writable
 from intellirouter.telemetry.feed import LiveFeed
 from intellirouter.telemetry.logs import set_up_logging
 from intellirouter.telemetry.metrics import CONTENT_TYPE, Metrics
+from intellirouter.telemetry.semantic_cache import ModelPrecision, SemanticCacheView, semantic_cache_metrics
 
 __all__ = [
     "CONTENT_TYPE",
     "BreakerView",
     "LiveFeed",
     "Metrics",
+    "ModelPrecision",
+    "SemanticCacheView",
     "breaker_metrics",
     "is_writable",
+    "semantic_cache_metrics",
     "set_up_logging",
 ]

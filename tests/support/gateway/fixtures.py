@@ -40,7 +40,7 @@ def base_config(vendor: MockVendor) -> dict[str, Any]:
     """Return a configuration with every kind of model name and short timeouts."""
     return {
         "server": {"max_body_bytes": MAX_BODY_BYTES, "body_timeout_s": BODY_TIMEOUT_S},
-        "defaults": {"retries": 1, "backoff": {"base_s": 0.01, "max_s": 0.05}},
+        "defaults": {"retries": 1, "backoff": {"base_s": 0.01, "max_s": 0.05}, "pool": {"max_wait_s": 0}},
         "providers": {
             "mock": {"vendor": "openai-compatible", "base_url": vendor.base_url, "models": "*"},
             "fake": {"vendor": "fake"},

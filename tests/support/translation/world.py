@@ -123,7 +123,7 @@ def config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
     models["claude-opus-5-5"] = {"deployments": ["openai-priced"]}
     models["team/deep/name:v1.2"] = {"deployments": ["anthropic-priced"]}
     return {
-        "defaults": {"retries": 0, "backoff": {"base_s": 0.01, "max_s": 0.05}},
+        "defaults": {"retries": 0, "backoff": {"base_s": 0.01, "max_s": 0.05}, "pool": {"max_wait_s": 0}},
         "providers": providers,
         "deployments": deployments,
         "models": models,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intellirouter.config import CacheSpec
+from intellirouter.config import CacheSpec, SemanticSpec
 
 FAKE = "providers: {p: {vendor: fake}}\ndeployments: {d: {provider: p, model: x}}\nmodels: {m: {deployments: [d]}}\n"
 
@@ -92,11 +92,15 @@ def test_settings_are_compiled(compile_text):
         ),
         (
             "defaults: {cache: semantic}\n",
-            "defaults.cache: The cache mode `semantic` is not available in this version.",
+            "defaults.cache: The cache mode `semantic` can only be set for models. `exact` is used instead.",
         ),
         (
             "tenants: {default: {cache: semantic}}\n",
-            "tenants.default.cache: The cache mode `semantic` is not available",
+            "tenants.default.cache: The cache mode `semantic` can only be set for models.",
+        ),
+        (
+            "defaults: {cache: exact}\ncache: {semantic: {verify_share: 0.1}}\n",
+            "cache.semantic: This section has no effect, because no model has `cache: semantic`.",
         ),
     ],
 )
@@ -107,3 +111,35 @@ def test_settings_without_effect_are_reported(compile_text, text, warning):
 
 def test_settings_with_effect_are_not_reported(compile_text):
     assert compile_text("defaults: {cache: exact}\ncache: {max_bytes: 8388608}\n" + FAKE).warnings == ()
+
+
+SEMANTIC = FAKE.replace("deployments: [d]", "deployments: [d], cache: semantic")
+
+
+def test_semantic_is_used_for_models_that_have_it(compile_text, monkeypatch):
+    monkeypatch.setattr("intellirouter.config.cache_settings.find_spec", lambda name: name)
+    runtime = compile_text("cache: {semantic: {target_precision: 0.9, max_bytes: 2097152}}\n" + SEMANTIC)
+    assert runtime.warnings == ()
+    assert runtime.cache.semantic == SemanticSpec(target_precision=0.9, max_bytes=2_097_152)
+    assert runtime.cache.uses_similar("t", "semantic")
+    assert not runtime.cache.uses_similar("t", "exact")
+    assert not runtime.cache.uses_similar("t", None)
+    assert runtime.cache.applies("t", "semantic")
+
+
+def test_semantic_without_its_packages_is_exact_and_a_warning_names_the_extra(compile_text, monkeypatch):
+    monkeypatch.setattr("intellirouter.config.cache_settings.find_spec", lambda _: None)
+    runtime = compile_text(SEMANTIC)
+    assert runtime.warnings == (
+        (
+            "models.m.cache: The cache mode `semantic` needs packages that are not installed. `exact` is used instead. "
+            "Install `intellirouter[semantic]`."
+        ),
+    )
+    assert runtime.cache.applies("t", "semantic")
+    assert not runtime.cache.uses_similar("t", "semantic")
+
+
+def test_defaults_and_tenants_do_not_turn_semantic_on(compile_text):
+    text = "defaults: {cache: semantic}\ntenants: {default: {cache: semantic}}\n"
+    assert compile_text(text + FAKE).cache.semantic is None

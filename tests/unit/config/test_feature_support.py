@@ -44,8 +44,8 @@ def test_role_that_is_not_available_is_refused(compile_problems):
 
 def test_settings_without_effect_are_warnings(compile_text):
     text = """\
-defaults: {cache: exact}
-providers: {p: {vendor: fake, cache: semantic}}
+defaults: {cache: semantic}
+providers: {p: {vendor: fake}}
 deployments: {d: {provider: p, model: x, cache: off}}
 models:
   a: {deployments: [d], strategy: adaptive, target_quality: 0.9, timeouts: {idle_s: 1}}
@@ -58,7 +58,7 @@ keys: [{key: "env:K", tenant: t, limits: {concurrency: 1}}]
     assert runtime.models["b"].strategy == "latency"
     assert runtime.server.role == "monolith"
     assert [warning.partition(": ")[0] for warning in runtime.warnings] == [
-        "providers.p.cache",
+        "defaults.cache",
         "models.a.strategy",
         "models.a.target_quality",
         "models.a.timeouts",
@@ -78,7 +78,9 @@ def test_settings_without_effect_are_marked_in_the_reference():
         "models.NAME.timeouts.idle_s",
         "models.NAME.target_quality",
         "tenants.NAME.budget.usd",
-        "models.NAME.cache",
     ):
         assert "in this version" in notes[path]
+    for path in ("defaults.cache", "tenants.NAME.cache"):
+        assert "`semantic` has no effect here" in notes[path]
+    assert "semantic" in notes["models.NAME.cache"]
     assert "in this version" not in notes["providers.NAME.timeouts.idle_s"]

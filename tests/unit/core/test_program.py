@@ -40,4 +40,4 @@ def test_module_can_be_run(tmp_path: Path) -> None:
     environ = {"PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environ)
     assert done.returncode == 3
-    assert f"Run `{sys.executable} -m intellirouter init " in done.stderr
+    assert f"run `{sys.executable} -m intellirouter init -o " in done.stderr

@@ -106,6 +106,7 @@ def test_missing_model_is_the_deployments(dialect: str, words: str) -> None:
         (403, "", None, "UpstreamAuthFailed"),
         (403, "Your account was suspended for violating our usage policies", None, "UpstreamAuthFailed"),
         (403, "No file permission", None, "UpstreamAuthFailed"),
+        (403, "This key has no permission for the feature", None, "UpstreamAuthFailed"),
         (403, "You don't have permission to access this key; ask models team", None, "UpstreamAuthFailed"),
         (403, "The prompt has expired credits: file not found", None, "UpstreamAuthFailed"),
         (403, "Your account's container does not exist anymore, contact billing", None, "UpstreamAuthFailed"),
@@ -135,3 +136,25 @@ def test_code_of_missing_content_is_kept(code: str) -> None:
 def test_refused_content_under_403_is_not_bedrocks_credential() -> None:
     error = decode("bedrock", 403, "The request was blocked by our content policy.")
     assert (type(error), error.code) == (errors.UpstreamRejected, "content_policy_violation")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Could not download image",
+        "Failed to fetch the file at https://example.com/a.pdf",
+        "The image at the given URL cannot be loaded.",
+        "unable to access the requested video",
+    ],
+)
+def test_media_that_cannot_be_fetched_are_not_a_missing_model(dialect: str, words: str) -> None:
+    error = decode(dialect, 404, words)
+    assert (type(error), error.status, error.blame) == (errors.UpstreamRejected, 400, "client")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("words", ["Access denied to this feature", "Your account does not have access to this beta."])
+def test_denied_feature_is_not_a_refused_credential(dialect: str, words: str) -> None:
+    error = decode(dialect, 403, words)
+    assert (type(error), error.blame) == (errors.UnsupportedFeature, "client")

@@ -1,5 +1,7 @@
 """Requests that limit their own attempts, from the entry of the pipeline to their records."""
 
+import asyncio
+
 import pytest
 
 from intellirouter.core import AttemptControl, RequestContext, errors
@@ -58,3 +60,11 @@ async def test_models_of_limited_requests_are_bounded() -> None:
     for number in range(300):
         await world.serve(context=limited_by(timeout_s=1.0 + number / 1000))
     assert world.spine._restricted.cache_info().currsize == 256
+
+
+async def test_a_short_limit_of_the_client_does_not_count_against_the_deployment() -> None:
+    world = World(resolved("a", retries=0), a=[Response(ANSWER, gate=asyncio.Event()) for _ in range(3)])
+    for _ in range(3):
+        await world.serve(context=limited_by(timeout_s=0.01))
+        assert isinstance(world.reply.error, errors.UpstreamTimeout)
+    assert world.board.of("a").failures == 0

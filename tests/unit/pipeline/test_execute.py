@@ -255,7 +255,7 @@ async def test_stream_without_the_requested_format_is_recorded_as_malformed() ->
     assert (world.record.status, world.record.error_code) == (200, "upstream_malformed")
     assert world.record.usage == Usage(input_tokens=3, output_tokens=2), "the vendor has worked"
     assert world.outcomes == ["upstream_malformed"]
-    assert world.board.of("a").failures == 1
+    assert world.board.of("a").failures == 0, "a prompt can cause it"
 
 
 @pytest.mark.parametrize("body", [STREAM_BODY, SCHEMA_BODY])

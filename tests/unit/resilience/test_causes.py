@@ -4,6 +4,7 @@ import pytest
 
 from intellirouter.core import errors
 from intellirouter.resilience import (
+    counts_against_deployment,
     is_credential_at_fault,
     is_rejected_by_deployment,
     may_be_served_elsewhere,
@@ -58,3 +59,19 @@ def test_context_window_must_be_larger_if_it_is_known(
     rest = [deployment(name, context_tokens=tokens) for name, tokens in others.items()]
     assert with_same_limit(OVERFLOW, failed, rest) == same
     assert with_same_limit(UNSAFE, failed, rest) == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.UpstreamMalformed("x"), True),
+        (errors.UpstreamUnavailable("x"), True),
+        (errors.UpstreamOutputInvalid("x"), False),
+        (errors.UpstreamRejected("x"), False),
+        (errors.UnsupportedFeature("x"), False),
+    ],
+)
+def test_what_a_prompt_can_cause_does_not_count_against_a_deployment(
+    error: errors.GatewayError, expected: bool
+) -> None:
+    assert counts_against_deployment(error) is expected

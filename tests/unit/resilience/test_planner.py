@@ -40,6 +40,7 @@ TRANSIENT = (
     errors.UpstreamDisconnected,
     errors.UpstreamTimeout,
     errors.UpstreamMalformed,
+    errors.UpstreamOutputInvalid,
     errors.ProxyFailed,
 )
 

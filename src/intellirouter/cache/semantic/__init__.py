@@ -20,6 +20,7 @@ from intellirouter.cache.semantic.precision import MonitorState, PrecisionMonito
 from intellirouter.cache.semantic.reading import Reading, read_text
 from intellirouter.cache.semantic.similar_index import Entry, Match, SimilarIndex
 from intellirouter.cache.semantic.static_table import load_static_table
+from intellirouter.cache.semantic.tenant_indexes import TenantIndexes
 
 __all__ = [
     "Difference",
@@ -32,6 +33,7 @@ __all__ = [
     "PrecisionTarget",
     "Reading",
     "SimilarIndex",
+    "TenantIndexes",
     "Vector",
     "answers_agree",
     "first_difference",

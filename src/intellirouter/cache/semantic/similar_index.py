@@ -1,13 +1,14 @@
 """Finds stored texts that are similar to a new one, within one partition. Needs the extra `semantic`.
 
-All state is in memory and belongs to one event loop. Vectors of a partition are rows of one matrix, so that a lookup is
-one product. Entries refer to answers by their key in the cache of answers; an answer that was dropped there is
-discarded here when it is looked up.
+All state is in memory and belongs to one event loop. A text that was stored with the same canonical text is found in a
+dictionary. Vectors of a partition are rows of one matrix, so that any other lookup is one product. Entries refer to
+answers by their key in the cache of answers. If an answer was dropped there, its entry is removed when it is found.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from intellirouter.cache.semantic.embedder import Matrix, Vector
@@ -16,8 +17,8 @@ from intellirouter.cache.semantic.reading import Reading
 MIN_COSINE: Final = 0.7
 """Similarity of texts that are worth comparing. It is low because the guard decides; see DESIGN.md."""
 _FIRST_ROWS: Final = 1
-_BYTES_PER_ENTRY: Final = 330
-"""The entry, its key and its places in dictionaries, without its vector and its reading, measured on CPython 3.11."""
+_BYTES_PER_ENTRY: Final = 540
+"""The entry, its key, its hash and its places in dictionaries, without its vector and its reading, on CPython 3.11."""
 _BYTES_PER_PARTITION: Final = 950
 
 
@@ -28,6 +29,11 @@ class Entry:
     answer_key: bytes
     reading: Reading
     expires_at_s: float
+
+    @cached_property
+    def text_hash(self) -> int:
+        """The hash of the canonical text. Two texts can have the same one, so the guard compares them anyway."""
+        return hash(self.reading.canonical_text)
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class SimilarIndex:
         if dimensions < 1 or max_bytes < 1 or max_entries_per_partition < 1:
             raise ValueError("The limits of the index must be at least 1.")
         self._dimensions = dimensions
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._max_entries = max_entries_per_partition
         self._partitions: OrderedDict[bytes, _Partition] = OrderedDict()
         self._size_bytes = 0
@@ -70,6 +76,15 @@ class SimilarIndex:
                 self.remove(partition_key, match.entry.answer_key)
         return live
 
+    def find_text(self, partition_key: bytes, canonical_text: str, *, now_s: float) -> Entry | None:
+        """Return the latest entry with this canonical text, if it has not expired. Needs no vector."""
+        partition = self._partitions.get(partition_key)
+        entry = None if partition is None else partition.with_text(canonical_text)
+        if entry is not None and entry.expires_at_s <= now_s:
+            self.remove(partition_key, entry.answer_key)
+            return None
+        return entry
+
     def touch(self, partition_key: bytes, answer_key: bytes) -> None:
         """Count an entry as used, so that it is dropped later."""
         partition = self._partitions.get(partition_key)
@@ -82,7 +97,7 @@ class SimilarIndex:
         if vector.shape != (self._dimensions,):
             raise ValueError(f"The vector has the shape {vector.shape}, not ({self._dimensions},).")
         smallest = _BYTES_PER_PARTITION + _FIRST_ROWS * 4 * self._dimensions + _size_of(entry)
-        if smallest > self._max_bytes:
+        if smallest > self.max_bytes:
             return False
         partition = self._partitions.get(partition_key)
         if partition is None:
@@ -107,15 +122,19 @@ class SimilarIndex:
         self._size_bytes += partition.size_bytes - before
         self._drop_if_empty(partition_key, partition)
 
+    def drop_oldest(self) -> None:
+        """Drop the entry used longest ago of the partition used longest ago. The index must not be empty."""
+        key, partition = next(iter(self._partitions.items()))
+        self.remove(key, next(iter(partition.entries)))
+
     def clear(self) -> None:
         self._partitions.clear()
         self._size_bytes = 0
 
     def _shrink(self) -> None:
-        """Drop entries of the partition that was not used for the longest time, until the limit is kept."""
-        while self._size_bytes > self._max_bytes:
-            key, partition = next(iter(self._partitions.items()))
-            self.remove(key, next(iter(partition.entries)))
+        """Drop entries until the limit is kept."""
+        while self._size_bytes > self.max_bytes:
+            self.drop_oldest()
 
     def _drop_if_empty(self, key: bytes, partition: "_Partition") -> None:
         if not partition.entries:
@@ -139,6 +158,8 @@ class _Partition:
     def __init__(self, dimensions: int) -> None:
         self.entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._row_of: dict[bytes, int] = {}
+        self._key_of_text: dict[int, bytes] = {}
+        """The answer key of the latest entry with a canonical text, by its hash."""
         self._key_at: list[bytes] = []
         """The answer key of each row in use. Rows in use are always the first ones."""
         self._matrix = _zeros(_FIRST_ROWS, dimensions)
@@ -158,11 +179,15 @@ class _Partition:
         self._key_at.append(entry.answer_key)
         self._row_of[entry.answer_key] = row
         self.entries[entry.answer_key] = entry
+        self._key_of_text[entry.text_hash] = entry.answer_key
         self._entry_bytes += _size_of(entry)
 
     def remove(self, key: bytes) -> None:
         """Drop an entry. The last row takes its place."""
-        self._entry_bytes -= _size_of(self.entries.pop(key))
+        entry = self.entries.pop(key)
+        self._entry_bytes -= _size_of(entry)
+        if self._key_of_text.get(entry.text_hash) == key:
+            del self._key_of_text[entry.text_hash]
         row, last_key = self._row_of.pop(key), self._key_at.pop()
         if last_key != key:
             self._matrix[row] = self._matrix[len(self._key_at)]
@@ -170,6 +195,10 @@ class _Partition:
             self._row_of[last_key] = row
         if len(self._matrix) > _FIRST_ROWS and len(self._key_at) <= len(self._matrix) // 4:
             self._resize(max(_FIRST_ROWS, len(self._matrix) // 2))
+
+    def with_text(self, canonical_text: str) -> Entry | None:
+        key = self._key_of_text.get(hash(canonical_text))
+        return None if key is None else self.entries[key]
 
     def find(self, vector: Vector, min_cosine: float, limit: int) -> list[Match]:
         import numpy as np  # noqa: PLC0415 - optional extra

@@ -19,6 +19,7 @@ from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, TextTa
 from intellirouter.dialects.adapt.schema_cost import is_expensive
 from intellirouter.dialects.adapt.wrapped_relay import WrappedRelay
 from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
+from intellirouter.dialects.error_causes import FAILED_FINISHES
 from intellirouter.dialects.ir import (
     CONTENT_EVENTS,
     ArgumentsDelta,
@@ -152,7 +153,8 @@ def _check_repetition(choice: Choice, stop: Stop | None) -> None:
 def _failed_answer(stop: Stop) -> errors.UpstreamMalformed:
     reason = (stop.message or stop.raw)[:300]
     problem = "The model stopped before its answer was complete"
-    return errors.UpstreamMalformed(errors.as_sentence(f"{problem}: {reason}" if reason else problem))
+    kind = errors.UpstreamMalformed if stop.raw in FAILED_FINISHES else errors.UpstreamOutputInvalid
+    return kind(errors.as_sentence(f"{problem}: {reason}" if reason else problem))
 
 
 def _repaired(part: Part, ids: set[str]) -> Part:
@@ -174,7 +176,7 @@ def _id_key(call_id: str) -> str:
 
 def _check_call(call: ToolCall) -> None:
     if call.kind == "function" and not (is_json_object(call.arguments) or are_no_arguments(call.arguments)):
-        raise errors.UpstreamMalformed(
+        raise errors.UpstreamOutputInvalid(
             f"The model called {call.name[:100]!r} with arguments that are not a JSON object."
         )
 
@@ -195,7 +197,9 @@ def check_output(text: str, output: OutputFormat | None) -> None:
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise errors.UpstreamMalformed("The model's answer is not valid JSON, which the client asked for.") from None
+        raise errors.UpstreamOutputInvalid(
+            "The model's answer is not valid JSON, which the client asked for."
+        ) from None
     if output.schema is None or is_expensive(output.schema):
         return
     jsonschema_rs = importlib.import_module("jsonschema_rs")  # 3 MB, which only structured output needs
@@ -205,7 +209,7 @@ def check_output(text: str, output: OutputFormat | None) -> None:
         return  # The validator does not support this schema. The upstream has accepted it.
     problem = next(iter(validator.iter_errors(value)), None)
     if problem is not None:
-        raise errors.UpstreamMalformed(
+        raise errors.UpstreamOutputInvalid(
             "The model's answer does not match the schema that the client asked for: "
             + errors.as_sentence(problem.message[:300])
         )

@@ -86,7 +86,7 @@ def _recurs(text: str, end: int) -> bool:
 
 
 def _runaway() -> errors.UpstreamMalformed:
-    return errors.UpstreamMalformed("The model repeats itself without end.")
+    return errors.UpstreamOutputInvalid("The model repeats itself without end.")
 
 
 def _repeated_piece(text: str, min_chars: int) -> str | None:

@@ -24,8 +24,6 @@ from intellirouter.dialects.request_causes import error_of_request
 _MAX_MESSAGE_CHARS: Final = 2000
 ACCOUNT_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 """The codes of errors that mean that the account has no credit left."""
-FAILED_FINISHES: Final = frozenset({"error", "insufficient_system_resource", "network_error"})
-"""Finish reasons of answers that were not finished (OpenRouter, DeepSeek, Zhipu). OpenAI has none."""
 _STATUS_OUT: Final = {503: 503, 529: 503}
 _MESSAGES: Final = ("message", "detail", "msg", "error_message", "error_msg", "status_msg")
 

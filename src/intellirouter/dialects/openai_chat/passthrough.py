@@ -21,6 +21,7 @@ from intellirouter.core import (
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS
 from intellirouter.dialects.adapt.stop_sequences import CHAT_STOPS, has_more_stops, max_chat_stops, usable_stops
 from intellirouter.dialects.calls import ConversationCall, narrow_call
+from intellirouter.dialects.error_causes import FAILED_FINISHES
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
@@ -216,7 +217,7 @@ class OpenAIChatPassthrough(Route):
         choice = response.choices[0]
         if choice.error:
             raise upstream_errors.decode_error_in_200(msgspec.json.encode({"error": choice.error}))
-        if choice.finish_reason in upstream_errors.FAILED_FINISHES:
+        if choice.finish_reason in FAILED_FINISHES:
             raise upstream_errors.failed_finish(choice.finish_reason)
         if len(body) >= MIN_REPETITION_CHARS:
             check_texts(body, response.choices)

@@ -14,9 +14,9 @@ from msgspec import Meta, Struct
 
 from intellirouter.core import Usage, errors
 from intellirouter.core.json_errors import describe_json_error
+from intellirouter.dialects.error_causes import FAILED_FINISHES
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import (
-    FAILED_FINISHES,
     decode_error_in_stream,
     error_without_answer,
     failed_finish,

@@ -34,3 +34,8 @@ def name_deployment(error: errors.GatewayError, deployment: str) -> None:
     """Name the deployment in a message about "the upstream", whose author does not know it."""
     if error.message.startswith(_UPSTREAM) and not isinstance(error, errors.UpstreamRejected):
         error.message = deployment + error.message.removeprefix(_UPSTREAM)
+
+
+def is_stale(error: errors.GatewayError) -> bool:
+    """Return whether a pooled connection had been closed, which is not a failure of the deployment."""
+    return isinstance(error, errors.UpstreamDisconnected) and error.is_stale_connection

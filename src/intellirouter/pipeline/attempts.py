@@ -27,7 +27,7 @@ from intellirouter.core import (
     errors,
     mask_error,
 )
-from intellirouter.pipeline.attempt_errors import combined_error, failure_sentence, name_deployment
+from intellirouter.pipeline.attempt_errors import combined_error, failure_sentence, is_stale, name_deployment
 from intellirouter.pipeline.breaker_log import BreakerLog
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.pipeline.racing import Race
@@ -89,6 +89,8 @@ class _Hedge(Struct):
     deployment: Deployment
     deadline_s: float
     context: AttemptContext | None = None
+    is_cut_short: bool = False
+    """The request has left it less time than the timeout of its deployment."""
     failure: errors.GatewayError | None = None
 
 
@@ -166,7 +168,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
                 may_be_short = not is_first or bool(resolved.restriction)
                 is_cut_short = may_be_short and not has_full_time and isinstance(error, errors.UpstreamTimeout)
                 context.can_rotate = self._can_rotate(context, error, exchange.attempts)
-                self.fail(context, error, is_neutral=is_cut_short or context.can_rotate or _is_stale(error))
+                self.fail(context, error, is_neutral=is_cut_short or context.can_rotate or is_stale(error))
                 failure: errors.GatewayError = error
                 if is_rejected_by_deployment(error):
                     rejection = rejection or error
@@ -237,9 +239,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
         try:
             value = await race.run(opening, delay_s, partial(self._start_hedge, hedge, context, request, open_attempt))
         except BaseException as error:
-            if hedge.context is not None:
-                self._end_hedge(hedge.context, race.second_error, error, is_canceled=race.first_error is None)
-                hedge.failure = race.second_error
+            hedge.failure = race.second_error
+            self._end_hedge(hedge, race.second_error, None if race.first_error is not None else error)
             _discard_unused(race, hedge, context, discard)
             raise
         if race.first_error is None:
@@ -249,7 +250,8 @@ class Attempts(Struct, frozen=True, kw_only=True):
         _discard_unused(race, hedge, context, discard)
         winner, loser = (second, context) if race.is_second else (context, second)
         if (failure := race.first_error if race.is_second else race.second_error) is not None:
-            self.fail(loser, failure, is_neutral=_is_stale(failure))
+            is_cut_short = bool(request.resolved.restriction) if race.is_second else hedge.is_cut_short
+            self._fail_in_race(loser, failure, is_cut_short=is_cut_short)
         else:
             self.lose(loser)
         return winner, value
@@ -265,23 +267,27 @@ class Attempts(Struct, frozen=True, kw_only=True):
         if not self._share_of(request).take(hedge.policy.max_share, now_s):
             return None
         second = hedge.context = self._begin(first.exchange, first.call, hedge.deployment, Step(name, "hedge", 0.0))
+        hedge.is_cut_short = left_s < hedge.deployment.timeouts.total_s
         return _open_within(left_s, left_s, second, request, open_attempt)
 
     def _end_hedge(
-        self,
-        second: AttemptContext,
-        failure: errors.GatewayError | None,
-        cause: BaseException,
-        *,
-        is_canceled: bool,
+        self, hedge: _Hedge, failure: errors.GatewayError | None, cancellation: BaseException | None
     ) -> None:
         """End the second attempt of a race without a winner."""
+        if (second := hedge.context) is None:
+            return
         if failure is not None:
-            self.fail(second, failure, is_neutral=_is_stale(failure))
-        elif is_canceled:
-            self.abandon(second, cause)
+            self._fail_in_race(second, failure, is_cut_short=hedge.is_cut_short)
+        elif cancellation is not None:
+            self.abandon(second, cancellation)
         else:
             self.lose(second)
+
+    def _fail_in_race(self, context: AttemptContext, failure: errors.GatewayError, *, is_cut_short: bool) -> None:
+        """End an attempt that has failed while the other one was running."""
+        is_neutral = is_cut_short and isinstance(failure, errors.UpstreamTimeout)
+        can_rotate = self._can_rotate(context, failure, context.exchange.attempts)
+        self.fail(context, failure, is_neutral=is_neutral or can_rotate or is_stale(failure))
 
     def lose(self, context: AttemptContext) -> None:
         """End an attempt that was canceled because another one has answered first. It does not count."""
@@ -319,7 +325,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         attempts, name = context.exchange.attempts, context.deployment.name
         if len(attempts) >= request.resolved.max_attempts:
             return None
-        if _is_stale(failure) and context.attempt.kind != "reconnect":
+        if is_stale(failure) and context.attempt.kind != "reconnect":
             return Step(name, "reconnect", 0.0)
         if context.can_rotate:
             return Step(name, "credential", 0.0)
@@ -453,10 +459,6 @@ class Attempts(Struct, frozen=True, kw_only=True):
         exchange.deployment = deployment
         health = self.board.of(deployment.name)
         return AttemptContext(exchange, call, deployment, attempt, health, health.begin(now_s))
-
-
-def _is_stale(error: errors.GatewayError) -> bool:
-    return isinstance(error, errors.UpstreamDisconnected) and error.is_stale_connection
 
 
 async def _open_within(

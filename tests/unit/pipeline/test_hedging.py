@@ -95,6 +95,13 @@ async def test_failure_of_one_leaves_the_other_running() -> None:
     assert world.board.of("b").failures == 1
 
 
+async def test_timeout_of_a_hedge_that_had_little_time_does_not_count() -> None:
+    world, upstreams = World(), Upstreams(a=(0.08, "yes"), b=(0.01, errors.UpstreamTimeout("slow")))
+    exchange, _, _ = await race(world, hedged(timeout_s=60.0), upstreams)
+    assert [outcome for _, _, outcome in kinds(exchange)] == ["pending", "upstream_timeout"]
+    assert world.board.of("b").failures == 0
+
+
 async def test_if_both_fail_the_hedged_deployment_counts_as_tried() -> None:
     world, upstreams = World(), Upstreams(a=(0.03, DOWN), b=(0.03, DOWN), c=(0, "yes"))
     exchange, _, value = await race(world, hedged("a b c"), upstreams)

@@ -151,8 +151,10 @@ class Attempts(Struct, frozen=True, kw_only=True):
             context = self._begin(exchange, request.call, resolved.by_name[step.deployment], step)
             try:
                 is_first = step.kind == "first"
-                left_s, limit_s = self._limits(step, request, exchange, is_pool=is_pool)
-                has_full_time = limit_s >= context.deployment.timeouts.total_s
+                left_s = resolved.request_timeout_s - step.wait_s if is_first else deadline_s - self.clock.monotonic_s()
+                total_s = context.deployment.timeouts.total_s
+                limit_s = attempt_limit_s(left_s, total_s, _untried_s(request, exchange) if is_pool else 0.0)
+                has_full_time = limit_s >= total_s
                 # The transport enforces the timeouts of the attempt. Only a shorter limit needs a timer here.
                 opening = (
                     open_attempt(context)
@@ -190,16 +192,6 @@ class Attempts(Struct, frozen=True, kw_only=True):
             if next_step.wait_s:
                 await asyncio.sleep(next_step.wait_s)
             step = next_step
-
-    def _limits(self, step: Step, request: Decided, exchange: Exchange, *, is_pool: bool) -> tuple[float, float]:
-        """Return how much time is left for the request, and how much of it an attempt may use."""
-        timeout_s = request.resolved.request_timeout_s
-        if step.kind == "first":
-            left_s = timeout_s - step.wait_s
-        else:
-            left_s = exchange.started_s + timeout_s - self.clock.monotonic_s()
-        total_s = request.resolved.by_name[step.deployment].timeouts.total_s
-        return left_s, attempt_limit_s(left_s, total_s, _untried_s(request, exchange) if is_pool else 0.0)
 
     def _hedge(self, policy: HedgingPolicy, request: Decided, deadline_s: float) -> _Hedge | None:
         """Return how a request may be hedged; None if it may not be."""

@@ -115,10 +115,13 @@ class Upstream:
             name: [each] if isinstance(each, Response | BaseException) else list(each) for name, each in answers.items()
         }
         self.sent: list[tuple[str, bytes]] = []
+        self.gate: asyncio.Event | None = None
 
     async def send(self, deployment: Deployment, request: UpstreamRequest) -> Response:
         self.sent.append((deployment.name, request.body))
         await asyncio.sleep(0)
+        if self.gate is not None:
+            await self.gate.wait()
         answer = self.answers[deployment.name].pop(0)
         if isinstance(answer, BaseException):
             raise answer

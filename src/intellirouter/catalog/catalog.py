@@ -14,6 +14,7 @@ from intellirouter.core import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_POOL,
     Deployment,
+    HedgingPolicy,
     PoolPolicy,
     Price,
     RetryOrder,
@@ -45,6 +46,7 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     """How long a request may take over all its attempts, until its answer begins."""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     """The limit of the attempts of a request, of all kinds."""
+    hedging: HedgingPolicy | None = None
     restriction: str = ""
     """How the headers of a request limit its attempts; empty if they do not."""
     by_name: dict[str, Deployment]
@@ -145,6 +147,7 @@ class Catalog:
             retry_order=spec.retry_order,
             request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
             max_attempts=spec.max_attempts,
+            hedging=spec.hedging,
             by_name=by_name,
             pool_policy=spec.pool,
             cache=spec.cache,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy
-from intellirouter.resilience import Breaker
+from intellirouter.resilience import Breaker, DelayHistogram
 
 _ALPHA: Final = 0.2
 _JUST_FAILED_S: Final = 10.0
@@ -36,6 +36,7 @@ class DeploymentHealth:
         "breaker",
         "failures",
         "failures_in_a_row",
+        "first_content",
         "first_token_ms",
         "in_flight",
         "is_suspect",
@@ -58,6 +59,8 @@ class DeploymentHealth:
         self.latency_ms: float | None = None
         """Moving average of the time to the end of the response; None until the first success."""
         self.first_token_ms: float | None = None
+        self.first_content: tuple[DelayHistogram, DelayHistogram] | None = None
+        """Times to the complete answer, and to the first content of a stream, if a model hedges requests."""
         self.success_rate = 1.0
         """Moving average, which weighs the latest attempts most; 1 if not suspect. For strategies."""
         self._outcomes = self._covered = self._successes = 0

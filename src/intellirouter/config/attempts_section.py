@@ -1,16 +1,21 @@
 """Settings of the attempts of a request, for `defaults` and for models."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from intellirouter.config.section import Section
 from intellirouter.config.value_types import Seconds
+from intellirouter.core import HedgingPolicy
 
 MaxAttempts = Annotated[int, Field(ge=1, le=100)]
 MAX_ATTEMPTS_TEXT: Final = (
     "Limit of the attempts of a request over all deployments. Attempts of all kinds count: retries, fallbacks, and "
     "attempts with another credential or over a new connection."
+)
+HEDGING_TEXT: Final = (
+    "Calls the next deployment of the model in addition, if the first one has sent no content after some time. The "
+    "first one that answers is used, and the other one is canceled. Off unless set."
 )
 
 
@@ -21,3 +26,25 @@ class Backoff(Section):
         default=1.0, description="Maximum delay before the first retry, in seconds. It doubles with every retry."
     )
     max_s: Seconds = Field(default=30.0, description="Maximum delay before any retry, in seconds.")
+
+
+class Hedging(Section):
+    """Second attempts, in parallel, for chat, completions and embeddings. Requests with media are never hedged."""
+
+    after: Literal["p95"] | Seconds = Field(
+        default="p95",
+        description="Time until the second attempt, in seconds. With p95, it is the time within which the deployment "
+        "has sent its first content 95 times out of 100; it is learned from at least 20 attempts.",
+    )
+    max_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=HedgingPolicy().max_share,
+        description="Maximum share of the model's requests of the last minute that are hedged.",
+    )
+    tools: bool = Field(default=False, description="Whether requests with tools are hedged, too.")
+
+
+def compile_hedging(entry: Hedging | None) -> HedgingPolicy | None:
+    if entry is None:
+        return None
+    after_s = None if entry.after == "p95" else entry.after
+    return HedgingPolicy(after_s=after_s, max_share=entry.max_share, allows_tools=entry.tools)

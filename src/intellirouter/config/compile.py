@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from intellirouter.config.attempts_section import compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
 from intellirouter.config.deployment_lists import DeploymentLists
@@ -416,6 +417,7 @@ class _Compiler:
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
+                hedging=compile_hedging(entry.hedging),
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
                 pool=inherit_pool(entry.pool, self._default_pool),
                 cache=entry.cache,

@@ -20,6 +20,7 @@ from intellirouter.core import (
     AuthScheme,
     BreakerPolicy,
     ClientCertificate,
+    HedgingPolicy,
     PoolPolicy,
     Price,
     Proxy,
@@ -276,6 +277,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     request_timeout_s: float | None = None
     """None: the sum of the total timeouts of its deployments."""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    hedging: HedgingPolicy | None = None
     pool: PoolPolicy = DEFAULT_POOL
     cache: CacheMode | None = None
 

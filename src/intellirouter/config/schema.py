@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from intellirouter.config.answers_section import Answers
-from intellirouter.config.attempts_section import MAX_ATTEMPTS_TEXT, Backoff, MaxAttempts
+from intellirouter.config.attempts_section import HEDGING_TEXT, MAX_ATTEMPTS_TEXT, Backoff, Hedging, MaxAttempts
 from intellirouter.config.breaker_section import (
     Breaker,
     BreakerField,
@@ -316,6 +316,7 @@ class ModelEntry(Section):
     retry_order: RetryOrder | None = Field(default=None, description="Overrides defaults.retry_order.")
     request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
     max_attempts: MaxAttempts | None = Field(default=None, description="Overrides defaults.max_attempts.")
+    hedging: Hedging | None = Field(default=None, description=HEDGING_TEXT)
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
     pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
     cache: CacheMode | None = Field(

@@ -27,7 +27,16 @@ from intellirouter.core.certificates import (
 from intellirouter.core.content_encoding import encoding_refusal
 from intellirouter.core.counts import format_count
 from intellirouter.core.current import Current
-from intellirouter.core.decision import Attempt, AttemptKind, Candidate, Decision, RetryOrder, Verdict, reason_of
+from intellirouter.core.decision import (
+    HEDGE_LOST,
+    Attempt,
+    AttemptKind,
+    Candidate,
+    Decision,
+    RetryOrder,
+    Verdict,
+    reason_of,
+)
 from intellirouter.core.deployment import Deployment, Phase, Timeouts, UpstreamAddress, timeout_error
 from intellirouter.core.egress import (
     DIRECT,
@@ -43,6 +52,7 @@ from intellirouter.core.egress import (
     proxy_at,
 )
 from intellirouter.core.fair_share import has_fair_share
+from intellirouter.core.hedging import HedgingPolicy
 from intellirouter.core.ids import new_id
 from intellirouter.core.json_outline import (
     MEDIUM_BYTES,
@@ -98,6 +108,7 @@ __all__ = [
     "EMPTY_CONTEXT",
     "FREE_ANSWER_BYTES",
     "HEADER_PREFIX",
+    "HEDGE_LOST",
     "INPUT_COUNTS",
     "MAX_RETRY_AFTER_S",
     "MEDIUM_BYTES",
@@ -132,6 +143,7 @@ __all__ = [
     "ExchangeRecord",
     "Fetcher",
     "FrameSocket",
+    "HedgingPolicy",
     "Journal",
     "Loss",
     "LossKind",

@@ -1,7 +1,7 @@
 """Decisions and attempts as values, which response headers, records, logs and `explain` show."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -39,10 +39,13 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     """How the headers of the request limit its attempts; empty if they do not."""
 
 
-AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect"]
+AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect", "hedge"]
 """`next`: the first attempt on another deployment of the pool. `fallback`: one on a configured fallback. `credential`:
 an attempt on the same deployment with another of its credentials. `reconnect`: one on the same deployment over a new
-connection, because the pooled one had been closed."""
+connection, because the pooled one had been closed. `hedge`: one on the next deployment while the first is silent."""
+
+HEDGE_LOST: Final = "hedge_lost"
+"""The outcome of an attempt that was canceled because another one has answered first."""
 
 RetryOrder = Literal["next_first", "same_first"]
 """Whether a failed request first goes to the next deployment, or is first retried on the same one."""
@@ -71,6 +74,8 @@ def reason_of(decision: Decision, attempts: Sequence[Attempt]) -> str:
     """Return why the deployment of the last attempt was called: the reason of the decision, or what failed before."""
     if len(attempts) < 2:
         return decision.reason
+    if any(each.outcome == HEDGE_LOST for each in attempts):
+        return _hedged_reason(decision, attempts)
     outcomes: dict[str, list[str]] = {}
     for attempt in attempts[:-1]:
         outcomes.setdefault(attempt.deployment, []).append(attempt.outcome)
@@ -79,3 +84,13 @@ def reason_of(decision: Decision, attempts: Sequence[Attempt]) -> str:
     kind = "next deployment" if last.kind == "next" else f"{last.kind} on"
     restriction = f"; {decision.restriction}" if decision.restriction else ""
     return f"{kind} {last.deployment} after {'; '.join(failures)}{restriction}"
+
+
+def _hedged_reason(decision: Decision, attempts: Sequence[Attempt]) -> str:
+    """Return the reason for a request that two deployments have worked on at the same time."""
+    hedge = next(each for each in attempts if each.kind == "hedge")
+    if hedge.outcome == HEDGE_LOST:
+        return f"{decision.reason}; the hedge on {hedge.deployment} after {hedge.started_ms:.0f} ms was slower"
+    restriction = f"; {decision.restriction}" if decision.restriction else ""
+    silent = attempts[0].deployment
+    return f"hedge on {hedge.deployment}, as {silent} had not begun after {hedge.started_ms:.0f} ms{restriction}"

@@ -8,24 +8,41 @@ another attempt. Retries, fallbacks and credential rotations are kinds of attemp
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct, field, structs
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
-from intellirouter.core import Attempt, Call, Clock, CredentialRotator, Deployment, errors, mask_error
+from intellirouter.core import (
+    HEDGE_LOST,
+    Attempt,
+    Call,
+    Clock,
+    CredentialRotator,
+    Deployment,
+    HedgingPolicy,
+    TaskOwner,
+    errors,
+    mask_error,
+)
+from intellirouter.pipeline.attempt_errors import combined_error, failure_sentence, is_stale, name_deployment
 from intellirouter.pipeline.breaker_log import BreakerLog
 from intellirouter.pipeline.exchange import Decided, Exchange
+from intellirouter.pipeline.racing import Race
 from intellirouter.pipeline.recoveries import Recoveries
 from intellirouter.resilience import (
     AttemptPlanner,
     Backoff,
+    DelayHistogram,
+    HedgeShare,
     Retries,
     Step,
     attempt_limit_s,
     counts_against_deployment,
     is_rejected_by_deployment,
+    may_hedge,
     with_same_limit,
 )
 
@@ -34,10 +51,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MAX_MESSAGE_CHARS: Final = 500
+_HEDGE_PERCENTILE: Final = 0.95
 _SPREAD: Final = 0.1
 """Requests that wait for the same deployment do not all continue at the same moment."""
-_UPSTREAM: Final = "The upstream"
-"""The subject of messages whose author does not know the deployment."""
 _FAILURES: Final = (errors.UpstreamError, errors.HostError, errors.Overloaded)
 """Errors that may lead to another attempt. All others end the exchange."""
 
@@ -62,6 +78,20 @@ Open = Callable[[AttemptContext], Awaitable[T]]
 """Opens one attempt until its first content. Raises `GatewayError`. Must not use the client or change the exchange."""
 Serve = Callable[[AttemptContext, T], Awaitable[None]]
 """Serves the client from what an attempt opened, and ends the attempt with `succeed` or `fail`."""
+Discard = Callable[[AttemptContext, T], None]
+"""Closes what an attempt has opened whose answer is not used."""
+
+
+class _Hedge(Struct):
+    """The second attempt that a request may make while its first one is silent."""
+
+    policy: HedgingPolicy
+    deployment: Deployment
+    deadline_s: float
+    context: AttemptContext | None = None
+    is_cut_short: bool = False
+    """The request has left it less time than the timeout of its deployment."""
+    failure: errors.GatewayError | None = None
 
 
 class Attempts(Struct, frozen=True, kw_only=True):
@@ -75,14 +105,24 @@ class Attempts(Struct, frozen=True, kw_only=True):
     """None disables credential rotation."""
     recoveries: Recoveries = field(default_factory=Recoveries)
     transitions: BreakerLog = field(default_factory=BreakerLog)
+    hedge_shares: dict[str, HedgeShare] = field(default_factory=dict)
+    """By the name of the model. Only configured models hedge requests, so there are few."""
+    hedge_tasks: TaskOwner = field(default_factory=lambda: TaskOwner("hedge"))
 
-    async def run(self, exchange: Exchange, request: Decided, open_attempt: Open[T], serve: Serve[T]) -> None:
+    async def run(
+        self,
+        exchange: Exchange,
+        request: Decided,
+        open_attempt: Open[T],
+        serve: Serve[T],
+        discard: Discard[T] | None = None,
+    ) -> None:
         """Make attempts until one opens, and serve the client from it. Raises the error for the client.
 
         Every attempt that begins ends here: what `serve` has not ended, because it was canceled or raised an error, is
-        abandoned.
+        abandoned. Requests are hedged only with `discard`.
         """
-        context, opened = await self.open(exchange, request, open_attempt)
+        context, opened = await self.open(exchange, request, open_attempt, discard)
         try:
             await serve(context, opened)
         except BaseException as error:
@@ -91,7 +131,9 @@ class Attempts(Struct, frozen=True, kw_only=True):
         if not context.is_ended:
             self.abandon(context, AssertionError("The attempt has no outcome."))
 
-    async def open(self, exchange: Exchange, request: Decided, open_attempt: Open[T]) -> tuple[AttemptContext, T]:
+    async def open(
+        self, exchange: Exchange, request: Decided, open_attempt: Open[T], discard: Discard[T] | None = None
+    ) -> tuple[AttemptContext, T]:
         """Make attempts until one opens; return that attempt, which has not ended yet, and what it opened.
 
         If no attempt opens, this raises the error for the client.
@@ -102,6 +144,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         if request.decision.is_last_resort:
             step = await self._wait_until_called(step, request)
         deadline_s = exchange.started_s + resolved.request_timeout_s
+        hedge = self._hedge(resolved.hedging, request, deadline_s) if resolved.hedging is not None else None
         planner: AttemptPlanner | None = None
         rejection: errors.GatewayError | None = None
         while True:
@@ -110,20 +153,24 @@ class Attempts(Struct, frozen=True, kw_only=True):
                 is_first = step.kind == "first"
                 left_s = resolved.request_timeout_s - step.wait_s if is_first else deadline_s - self.clock.monotonic_s()
                 total_s = context.deployment.timeouts.total_s
-                untried_s = _untried_s(request, exchange) if is_pool else 0.0
-                limit_s = attempt_limit_s(left_s, total_s, untried_s)
+                limit_s = attempt_limit_s(left_s, total_s, _untried_s(request, exchange) if is_pool else 0.0)
                 has_full_time = limit_s >= total_s
                 # The transport enforces the timeouts of the attempt. Only a shorter limit needs a timer here.
-                if has_full_time:
-                    value = await open_attempt(context)
+                opening = (
+                    open_attempt(context)
+                    if has_full_time
+                    else _open_within(limit_s, left_s, context, request, open_attempt)
+                )
+                if is_first and hedge is not None:
+                    context, value = await self._open_hedged(hedge, context, request, (opening, open_attempt, discard))
                 else:
-                    value = await _open_within(limit_s, left_s, context, request, open_attempt)
+                    value = await opening
             except _FAILURES as error:
                 # Earlier attempts, or the client's own limit, may have left too little time for this one.
                 may_be_short = not is_first or bool(resolved.restriction)
                 is_cut_short = may_be_short and not has_full_time and isinstance(error, errors.UpstreamTimeout)
                 context.can_rotate = self._can_rotate(context, error, exchange.attempts)
-                self.fail(context, error, is_neutral=is_cut_short or context.can_rotate or _is_stale(error))
+                self.fail(context, error, is_neutral=is_cut_short or context.can_rotate or is_stale(error))
                 failure: errors.GatewayError = error
                 if is_rejected_by_deployment(error):
                     rejection = rejection or error
@@ -138,7 +185,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
                 if planner is not None:
                     self._log_recovery(exchange)
                 return context, value
-            planner = planner or self._planner(request)
+            planner = planner or self._planner(request, hedge)
             next_step = self._next_step(planner, context, failure, request, deadline_s)
             if next_step is None:
                 raise combined_error(rejection or failure, exchange.attempts)
@@ -146,7 +193,104 @@ class Attempts(Struct, frozen=True, kw_only=True):
                 await asyncio.sleep(next_step.wait_s)
             step = next_step
 
-    def _planner(self, request: Decided) -> AttemptPlanner:
+    def _hedge(self, policy: HedgingPolicy, request: Decided, deadline_s: float) -> _Hedge | None:
+        """Return how a request may be hedged; None if it may not be."""
+        call, decision = request.call, request.decision
+        if decision.is_last_resort or decision.pool_size < 2 or request.resolved.max_attempts < 2:
+            return None
+        if not may_hedge(policy, call.operation, call.needs, is_large=call.is_large):
+            return None
+        self._share_of(request).count_request(self.clock.monotonic_s())
+        return _Hedge(policy, request.resolved.by_name[decision.order[1]], deadline_s)
+
+    def _share_of(self, request: Decided) -> HedgeShare:
+        return self.hedge_shares.setdefault(request.resolved.model, HedgeShare())
+
+    async def _open_hedged(
+        self,
+        hedge: _Hedge,
+        context: AttemptContext,
+        request: Decided,
+        parts: tuple[Awaitable[T], Open[T], Discard[T] | None],
+    ) -> tuple[AttemptContext, T]:
+        """Open the first attempt, and a second one if the first is silent. Return the one that has opened first.
+
+        The other one has ended. If both fail, the error of the first one is raised, and only the second one has ended.
+        """
+        opening, open_attempt, discard = parts
+        health = context.health
+        if health.first_content is None:
+            health.first_content = (DelayHistogram(), DelayHistogram())
+        histogram = health.first_content[context.call.is_stream]
+        delay_s = hedge.policy.after_s or histogram.percentile_s(_HEDGE_PERCENTILE)
+        if delay_s is None:
+            value = await opening
+            histogram.add(elapsed_ms(context.exchange, self.clock) - context.attempt.started_ms)
+            return context, value
+        race: Race[T] = Race(self.hedge_tasks)
+        try:
+            value = await race.run(opening, delay_s, partial(self._start_hedge, hedge, context, request, open_attempt))
+        except BaseException as error:
+            hedge.failure = race.second_error
+            self._end_hedge(hedge, race.second_error, None if race.first_error is not None else error)
+            _discard_unused(race, hedge, context, discard)
+            raise
+        if race.first_error is None:
+            histogram.add(elapsed_ms(context.exchange, self.clock) - context.attempt.started_ms)
+        if (second := hedge.context) is None:
+            return context, value
+        _discard_unused(race, hedge, context, discard)
+        winner, loser = (second, context) if race.is_second else (context, second)
+        if (failure := race.first_error if race.is_second else race.second_error) is not None:
+            is_cut_short = bool(request.resolved.restriction) if race.is_second else hedge.is_cut_short
+            self._fail_in_race(loser, failure, is_cut_short=is_cut_short)
+        else:
+            self.lose(loser)
+        return winner, value
+
+    def _start_hedge(
+        self, hedge: _Hedge, first: AttemptContext, request: Decided, open_attempt: Open[T]
+    ) -> Coroutine[Any, Any, T] | None:
+        """Begin the second attempt, or return None if it would not help or be one too many."""
+        now_s, name = self.clock.monotonic_s(), hedge.deployment.name
+        left_s, breaker = hedge.deadline_s - now_s, self.board.of(name).breaker
+        if left_s <= 0 or breaker.closed_ticket < 0 or not breaker.is_available(now_s):
+            return None
+        if not self._share_of(request).take(hedge.policy.max_share, now_s):
+            return None
+        second = hedge.context = self._begin(first.exchange, first.call, hedge.deployment, Step(name, "hedge", 0.0))
+        hedge.is_cut_short = left_s < hedge.deployment.timeouts.total_s
+        return _open_within(left_s, left_s, second, request, open_attempt)
+
+    def _end_hedge(
+        self, hedge: _Hedge, failure: errors.GatewayError | None, cancellation: BaseException | None
+    ) -> None:
+        """End the second attempt of a race without a winner."""
+        if (second := hedge.context) is None:
+            return
+        if failure is not None:
+            self._fail_in_race(second, failure, is_cut_short=hedge.is_cut_short)
+        elif cancellation is not None:
+            self.abandon(second, cancellation)
+        else:
+            self.lose(second)
+
+    def _fail_in_race(self, context: AttemptContext, failure: errors.GatewayError, *, is_cut_short: bool) -> None:
+        """End an attempt that has failed while the other one was running."""
+        is_neutral = is_cut_short and isinstance(failure, errors.UpstreamTimeout)
+        can_rotate = self._can_rotate(context, failure, context.exchange.attempts)
+        self.fail(context, failure, is_neutral=is_neutral or can_rotate or is_stale(failure))
+
+    def lose(self, context: AttemptContext) -> None:
+        """End an attempt that was canceled because another one has answered first. It does not count."""
+        if context.is_ended:
+            return
+        context.is_ended = True
+        context.attempt.outcome = HEDGE_LOST
+        context.attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
+        context.health.end_neutrally(context.ticket)
+
+    def _planner(self, request: Decided, hedge: _Hedge | None) -> AttemptPlanner:
         decision, resolved = request.decision, request.resolved
         retries = Retries(
             pool_size=decision.pool_size,
@@ -154,7 +298,12 @@ class Attempts(Struct, frozen=True, kw_only=True):
             order=resolved.retry_order,
             fallbacks=frozenset([each.name for each in resolved.fallbacks]),
         )
-        return AttemptPlanner(decision.order, retries, self.backoff, self.rng)
+        planner = AttemptPlanner(decision.order, retries, self.backoff, self.rng)
+        if hedge is not None and (failure := hedge.failure) is not None and hedge.context is not None:
+            now_s = self.clock.monotonic_s()
+            self._defer(hedge.context, failure, now_s)
+            planner.note_hedge(hedge.deployment.name, failure, now_s)
+        return planner
 
     def _next_step(
         self,
@@ -168,7 +317,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         attempts, name = context.exchange.attempts, context.deployment.name
         if len(attempts) >= request.resolved.max_attempts:
             return None
-        if _is_stale(failure) and context.attempt.kind != "reconnect":
+        if is_stale(failure) and context.attempt.kind != "reconnect":
             return Step(name, "reconnect", 0.0)
         if context.can_rotate:
             return Step(name, "credential", 0.0)
@@ -214,7 +363,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         if unlogged is None:
             return
         level = logging.WARNING if answered.kind in {"next", "fallback"} else logging.INFO
-        reasons = " ".join(map(_failure_sentence, failed[-4:]))
+        reasons = " ".join(map(failure_sentence, failed[-4:]))
         more = f" {unlogged} earlier failures of {failed[0].deployment} were not logged." if unlogged else ""
         kind = "next deployment" if answered.kind == "next" else answered.kind
         logger.log(level, "%s: %s answered (%s). %s%s", exchange.request_id, answered.deployment, kind, reasons, more)
@@ -244,7 +393,7 @@ class Attempts(Struct, frozen=True, kw_only=True):
         """
         attempt = context.attempt
         mask_error(error, context.deployment.credentials)
-        _name_deployment(error, attempt.deployment)
+        name_deployment(error, attempt.deployment)
         if context.is_ended:
             return
         context.is_ended = True
@@ -304,10 +453,6 @@ class Attempts(Struct, frozen=True, kw_only=True):
         return AttemptContext(exchange, call, deployment, attempt, health, health.begin(now_s))
 
 
-def _is_stale(error: errors.GatewayError) -> bool:
-    return isinstance(error, errors.UpstreamDisconnected) and error.is_stale_connection
-
-
 async def _open_within(
     limit_s: float, left_s: float, context: AttemptContext, request: Decided, open_attempt: Open[T]
 ) -> T:
@@ -327,6 +472,13 @@ async def _open_within(
         ) from None
 
 
+def _discard_unused(race: Race[T], hedge: _Hedge, first: AttemptContext, discard: Discard[T] | None) -> None:
+    for is_second, opened in race.unused:
+        loser = hedge.context if is_second else first
+        if discard is not None and loser is not None:
+            discard(loser, opened)
+
+
 def _untried_s(request: Decided, exchange: Exchange) -> float:
     """Return the sum of the timeouts of the deployments that have not been tried yet."""
     order = request.decision.order
@@ -337,30 +489,3 @@ def _untried_s(request: Decided, exchange: Exchange) -> float:
 def elapsed_ms(exchange: Exchange, clock: Clock) -> float:
     """Return the milliseconds since the exchange began, with microsecond resolution."""
     return int((clock.monotonic_s() - exchange.started_s) * 1e6) / 1e3
-
-
-def combined_error(error: errors.GatewayError, attempts: Sequence[Attempt]) -> errors.GatewayError:
-    """Return the error for the client: the last one, or `AllAttemptsFailed` if the attempts' reasons differ."""
-    if len(attempts) == 1 or isinstance(error, errors.UpstreamRejected):
-        return error
-    if len({attempt.outcome for attempt in attempts}) == 1:
-        return error
-    # A feature that the last deployment lacks is not why the request failed, so the client is not at fault.
-    status = 502 if isinstance(error, errors.UnsupportedFeature) else error.status
-    reasons = " ".join(map(_failure_sentence, attempts[-4:]))
-    which = "Both" if len(attempts) == 2 else f"All {len(attempts)}"
-    return errors.AllAttemptsFailed(
-        f"{which} attempts failed. {reasons}", status=status, retry_after_s=error.retry_after_s
-    )
-
-
-def _failure_sentence(attempt: Attempt) -> str:
-    """Return the message of a failed attempt. It begins with the name of the deployment."""
-    message, name = errors.as_sentence(attempt.message or ""), attempt.deployment
-    return message if message.startswith((f"{name} ", f"{name}: ", f"{name}'s ")) else f"{name}: {message}"
-
-
-def _name_deployment(error: errors.GatewayError, deployment: str) -> None:
-    """Name the deployment in a message about "the upstream", whose author does not know it."""
-    if error.message.startswith(_UPSTREAM) and not isinstance(error, errors.UpstreamRejected):
-        error.message = deployment + error.message.removeprefix(_UPSTREAM)

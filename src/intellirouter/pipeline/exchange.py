@@ -130,6 +130,8 @@ class Exchange:
     usage: Usage | None = None
     cost_microusd: int | None = None
     price_version: str | None = None
+    hedge_cost_microusd: int = 0
+    """What the attempt has cost whose answer was not used."""
     prompt_cache_saved_microusd: int = 0
     finish_reason: str | None = None
     first_token_ms: float | None = None

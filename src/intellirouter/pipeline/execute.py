@@ -23,7 +23,7 @@ from intellirouter.core import (
     read_retry_after_s,
 )
 from intellirouter.dialects import Answer, Route, estimate_answer_tokens
-from intellirouter.governance import estimated_usage, plausible_usage
+from intellirouter.governance import cost_of, estimated_usage, plausible_usage
 from intellirouter.pipeline.answer_bytes import (
     compressed_error_note,
     content_encoding,
@@ -74,7 +74,7 @@ class Executor(Struct, frozen=True, kw_only=True):
                 return self._send_whole(context, opened, delivery)
             return self._send_stream(context, opened, delivery)
 
-        return self.attempts.run(delivery.exchange, request, self._open, serve)
+        return self.attempts.run(delivery.exchange, request, self._open, serve, _discard)
 
     async def _open(self, context: AttemptContext) -> WholeAnswer | OpenStream:
         """Open one attempt until its first content. The upstream request is encoded from the client's request."""
@@ -244,6 +244,17 @@ class Executor(Struct, frozen=True, kw_only=True):
             self._judge_credential(stream.response, relay.error)
             self.attempts.fail_in_stream(context, relay.error)
         await delivery.end(last)
+
+
+def _discard(context: AttemptContext, opened: WholeAnswer | OpenStream) -> None:
+    """Close what an attempt has opened whose answer is not used, and count its cost."""
+    usage: Usage | None
+    if isinstance(opened, WholeAnswer):
+        usage = opened.answer.usage
+    else:
+        opened.close()
+        usage = _stream_usage(context, opened, opened.relay.content_events)
+    context.exchange.hedge_cost_microusd += cost_of(context.deployment, usage)[0] or 0
 
 
 def _stream_usage(context: AttemptContext, stream: OpenStream, estimated_tokens: int) -> Usage:

@@ -266,6 +266,8 @@ class Spine:
             return
         if exchange.deployment is not None:
             exchange.cost_microusd, exchange.price_version = cost_of(exchange.deployment, exchange.usage)
+            if exchange.hedge_cost_microusd and exchange.cost_microusd is not None:
+                exchange.cost_microusd += exchange.hedge_cost_microusd
             if exchange.usage is not None:
                 exchange.prompt_cache_saved_microusd = cache_saving_of(exchange.deployment, exchange.usage)
         record = exchange.to_record(self._parts.clock.monotonic_s())

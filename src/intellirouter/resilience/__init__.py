@@ -15,6 +15,7 @@ from intellirouter.resilience.causes import (
     with_same_limit,
 )
 from intellirouter.resilience.deadline import attempt_limit_s
+from intellirouter.resilience.hedging import DelayHistogram, HedgeShare, may_hedge
 from intellirouter.resilience.planner import AttemptPlanner, Backoff, Retries, Step
 from intellirouter.resilience.retry import RetryPolicy
 
@@ -22,6 +23,8 @@ __all__ = [
     "AttemptPlanner",
     "Backoff",
     "Breaker",
+    "DelayHistogram",
+    "HedgeShare",
     "Retries",
     "RetryPolicy",
     "Step",
@@ -31,6 +34,7 @@ __all__ = [
     "is_credential_at_fault",
     "is_rejected_by_deployment",
     "may_be_served_elsewhere",
+    "may_hedge",
     "refusal_status",
     "with_same_limit",
 ]

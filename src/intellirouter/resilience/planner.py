@@ -75,17 +75,26 @@ class AttemptPlanner:
         """Do not try these deployments any more."""
         self._excluded.update(deployments)
 
-    def after(self, deployment: str, error: errors.GatewayError, now_s: float, deadline_s: float) -> Step | None:
-        """Return the next step after `deployment` failed with `error`, or None if there is no further attempt."""
-        if not error.retryable and not may_be_served_elsewhere(error):
-            self._may_recover = False
-            return None
+    def note_hedge(self, deployment: str, error: errors.GatewayError, now_s: float) -> None:
+        """Note that an attempt on an untried deployment, in parallel to the first one, has failed."""
+        if deployment in self._queue:
+            self._queue.remove(deployment)
+        self._note(deployment, error, now_s)
+
+    def _note(self, deployment: str, error: errors.GatewayError, now_s: float) -> None:
         if not error.retryable:
             self._excluded.add(deployment)
         if isinstance(error, errors.UpstreamTimeout) and error.code != errors.CONNECT_TIMEOUT:
             self._timed_out.add(deployment)
         if error.retry_after_s is not None:
             self._not_before_s[deployment] = now_s + error.retry_after_s
+
+    def after(self, deployment: str, error: errors.GatewayError, now_s: float, deadline_s: float) -> Step | None:
+        """Return the next step after `deployment` failed with `error`, or None if there is no further attempt."""
+        if not error.retryable and not may_be_served_elsewhere(error):
+            self._may_recover = False
+            return None
+        self._note(deployment, error, now_s)
         if now_s >= deadline_s:
             return None
         if self._is_same_first:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from intellirouter.catalog import ResolvedModel
-from intellirouter.core import Attempt, Secret, Timeouts, errors
+from intellirouter.core import Attempt, HedgingPolicy, Secret, Timeouts, errors
 from intellirouter.pipeline import Attempts
 from intellirouter.pipeline.attempts import AttemptContext
 from intellirouter.resilience import Backoff
@@ -54,17 +54,21 @@ scripts = st.lists(st.tuples(st.one_of(likely, likely, likely, faults), st.float
 class Faults:
     """Opens attempts with the faults of a script, which is repeated; the clock advances meanwhile."""
 
-    def __init__(self, world: World, script: list[tuple[Any, float]], deadline_s: float) -> None:
+    def __init__(self, world: World, script: list[tuple[Any, float]], deadline_s: float, *, is_hedged: bool) -> None:
         self.world, self.script, self.deadline_s = world, script, deadline_s
+        self.is_hedged = is_hedged
         self.started: list[Attempt] = []
 
     async def __call__(self, context: AttemptContext) -> str:
         now_s = self.world.clock.monotonic_s()
         assert now_s <= self.deadline_s, "no attempt begins after the deadline"
         assert context.attempt.outcome == "pending"
-        assert context.health.in_flight == 1, "one attempt at a time"
+        assert context.health.in_flight == 1, "one attempt at a time on each deployment"
         fault, took_s = self.script[len(self.started) % len(self.script)]
         self.started.append(context.attempt)
+        if self.is_hedged:
+            await _real_sleep(0.002 if took_s > 10 else 0)
+            now_s = self.world.clock.monotonic_s()
         total_s = context.deployment.timeouts.total_s
         left_s = self.deadline_s - now_s
         self.world.clock.advance(min(total_s, left_s, total_s if fault == "hang" else took_s))
@@ -88,12 +92,13 @@ class Faults:
     st.integers(1, 4),
     st.integers(0, 3),
     st.integers(0, 10),
-    st.tuples(st.sampled_from([1, 2, 3, 16]), st.floats(0.5, 120), st.booleans()),
+    st.tuples(st.sampled_from([1, 2, 3, 16]), st.floats(0.5, 120), st.booleans(), st.booleans()),
 )
 def test_attempts_calls_and_time_are_bounded(
-    script: list[tuple[Any, float]], pool: int, others: int, retries: int, limits: tuple[int, float, bool]
+    script: list[tuple[Any, float]], pool: int, others: int, retries: int, limits: tuple[int, float, bool, bool]
 ) -> None:
-    max_attempts, timeout_s, is_last_resort = limits
+    max_attempts, timeout_s, is_last_resort, is_hedged = limits
+    hedging = HedgingPolicy(after_s=0.001, max_share=1.0) if is_hedged else None
     names = [f"d{number}" for number in range(pool + others)]
     model = resolved(
         " ".join(names[:pool]),
@@ -103,7 +108,9 @@ def test_attempts_calls_and_time_are_bounded(
         timeouts=Timeouts(total_s=30.0),
         credentials=SECRETS,
     )
-    asyncio.run(check(script, structs.replace(model, max_attempts=max_attempts), is_last_resort=is_last_resort))
+    asyncio.run(
+        check(script, structs.replace(model, max_attempts=max_attempts, hedging=hedging), is_last_resort=is_last_resort)
+    )
 
 
 async def check(script: list[tuple[Any, float]], model: ResolvedModel, *, is_last_resort: bool) -> None:
@@ -114,7 +121,7 @@ async def check(script: list[tuple[Any, float]], model: ResolvedModel, *, is_las
     exchange, request = begin(world, model)
     request = structs.replace(request, decision=structs.replace(request.decision, is_last_resort=is_last_resort))
     deadline_s = exchange.started_s + model.request_timeout_s
-    opener = Faults(world, script, deadline_s)
+    opener = Faults(world, script, deadline_s, is_hedged=model.hedging is not None)
 
     async def sleep(seconds: float) -> None:
         world.clock.advance(seconds)
@@ -126,15 +133,16 @@ async def check(script: list[tuple[Any, float]], model: ResolvedModel, *, is_las
 
     with patch("intellirouter.pipeline.attempts.asyncio.sleep", sleep):
         try:
-            await attempts.run(exchange, request, opener, serve)
+            await attempts.run(exchange, request, opener, serve, lambda *_: None)
         except (errors.GatewayError, asyncio.CancelledError, ZeroDivisionError):
-            assert exchange.attempts[-1].outcome != "ok"
+            assert "ok" not in [each.outcome for each in exchange.attempts]
     assert 1 <= len(exchange.attempts) <= model.max_attempts
     assert len(opener.started) == len(exchange.attempts), "one record for each call of an upstream"
     assert all(one is other for one, other in zip(opener.started, exchange.attempts, strict=True))
     assert world.clock.monotonic_s() <= deadline_s + 1e-6
     assert all(each.outcome != "pending" and each.ended_ms is not None for each in exchange.attempts)
-    assert "ok" not in [each.outcome for each in exchange.attempts[:-1]]
+    assert [each.outcome for each in exchange.attempts].count("ok") <= 1
+    assert sum(each.kind == "hedge" for each in exchange.attempts) <= 1
     for name in model.by_name:
         health, own = world.board.of(name), [each for each in exchange.attempts if each.deployment == name]
         assert (health.in_flight, health.attempts) == (0, len(own))

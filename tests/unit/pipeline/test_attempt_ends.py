@@ -166,7 +166,7 @@ async def test_attempt_without_an_outcome_is_abandoned() -> None:
     executor = world.spine._executor
     exchange = world.spine.open("/test", ENDPOINTS["openai_chat"])
     call = exchange.endpoint.decode_request(BODY, Source().context)
-    request = world.spine.decide(exchange, world.spine._resolve(exchange, call))
+    request = world.spine.decide(exchange, world.spine._resolve(exchange, call, None))
     await executor.attempts.run(exchange, request, forget, forget)
     assert exchange.attempts[0].outcome == "internal_error"
     assert world.board.of("a").in_flight == 0

@@ -10,7 +10,8 @@ from msgspec import structs
 from intellirouter.catalog import ResolvedModel
 from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Deployment, Secret, Timeouts, errors
 from intellirouter.pipeline import Attempts, Decided, Exchange
-from intellirouter.pipeline.attempts import AttemptContext, combined_error
+from intellirouter.pipeline.attempt_errors import combined_error
+from intellirouter.pipeline.attempts import AttemptContext
 from intellirouter.resilience import Backoff
 from tests.support.dialects.standard import ENDPOINTS
 from tests.support.pipeline import ANSWER, BODY, Response, Source, World, resolved

@@ -26,7 +26,7 @@ def test_missing_finish_reason_is_put_in(content: dict[str, Any], expected: str,
     answer = OpenAIChatPassthrough().decode_response(
         json.dumps({"id": "1", "seed": 2**60, "choices": choices}).encode()
     )
-    assert answer.finish_reason == expected
+    assert answer.finish_reason is None, "nobody knows whether the answer is complete"
     assert answer.body is not None
     document = json.loads(answer.body)
     assert [each["finish_reason"] for each in document["choices"]] == [expected, "length"]

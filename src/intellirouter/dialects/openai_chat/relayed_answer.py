@@ -80,17 +80,16 @@ def check_texts(body: bytes, choices: Sequence[Choice]) -> None:
                     check_text(text, is_at_limit=is_at_limit)
 
 
-def with_finishes(body: bytes) -> tuple[bytes, str]:
-    """Give every choice of an answer a finish reason, which clients require and some servers leave out.
+def with_finishes(body: bytes) -> bytes:
+    """Return an answer in which every choice has a finish reason, which clients require and some servers leave out.
 
-    Returns the answer and the finish reason of its first choice.
+    It is not recorded: whether the answer is complete is unknown.
     """
     answer = msgspec.json.decode(body)
-    choices = answer["choices"]
-    for choice in choices:
+    for choice in answer["choices"]:
         if choice.get("finish_reason") is None:
             choice["finish_reason"] = _implied_finish(choice.get("message"))
-    return encode_document(answer), choices[0]["finish_reason"]
+    return encode_document(answer)
 
 
 def _implied_finish(message: Any) -> str:

@@ -293,9 +293,9 @@ def test_the_relay_keeps_usage_if_the_client_requested_it() -> None:
         (
             {"choices": [{}], "usage": {"prompt_tokens": 2, "completion_tokens": 1}},
             Usage(input_tokens=2, output_tokens=1),
-            "stop",
+            None,
         ),
-        ({"choices": [{"message": {"content": "x"}}], "usage": None, "error": ""}, None, "stop"),
+        ({"choices": [{"message": {"content": "x"}}], "usage": None, "error": ""}, None, None),
     ],
 )
 def test_usage_and_finish_reason_are_decoded(answer: dict[str, Any], usage: Usage | None, finish: str | None) -> None:

@@ -90,6 +90,7 @@ class Vendor:
     def stop(self) -> None:
         self.gate.set()
         self._server.shutdown()
+        self._server.server_close()
 
 
 def answer(call: int, text: str | None = None) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class SimilarAnswers:
             self._embedder = self._load_embedder()
         except (ImportError, OSError, ValueError, KeyError) as error:
             logger.error(  # noqa: TRY400 - the cause is a missing or another version of a package
-                "The semantic cache is off, and `exact` is used instead. %s Install `intellirouter[semantic]`.",
+                "The semantic cache is off, and `exact` is used instead. %s "
+                "Install the packages with pip install 'intellirouter[semantic]'.",
                 f"{error}".rstrip(".") + ".",
             )
 

@@ -11,7 +11,7 @@ from intellirouter.config.tree import Path
 _FOR_MODELS_ONLY: Final = "The cache mode `semantic` can only be set for models. `exact` is used instead."
 _NOT_INSTALLED: Final = (
     "The cache mode `semantic` needs packages that are not installed. `exact` is used instead. Install "
-    "`intellirouter[semantic]`."
+    "them with pip install 'intellirouter[semantic]'."
 )
 _PACKAGES: Final = ("wordllama", "numpy", "safetensors", "tokenizers")
 """What the extra `semantic` installs."""

@@ -133,7 +133,7 @@ def test_semantic_without_its_packages_is_exact_and_a_warning_names_the_extra(co
     assert runtime.warnings == (
         (
             "models.m.cache: The cache mode `semantic` needs packages that are not installed. `exact` is used instead. "
-            "Install `intellirouter[semantic]`."
+            "Install them with pip install 'intellirouter[semantic]'."
         ),
     )
     assert runtime.cache.applies("t", "semantic")

@@ -222,7 +222,7 @@ def test_embedder_that_cannot_be_loaded_is_logged(caplog: pytest.LogCaptureFixtu
     similar = SimilarAnswers(load)
     similar.load()
     assert not similar.is_loaded
-    assert "Install `intellirouter[semantic]`." in caplog.text
+    assert "pip install 'intellirouter[semantic]'." in caplog.text
 
 
 @pytest.mark.parametrize(

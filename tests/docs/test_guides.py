@@ -86,7 +86,7 @@ def test_example_of_retries_and_fallbacks_makes_the_documented_attempts(tmp_path
 def test_example_of_circuit_breakers_shows_what_the_guide_says(tmp_path: Path) -> None:
     # Eight seconds instead of three, so that the commands run while the circuit is open.
     shown = [text.strip().replace("3 s", "8 s").splitlines() for text in examples("resilience", "text")]
-    first, failed_over, is_open, probed, log = shown
+    first, failed_over, is_open, probed, log, *_ = shown
     config = yaml.safe_load(examples("resilience", "yaml")[0].replace("open_s: 3", "open_s: 8"))
     commands = [each.removeprefix("$ ") for each in examples("resilience", "console")]
     with GatewayProcess(config, tmp_path) as gateway:

@@ -289,8 +289,7 @@ class CacheStage:
 
     def _may_join(self, request: Decoded) -> bool:
         """Return whether requests like this one share an answer. Each agent must get tool calls of its own."""
-        call = request.call
-        return self._settings.tool_calls or not ("tools" in call.needs or b'"functions"' in call.body)
+        return self._settings.tool_calls or "tools" not in request.call.needs
 
     def _lead(self, exchange: Exchange, request: Decoded, key: bytes) -> None:
         """Let identical requests follow this one, and store its answer."""

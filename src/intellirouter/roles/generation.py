@@ -21,6 +21,7 @@ from intellirouter.core import (
     OffLoop,
     ReasoningMemory,
     SocketUpstream,
+    TaskOwner,
     Upstream,
     VendorRow,
 )
@@ -59,6 +60,8 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     memory_of: Callable[[str], ReasoningMemory] | None = None
     """Returns the memory of a tenant for reasoning that clients do not send back."""
     answers: AnswerBudget | None = None
+    hedge_tasks: TaskOwner
+    """Owns attempts that were canceled because another one has answered first. Stop it with the process."""
     cache: SharedCache | None = None
     """None disables the cache."""
     lists: ProviderLists = field(default_factory=ProviderLists)
@@ -129,6 +132,7 @@ class Generations:
                 clock=shared.clock,
                 rng=shared.rng,
                 credentials=shared.credentials,
+                hedge_tasks=shared.hedge_tasks,
             ),
             router=Router(registries.strategies, shared.board, shared.rng, self._turns),
             emit=shared.emit,

@@ -33,23 +33,25 @@ _EXTERNAL_MEMBERS: Final = frozenset(
     }
 )
 """Members with which the answer depends on more than the conversation."""
-Phrases = tuple[tuple[str, re.Pattern[str]], ...]
-"""Texts in lower case, which are fast to search, and the patterns that decide."""
+Phrases = tuple[tuple[str, str], ...]
+"""Texts in lower case, which are fast to search, and the patterns that decide. A pattern is compiled when its text is
+found: to compile all of them takes 10 ms, which every start of the gateway would pay.
+"""
 
 
 def _words(text: str) -> Phrases:
     """Return the phrases of a list that is separated by commas. They must be whole words."""
-    return tuple((phrase, re.compile(rf"\b{re.escape(phrase)}\b")) for phrase in text.split(","))
+    return tuple((phrase, rf"\b{re.escape(phrase)}\b") for phrase in text.split(","))
 
 
 def _stems(text: str, after: str = "") -> Phrases:
     """Return the beginnings of words, and what must follow them."""
-    return tuple((stem, re.compile(rf"\b{stem}{after}")) for stem in text.split())
+    return tuple((stem, rf"\b{stem}{after}") for stem in text.split())
 
 
 def _anywhere(text: str) -> Phrases:
     """Return phrases in scripts without spaces."""
-    return tuple((phrase, re.compile(phrase)) for phrase in text.split())
+    return tuple((phrase, phrase) for phrase in text.split())
 
 
 _TIME: Final[Phrases] = (
@@ -65,7 +67,7 @@ _TIME: Final[Phrases] = (
 )
 _VARIETY: Final[Phrases] = (
     *_words("random,randomly,another,again,regenerate,surprise me,something else,something new,something different"),
-    *((word, re.compile(rf"^\W*{word}\b")) for word in ("continue", "go on", "more", "next", "one more", "retry")),
+    *((word, rf"^\W*{word}\b") for word in ("continue", "go on", "more", "next", "one more", "retry")),
 )
 _TEXT_PROCESSING: Final[Phrases] = (
     *_stems(
@@ -83,7 +85,7 @@ _TEXT_PROCESSING: Final[Phrases] = (
 
 def _mentions(text: str, phrases: Phrases) -> bool:
     lowered = text.lower()
-    return any(phrase in lowered and pattern.search(lowered) for phrase, pattern in phrases)
+    return any(phrase in lowered and re.search(pattern, lowered) for phrase, pattern in phrases)
 
 
 def ineligible_reason(turn: LastTurn | None, limits: Limits = DEFAULT_LIMITS) -> str | None:

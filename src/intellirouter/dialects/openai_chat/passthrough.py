@@ -113,6 +113,8 @@ class ChatRequest(ReservedMembers):
     seed: int | None = None
     user: str | None = None
     tools: list[Tool] | None = None
+    functions: Any = None
+    """The deprecated form of `tools`. The upstream validates it."""
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
@@ -295,7 +297,7 @@ _NO_NEEDS: Final[frozenset[str]] = frozenset()
 
 def _needs(request: ChatRequest) -> frozenset[str]:
     needs: set[str] = set()
-    if request.tools:
+    if request.tools or request.functions:
         needs.add("tools")
     if request.response_format is not None and request.response_format.type == "json_schema":
         needs.add("json_schema")

@@ -297,14 +297,17 @@ class ChatStreamRelay:
         return self._read_chunk(event, data, chunk)
 
     def _read_done(self, event: bytes) -> bytes:
-        """Read the terminator. A finish that the upstream has left out is put in."""
+        """Read the terminator. A finish that the upstream has left out is put in.
+
+        It is not recorded: whether the answer is complete is unknown.
+        """
         if not self.has_content:
             raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
         terminator = event if event.endswith(b"\n\n") else _END
         if any(self._finishes.values()):
             self._text.check_finish()
             missing = {index: reason for index, reason in self._finishes.items() if reason}
-            self.finish_reason = self.finish_reason or next(iter(missing.values()))
+            self.finish_reason = None
             terminator = b"".join(_finish_event(self._first_chunk, *each) for each in missing.items()) + terminator
         self.is_finished, self._tail = True, terminator
         return b""

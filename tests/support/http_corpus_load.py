@@ -152,6 +152,8 @@ def warmed_up(gateway: GatewayProcess) -> int:
             link.sendall(get(b"/openapi.json", b"Connection: close"))
             while link.recv(65536):
                 pass
+        for path in ("/api/v1/health", "/api/v1/requests?errors=true&limit=200"):  # which `Target.check` sends
+            fetch(gateway, path)
     time.sleep(0.1)
     return resident_bytes(gateway.process.pid)
 

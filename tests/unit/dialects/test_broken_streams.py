@@ -128,7 +128,7 @@ CALL = ROLE.replace(
 )
 def test_a_finish_reason_that_was_left_out_is_put_in(wire: tuple[bytes, ...], reason: str) -> None:
     relay, out = relayed("openai_chat", "openai_chat", *wire)
-    assert relay.finish_reason == reason
+    assert relay.finish_reason is None, "nobody knows whether the answer is complete"
     *_, finish, done = out.removesuffix(b"\n\n").split(b"\n\n")
     assert done == b"data: [DONE]"
     chunk = json.loads(finish.removeprefix(b"data: "))

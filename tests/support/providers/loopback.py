@@ -57,6 +57,9 @@ class Peer:
         return head
 
     async def send(self, data: bytes) -> None:
+        """Send `data`. Raises `ConnectionError` if the connection is closed, under both event loops."""
+        if self.writer.is_closing():  # uvloop raises RuntimeError when such a connection is written to
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
 

@@ -204,7 +204,7 @@ async def test_connection_refused(pool: UpstreamPool) -> None:
 async def test_responses_that_are_not_websocket_handshakes(pool: UpstreamPool, data: bytes, expected: Any) -> None:
     async def talk(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
-        peer.writer.write(data)
+        await peer.send(data)
 
     async with serving(talk) as server:
         if expected == "SocketRefusal":

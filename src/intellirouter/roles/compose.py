@@ -21,7 +21,6 @@ from intellirouter.core import (
     Current,
     ExchangeRecord,
     OffLoop,
-    TaskOwner,
     Upstream,
     errors,
     format_count,
@@ -40,7 +39,7 @@ from intellirouter.gateway import (
     serve_checked,
 )
 from intellirouter.hosting import LocalHost, WorkerView
-from intellirouter.pipeline import Entry, Generation, InFlight, SharedCache, Stages
+from intellirouter.pipeline import Entry, Generation, Hedging, InFlight, SharedCache, Stages
 from intellirouter.providers import VENDORS, RotatingUpstream, UpstreamPool, WebSocketDialer
 from intellirouter.resources import (
     AsyncObjectStore,
@@ -110,7 +109,7 @@ class GatewayProcess:
         self._cached = MemoryAnswerStore()
         self._flights = Flights()
         self._similar = SimilarAnswers()
-        self._hedge_tasks = TaskOwner("hedge")
+        self._hedging = Hedging()
         self._lists = ProviderLists()
         self.model_lists = ModelLists(
             RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng, traffic=self._traffic
@@ -197,7 +196,7 @@ class GatewayProcess:
         await self.batches.stop(_BATCHES_STOP_S)
         await self.background.stop(0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic()))
         await self.model_lists.stop()
-        await self._hedge_tasks.stop()
+        await self._hedging.tasks.stop()
         await self.host.stop()
         await self.pool.close()
         self._off_loop.close()
@@ -287,7 +286,7 @@ class GatewayProcess:
             rng=rng,
             off_loop=self._off_loop,
             answers=self._answers,
-            hedge_tasks=self._hedge_tasks,
+            hedging=self._hedging,
             cache=SharedCache(self._cached, self._flights, self._similar),
             memory_of=self._memories.of,
             lists=self._lists,

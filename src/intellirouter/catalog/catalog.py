@@ -1,7 +1,7 @@
 """The names that clients can call, and the deployments behind each name."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from intellirouter.config import CacheMode, DeploymentSpec, ModelSpec, ProviderS
 from intellirouter.core import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_POOL,
+    AffinityPolicy,
     Deployment,
     HedgingPolicy,
     PoolPolicy,
@@ -47,6 +48,8 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     """The limit of the attempts of a request, of all kinds."""
     hedging: HedgingPolicy | None = None
+    affinity: AffinityPolicy | None = None
+    """None: requests do not stay where their session was served last, or there is nothing to choose."""
     restriction: str = ""
     """How the headers of a request limit its attempts; empty if they do not."""
     by_name: dict[str, Deployment]
@@ -65,8 +68,14 @@ class Catalog:
         vendors: Mapping[str, VendorRow],
         prices: PriceSource,
         lists: ProviderLists | None = None,
+        *,
+        sticky_strategies: Collection[str] = (),
     ) -> None:
-        """`lists`: the models that wildcard providers have listed so far."""
+        """`lists`: the models that wildcard providers have listed so far.
+
+        `sticky_strategies`: the names of the strategies that keep sessions at one deployment.
+        """
+        self._sticky_strategies = frozenset(sticky_strategies)
         self._runtime = runtime
         self._lists = ProviderLists() if lists is None else lists
         self._limits = runtime.server.answer_limits()
@@ -148,10 +157,16 @@ class Catalog:
             request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
             max_attempts=spec.max_attempts,
             hedging=spec.hedging,
+            affinity=self._affinity(spec, by_name.values()),
             by_name=by_name,
             pool_policy=spec.pool,
             cache=spec.cache,
         )
+
+    def _affinity(self, spec: ModelSpec, members: Iterable[Deployment]) -> AffinityPolicy | None:
+        """Return the policy of a model; None if sessions have no choice of deployments or credentials."""
+        has_choice = len(spec.deployments) > 1 and spec.strategy in self._sticky_strategies
+        return spec.affinity if has_choice or any(len(each.credentials) > 1 for each in members) else None
 
     def _single(self, name: str, kind: str, deployment: Deployment, cache: CacheMode | None) -> ResolvedModel:
         retries = self._runtime.default_retries if deployment.retries is None else deployment.retries
@@ -164,6 +179,7 @@ class Catalog:
             retries=retries,
             request_timeout_s=self._runtime.default_request_timeout_s or _sum_of_timeouts([deployment]),
             max_attempts=self._runtime.default_max_attempts,
+            affinity=self._runtime.default_affinity if len(deployment.credentials) > 1 else None,
             by_name=by_name,
             pool_policy=self._runtime.default_pool,
             cache=cache,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from intellirouter.config.affinity_section import compile_affinity
 from intellirouter.config.attempts_section import compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
@@ -171,6 +172,7 @@ class _Compiler:
             default_max_attempts=defaults.max_attempts,
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
+            default_affinity=compile_affinity(None, defaults.affinity),
             cache=compile_cache(config),
             answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
@@ -418,6 +420,7 @@ class _Compiler:
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 hedging=compile_hedging(entry.hedging),
+                affinity=compile_affinity(entry.affinity, self._config.defaults.affinity),
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
                 pool=inherit_pool(entry.pool, self._default_pool),
                 cache=entry.cache,

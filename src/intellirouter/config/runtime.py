@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from intellirouter.core import (
+    DEFAULT_AFFINITY,
     DEFAULT_ANSWER_LIMITS,
     DEFAULT_BREAKER,
     DEFAULT_LIMITS,
@@ -16,6 +17,7 @@ from intellirouter.core import (
     DEFAULT_POOL,
     DIRECT,
     SYSTEM_TRUST,
+    AffinityPolicy,
     AnswerLimits,
     AuthScheme,
     BreakerPolicy,
@@ -278,6 +280,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     """None: the sum of the total timeouts of its deployments."""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     hedging: HedgingPolicy | None = None
+    affinity: AffinityPolicy | None = DEFAULT_AFFINITY
+    """None: it is off."""
     pool: PoolPolicy = DEFAULT_POOL
     cache: CacheMode | None = None
 
@@ -310,6 +314,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     default_breaker: BreakerPolicy = DEFAULT_BREAKER
     """For deployments of wildcards."""
     default_pool: PoolPolicy = DEFAULT_POOL
+    default_affinity: AffinityPolicy | None = DEFAULT_AFFINITY
+    """For requests for deployments themselves."""
     cache: CacheSpec = field(default_factory=CacheSpec)
     answers: AnswersSpec = field(default_factory=AnswersSpec)
     logs_bodies: bool = False

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
+from intellirouter.config import affinity_section as affinities
 from intellirouter.config.answers_section import Answers
 from intellirouter.config.attempts_section import HEDGING_TEXT, MAX_ATTEMPTS_TEXT, Backoff, Hedging, MaxAttempts
 from intellirouter.config.breaker_section import (
@@ -140,6 +141,9 @@ class Defaults(Section):
     )
     pool: DefaultPool = Field(
         default_factory=DefaultPool, description="What happens when deployments of a model are unavailable."
+    )
+    affinity: affinities.DefaultAffinityField = Field(
+        default_factory=affinities.DefaultAffinity, description=affinities.AFFINITY_TEXT
     )
 
 
@@ -319,6 +323,9 @@ class ModelEntry(Section):
     hedging: Hedging | None = Field(default=None, description=HEDGING_TEXT)
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
     pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
+    affinity: affinities.AffinityField = Field(
+        default_factory=affinities.Affinity, description="Overrides defaults.affinity."
+    )
     cache: CacheMode | None = Field(
         default=None,
         description="Overrides defaults.cache. If the tenant has another setting, off wins. With semantic, requests "

@@ -4,15 +4,25 @@ Door: the names below, and `errors` for the error tree.
 """
 
 from intellirouter.core import errors
+from intellirouter.core.affinity import (
+    DEFAULT_AFFINITY,
+    AffinityKind,
+    AffinityOutcome,
+    AffinityPolicy,
+    AffinityUse,
+    CredentialChoice,
+)
 from intellirouter.core.answer_budget import FREE_ANSWER_BYTES, AnswerBudget, ArrivingAnswer
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.attempt_control import (
     DEFAULT_MAX_ATTEMPTS,
     HEADER_PREFIX,
     RETRIES_HEADER,
+    SESSION_HEADER,
     TIMEOUT_HEADER,
     AttemptControl,
     attempt_control_of,
+    session_of,
 )
 from intellirouter.core.bounded_files import read_bounded
 from intellirouter.core.breaker import DEFAULT_BREAKER, DEFAULT_POOL, BreakerPolicy, BreakerState, PoolPolicy
@@ -83,6 +93,7 @@ from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningContro
 from intellirouter.core.program import program_name, with_program_name
 from intellirouter.core.reasoning_memory import ReasoningMemory
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
+from intellirouter.core.rendezvous import rendezvous_order, weighted_rendezvous_order
 from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s, whole_seconds
 from intellirouter.core.secret import Secret
 from intellirouter.core.service_links import is_service_link, linked_service
@@ -99,6 +110,7 @@ from intellirouter.core.usage import (
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
+    "DEFAULT_AFFINITY",
     "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_BREAKER",
     "DEFAULT_LIMITS",
@@ -117,11 +129,16 @@ __all__ = [
     "OUTPUT_COUNTS",
     "RECORD_VERSION",
     "RETRIES_HEADER",
+    "SESSION_HEADER",
     "SMALL_BYTES",
     "SYSTEM_CLOCK",
     "SYSTEM_TRUST",
     "TIMEOUT_HEADER",
     "UNKNOWN_PROFILE",
+    "AffinityKind",
+    "AffinityOutcome",
+    "AffinityPolicy",
+    "AffinityUse",
     "AnswerBudget",
     "AnswerLimits",
     "ArrivingAnswer",
@@ -136,6 +153,7 @@ __all__ = [
     "CertificateFileError",
     "ClientCertificate",
     "Clock",
+    "CredentialChoice",
     "CredentialRotator",
     "Current",
     "Decision",
@@ -215,7 +233,10 @@ __all__ = [
     "read_bounded",
     "read_retry_after_s",
     "reason_of",
+    "rendezvous_order",
+    "session_of",
     "timeout_error",
+    "weighted_rendezvous_order",
     "whole_seconds",
     "with_program_name",
 ]

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 from msgspec import Struct
 
+from intellirouter.core.affinity import AffinityUse
 from intellirouter.core.decision import Attempt, Decision
 from intellirouter.core.usage import Usage
 
@@ -79,6 +80,8 @@ class ExchangeRecord(Struct, kw_only=True, omit_defaults=True):
     """What that answer has cost, and this one has not. None if it is unknown."""
     prompt_cache_saved_microusd: int = 0
     """How much the provider's prompt cache has saved; negative if writing to it has cost more than it saved."""
+    affinity: AffinityUse | None = None
+    """Whether the request stayed where its session was served last; None if it has no session."""
     finish_reason: str | None = None
     first_token_ms: float | None = None
     duration_ms: InLog[float]

@@ -27,6 +27,7 @@ from intellirouter.dialects.ollama import model_pages as ollama_models
 from intellirouter.dialects.openai.client_errors import encode_error, encode_error_event
 from intellirouter.dialects.openai_media import Form, FormPart, read_form
 from intellirouter.dialects.openai_responses import storage as responses_storage
+from intellirouter.dialects.prompt_start import PromptStart, prompt_start_of
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
@@ -69,6 +70,7 @@ __all__ = [
     "LastTurn",
     "MessageRefused",
     "ModelEntry",
+    "PromptStart",
     "Response",
     "Route",
     "SessionRelay",
@@ -100,6 +102,7 @@ __all__ = [
     "ollama_models",
     "openai_list",
     "openai_model",
+    "prompt_start_of",
     "read_form",
     "responses_storage",
 ]

@@ -29,7 +29,7 @@ from intellirouter.governance import BrowserAccess, KeyRing
 from intellirouter.pipeline import Attempts, BodyLog, CacheStage, Generation, Hedging, Parts, SharedCache, Spine, Stages
 from intellirouter.providers import UrlFetcher
 from intellirouter.resilience import Backoff
-from intellirouter.routing import Router, StrategyRow
+from intellirouter.routing import Placements, Router, StrategyRow
 
 _FIXED_SETTINGS: Final = {"server": ("host", "port", "role", "unix_socket"), "host": ("cache_dir", "run_dir")}
 """Settings by section that take effect only when the process starts, like all settings of `store`."""
@@ -63,6 +63,8 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     cache: SharedCache | None = None
     """None disables the cache."""
     lists: ProviderLists = field(default_factory=ProviderLists)
+    placements: Placements = field(default_factory=Placements)
+    """Where sessions were served last."""
 
 
 class Generations:
@@ -101,7 +103,8 @@ class Generations:
     def build(self, runtime: Runtime, prices: PriceList, registries: Registries) -> Generation:
         """Return the generation of this configuration, without using it yet."""
         effective, shared = self.effective(runtime), self._shared
-        catalog = Catalog(effective, registries.vendors, prices, shared.lists)
+        sticky = [name for name, row in registries.strategies.items() if row.stickiness is not None]
+        catalog = Catalog(effective, registries.vendors, prices, shared.lists, sticky_strategies=sticky)
         keys = KeyRing(effective.keys, is_required=effective.is_auth_required)
         browsers = BrowserAccess(effective.server, keys)
         self._number += 1
@@ -138,6 +141,7 @@ class Generations:
             fetcher=UrlFetcher(runtime.server.fetch_allow, proxies=runtime.environment_proxies, trust=runtime.trust),
             off_loop=shared.off_loop,
             answers=shared.answers,
+            placements=shared.placements,
             memory_of=shared.memory_of if runtime.reasoning_memory.enabled else None,
         )
 

@@ -1,0 +1,130 @@
+"""To which session a request belongs: the one that its body names, or the one whose prompts begin alike. Pure.
+
+It reads the members of all chat dialects, because none of them gives another meaning to the name of one. A body that
+it cannot read belongs to no session.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from intellirouter.core import Call, estimate_tokens
+
+_OPERATIONS: Final = frozenset({"chat", "completions"})
+"""The operations whose upstreams cache prompts."""
+_MIN_CACHED_TOKENS: Final = 1024
+"""No provider caches shorter prompts."""
+_MARKS: Final = (b'"prompt_cache_key"', b'"conversation"', b"session")
+"""A body without any of these names no session."""
+_MAX_SESSION_CHARS: Final = 512
+_MAX_START_BYTES: Final = 1024
+"""How much of the system prompt, of the tools and of a turn is compared."""
+_MAX_TURNS: Final = 4
+"""The first turn of the user is looked for among so many turns."""
+_MAX_TURN_BYTES: Final = 64 * 1024
+"""A larger turn is not decoded: its first bytes are compared instead of its text."""
+_NO_BYTES: Final = msgspec.Raw()
+
+
+class PromptStart(Struct, frozen=True):
+    """What makes requests belong together."""
+
+    session: str
+    """What the client names as the session; empty: nothing."""
+    start: tuple[bytes, ...] = ()
+    """The beginning of the prompt if `session` is empty: system prompt, tools, and the turns up to the user's first."""
+
+
+class _Body(Struct):
+    prompt_cache_key: Any = None
+    conversation: Any = None
+    metadata: Any = None
+    system: msgspec.Raw = _NO_BYTES
+    instructions: msgspec.Raw = _NO_BYTES
+    systemInstruction: msgspec.Raw = _NO_BYTES  # noqa: N815 - the name on the wire
+    system_instruction: msgspec.Raw = _NO_BYTES
+    tools: msgspec.Raw = _NO_BYTES
+    messages: list[msgspec.Raw] = []
+    contents: list[msgspec.Raw] = []
+    input: str | list[msgspec.Raw] = ""
+
+
+class _Role(Struct):
+    role: Any = None
+
+
+class _Turn(_Role):
+    content: Any = None
+    parts: Any = None
+
+
+_decode_body: Final = msgspec.json.Decoder(_Body).decode
+_decode_role: Final = msgspec.json.Decoder(_Role).decode
+_decode_turn: Final = msgspec.json.Decoder(_Turn).decode
+
+
+def prompt_start_of(call: Call, *, recognizes_prompts: bool) -> PromptStart | None:
+    """Return what makes the request belong to a session; None if it belongs to none.
+
+    Without `recognizes_prompts`, only what the client names counts. Call it off the event loop if the call is large.
+    """
+    body = call.body
+    if call.operation not in _OPERATIONS:
+        return None
+    is_long = recognizes_prompts and estimate_tokens(len(body)) >= _MIN_CACHED_TOKENS
+    if not is_long and not any(mark in body for mark in _MARKS):
+        return None
+    try:
+        members = _decode_body(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    if session := _named_session(members):
+        return PromptStart(session[:_MAX_SESSION_CHARS])
+    if not is_long or not (turns := _first_turns(members)):
+        return None
+    outside = (members.system, members.instructions, members.systemInstruction, members.system_instruction)
+    return PromptStart("", tuple([bytes(each)[:_MAX_START_BYTES] for each in (*outside, members.tools)]) + turns)
+
+
+def _named_session(members: _Body) -> str:
+    """Return the session that the body names. A user is none: applications send the same one for all requests."""
+    conversation, metadata = members.conversation, members.metadata
+    named = [conversation.get("id") if isinstance(conversation, dict) else conversation, members.prompt_cache_key]
+    if isinstance(metadata, dict):
+        named.append(metadata.get("session_id"))
+        user = metadata.get("user_id")  # Claude Code puts the session into it.
+        named.append(user if isinstance(user, str) and "session" in user else None)
+    return next((each for each in named if each and isinstance(each, str)), "")
+
+
+def _first_turns(members: _Body) -> tuple[bytes, ...]:
+    """Return the beginnings of the turns up to the first one of the user. Empty if there is none."""
+    if isinstance(members.input, str):
+        turns = members.messages or members.contents
+        if members.input:
+            return (members.input[:_MAX_START_BYTES].encode(errors="surrogatepass"),)
+    else:
+        turns = members.input
+    found: list[bytes] = []
+    for raw in turns[:_MAX_TURNS]:
+        role, text = _read_turn(bytes(raw))
+        found.append(text)
+        if role in {"user", None}:
+            return tuple(found)
+    return ()
+
+
+def _read_turn(raw: bytes) -> tuple[Any, bytes]:
+    """Return the role of a turn, and the beginning of its text, which does not contain marks of the prompt cache."""
+    try:
+        if len(raw) > _MAX_TURN_BYTES:
+            return _decode_role(raw).role, raw[:_MAX_START_BYTES]
+        turn = _decode_turn(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None, raw[:_MAX_START_BYTES]
+    content = turn.content if turn.parts is None else turn.parts
+    parts = content if isinstance(content, list) else [content]
+    texts = [each.get("text") if isinstance(each, dict) else each for each in parts]
+    text = "\n".join([each for each in texts if isinstance(each, str)])
+    return turn.role, text[:_MAX_START_BYTES].encode(errors="surrogatepass")

@@ -15,7 +15,7 @@ _DRAWS: Final = float(1 << 8 * _DRAW_BYTES)
 
 def rendezvous_order(key: bytes, names: Iterable[str]) -> list[str]:
     """Return the names in the order of this key. Each name is first for an equal share of the keys."""
-    return sorted(names, key=lambda name: (_draw(key, name), name))
+    return sorted(names, key=lambda name: (-_draw(key, name), name))
 
 
 def weighted_rendezvous_order(key: bytes, weights: Mapping[str, float]) -> list[str]:

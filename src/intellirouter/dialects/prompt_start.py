@@ -15,8 +15,6 @@ _OPERATIONS: Final = frozenset({"chat", "completions"})
 """The operations whose upstreams cache prompts."""
 _MIN_CACHED_TOKENS: Final = 1024
 """No provider caches shorter prompts."""
-_MARKS: Final = (b'"prompt_cache_key"', b'"conversation"', b"session")
-"""A body without any of these names no session."""
 _MAX_SESSION_CHARS: Final = 512
 _MAX_START_BYTES: Final = 1024
 """How much of the system prompt, of the tools and of a turn is compared."""
@@ -45,9 +43,9 @@ class _Body(Struct):
     systemInstruction: msgspec.Raw = _NO_BYTES  # noqa: N815 - the name on the wire
     system_instruction: msgspec.Raw = _NO_BYTES
     tools: msgspec.Raw = _NO_BYTES
-    messages: list[msgspec.Raw] = []
-    contents: list[msgspec.Raw] = []
-    input: str | list[msgspec.Raw] = ""
+    messages: list[msgspec.Raw] | None = None
+    contents: list[msgspec.Raw] | None = None
+    input: str | list[msgspec.Raw] | None = None
 
 
 class _Role(Struct):
@@ -73,7 +71,7 @@ def prompt_start_of(call: Call, *, recognizes_prompts: bool) -> PromptStart | No
     if call.operation not in _OPERATIONS:
         return None
     is_long = recognizes_prompts and estimate_tokens(len(body)) >= _MIN_CACHED_TOKENS
-    if not is_long and not any(mark in body for mark in _MARKS):
+    if not is_long and not _may_name_session(call):
         return None
     try:
         members = _decode_body(body)
@@ -85,6 +83,14 @@ def prompt_start_of(call: Call, *, recognizes_prompts: bool) -> PromptStart | No
         return None
     outside = (members.system, members.instructions, members.systemInstruction, members.system_instruction)
     return PromptStart("", tuple([bytes(each)[:_MAX_START_BYTES] for each in (*outside, members.tools)]) + turns)
+
+
+def _may_name_session(call: Call) -> bool:
+    """Return whether the body may name a session. It costs less than decoding it."""
+    body = call.body
+    if b'"metadata"' in body or b'"prompt_cache_key"' in body:
+        return True
+    return call.dialect == "openai_responses" and b'"conversation"' in body
 
 
 def _named_session(members: _Body) -> str:
@@ -100,17 +106,14 @@ def _named_session(members: _Body) -> str:
 
 def _first_turns(members: _Body) -> tuple[bytes, ...]:
     """Return the beginnings of the turns up to the first one of the user. Empty if there is none."""
-    if isinstance(members.input, str):
-        turns = members.messages or members.contents
-        if members.input:
-            return (members.input[:_MAX_START_BYTES].encode(errors="surrogatepass"),)
-    else:
-        turns = members.input
+    if members.input and isinstance(members.input, str):
+        return (members.input[:_MAX_START_BYTES].encode(errors="surrogatepass"),)
+    turns = members.messages or members.contents or members.input or []
     found: list[bytes] = []
     for raw in turns[:_MAX_TURNS]:
         role, text = _read_turn(bytes(raw))
         found.append(text)
-        if role in {"user", None}:
+        if role is None or role == "user":
             return tuple(found)
     return ()
 

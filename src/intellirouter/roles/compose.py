@@ -58,7 +58,7 @@ from intellirouter.roles.model_lists import ModelLists, Traffic
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.roles.worker_errors import WorkerErrors
-from intellirouter.routing import STRATEGIES
+from intellirouter.routing import STRATEGIES, Placements
 from intellirouter.serving import serve_asgi
 from intellirouter.store import ExchangeStore, ReasoningMemories
 from intellirouter.telemetry import (
@@ -106,6 +106,7 @@ class GatewayProcess:
         self._board = HealthBoard(rng)
         self._off_loop = OffLoop()
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
+        self._placements = Placements()
         self._cached = MemoryAnswerStore()
         self._flights = Flights()
         self._similar = SimilarAnswers()
@@ -290,6 +291,7 @@ class GatewayProcess:
             cache=SharedCache(self._cached, self._flights, self._similar),
             memory_of=self._memories.of,
             lists=self._lists,
+            placements=self._placements,
         )
 
     def _upstreams(self) -> Upstream:
@@ -368,6 +370,11 @@ class GatewayProcess:
             "intellirouter_reasoning_memory_bytes",
             "Size of the reasoning that is remembered because clients may not send it back.",
             lambda: float(self._memories.used_bytes),
+        )
+        add(
+            "intellirouter_affinity_sessions",
+            "Sessions whose last deployment is remembered.",
+            lambda: float(len(self._placements)),
         )
         add("intellirouter_cache_bytes", "Size of the stored answers.", lambda: float(self._cached.used_bytes))
         add("intellirouter_cache_entries", "Stored answers.", lambda: float(self._cached.entry_count))

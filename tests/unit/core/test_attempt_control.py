@@ -48,4 +48,7 @@ def test_unknown_header_is_refused_with_the_known_ones() -> None:
     with pytest.raises(errors.InvalidRequest, match="'x-intellirouter-retry' is not known") as caught:
         attempt_control_of(headers(retry="1"))
     assert caught.value.code == "unknown_header"
-    assert "x-intellirouter-fallbacks, x-intellirouter-retries, x-intellirouter-timeout-s" in caught.value.hint
+    assert (
+        "x-intellirouter-fallbacks, x-intellirouter-retries, x-intellirouter-session, x-intellirouter-timeout-s"
+        in caught.value.hint
+    )

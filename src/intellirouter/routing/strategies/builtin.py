@@ -82,7 +82,8 @@ def power_of_two(deployments: Sequence[Deployment], context: RoutingContext) -> 
         reasons.append(f"{health.in_flight} in flight, {latency_ms:.0f} ms, success rate {success_rate:.0%}")
     drawn = context.rng.sample(range(len(loads)), min(2, len(loads)))
     if context.affinity is not None and context.affinity.home in (names := [each.name for each in deployments]):
-        drawn[-1] = names.index(context.affinity.home)
+        home = names.index(context.affinity.home)
+        drawn = drawn if home in drawn else [home, drawn[0]]
     worse = max([loads[number] for number in drawn], default=0.0)
     return [
         Scored(each, load, reason) if number in drawn else Scored(each, worse + load, f"{reason}, not drawn")

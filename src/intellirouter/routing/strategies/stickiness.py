@@ -12,6 +12,8 @@ from intellirouter.routing.strategies.base import Affinity, RoutingContext, Scor
 
 _ALWAYS_ACCEPTED: Final = 4
 """So many requests in flight are never too many for a session to stay, even if the other deployments are idle."""
+_TIE: Final = 1.0 - 1e-5
+"""A session stays if others are as good, also where equal loads are told apart at random."""
 
 
 def stays_among_equals(scored: list[Scored], context: RoutingContext) -> list[Scored]:
@@ -50,7 +52,7 @@ def tolerates_load(scored: list[Scored], context: RoutingContext) -> list[Scored
     affinity = _affinity_of(context)
 
     def at_home(home: Scored) -> Scored:
-        score = home.score / (1.0 + affinity.max_extra_load)
+        score = home.score / (1.0 + affinity.max_extra_load) * _TIE
         return Scored(home.deployment, score, f"{home.reason}, {served_by(affinity)}")
 
     return _with_home(scored, affinity, at_home)

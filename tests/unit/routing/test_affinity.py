@@ -250,6 +250,6 @@ def test_turns_of_many_sessions_stay_and_the_load_is_spread(strategy: str) -> No
         served[first] += 1
         homes[key] = first
     least = {"latency": 0.0, "cost": 0.0}.get(strategy, 0.15)  # these two have a favourite among equals
-    at_least = 0.6 if strategy in {"least_busy", "power_of_two"} else 0.95  # these two move sessions for the load
+    at_least = 0.8 if strategy in {"least_busy", "power_of_two"} else 0.95  # these two move sessions for the load
     assert stayed / turns >= at_least, (stayed, turns)
     assert all(served[name] >= least * len(sessions) for name in "abcd"), served

@@ -52,6 +52,10 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     """None: requests do not stay where their session was served last, or there is nothing to choose."""
     restriction: str = ""
     """How the headers of a request limit its attempts; empty if they do not."""
+    pin: str = ""
+    """Why only one deployment can serve the request; empty if others can, too."""
+    has_one_account: bool = True
+    """All deployments have the same provider and credential, so that each can read what another one has created."""
     by_name: dict[str, Deployment]
     """The deployments of the pool and the fallbacks."""
     pool_policy: PoolPolicy = DEFAULT_POOL
@@ -98,6 +102,14 @@ class Catalog:
     @property
     def wildcard_providers(self) -> tuple[str, ...]:
         return tuple(name for name, spec in self._runtime.providers.items() if spec.allows_any_model)
+
+    @property
+    def has_several_accounts(self) -> bool:
+        """Whether there is a model whose requests can be served with different credentials."""
+        providers = self._runtime.providers
+        return any(not each.has_one_account for each in self._resolved.values()) or any(
+            len(providers[name].credentials) > 1 for name in self.wildcard_providers
+        )
 
     def is_listed(self, provider: str) -> bool:
         """Return whether lists of models contain those that this provider offers."""
@@ -158,6 +170,7 @@ class Catalog:
             max_attempts=spec.max_attempts,
             hedging=spec.hedging,
             affinity=self._affinity(spec, by_name.values()),
+            has_one_account=_have_one_account(by_name.values()),
             by_name=by_name,
             pool_policy=spec.pool,
             cache=spec.cache,
@@ -180,6 +193,7 @@ class Catalog:
             request_timeout_s=self._runtime.default_request_timeout_s or _sum_of_timeouts([deployment]),
             max_attempts=self._runtime.default_max_attempts,
             affinity=self._runtime.default_affinity if len(deployment.credentials) > 1 else None,
+            has_one_account=_have_one_account([deployment]),
             by_name=by_name,
             pool_policy=self._runtime.default_pool,
             cache=cache,
@@ -233,6 +247,11 @@ class Catalog:
             limits=self._limits,
             artifact=spec.artifact,
         )
+
+
+def _have_one_account(deployments: Iterable[Deployment]) -> bool:
+    accounts = {(each.provider, secret) for each in deployments for secret in each.credentials or (None,)}
+    return len(accounts) < 2
 
 
 def _sum_of_timeouts(deployments: Iterable[Deployment]) -> float:

@@ -77,6 +77,7 @@ from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.masking import mask_credentials, mask_credentials_in_bytes, mask_error
 from intellirouter.core.money import Price, format_usd, pusd_per_token
 from intellirouter.core.off_loop import OffLoop, is_off_loop
+from intellirouter.core.pin import Pin, Reference
 from intellirouter.core.ports import (
     CredentialRotator,
     Fetcher,
@@ -170,6 +171,7 @@ __all__ = [
     "Operation",
     "PeerAddress",
     "Phase",
+    "Pin",
     "PoolPolicy",
     "Price",
     "Profile",
@@ -180,6 +182,7 @@ __all__ = [
     "ReasoningControl",
     "ReasoningMemory",
     "RecordColumn",
+    "Reference",
     "RequestContext",
     "RequestLimits",
     "RetryOrder",

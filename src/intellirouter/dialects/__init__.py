@@ -45,6 +45,15 @@ from intellirouter.dialects.registry import (
     build_dialects,
 )
 from intellirouter.dialects.spec import DialectSpec
+from intellirouter.dialects.vendor_ids import (
+    NO_IDS,
+    VendorIds,
+    created_in,
+    ids_in_request,
+    ids_in_response,
+    may_create_ids,
+    may_have_ids,
+)
 from intellirouter.dialects.wire.answer_estimate import estimate_answer_tokens
 from intellirouter.dialects.wire.duplicates import check_unique
 from intellirouter.dialects.wire.json_depth import check_depth
@@ -55,6 +64,7 @@ from intellirouter.dialects.wire.sse import SseEvent, SseParser
 __all__ = [
     "CONTEXT_LENGTH",
     "DIALECTS",
+    "NO_IDS",
     "Answer",
     "ChatClient",
     "ChatUpstream",
@@ -79,6 +89,7 @@ __all__ = [
     "SseParser",
     "StreamEnded",
     "StreamRelay",
+    "VendorIds",
     "answer_text",
     "anthropic_list",
     "anthropic_model",
@@ -87,6 +98,7 @@ __all__ = [
     "check_json",
     "check_unique",
     "collect",
+    "created_in",
     "decode_body",
     "describe_json_error",
     "encode_error",
@@ -97,8 +109,12 @@ __all__ = [
     "frame",
     "gemini_list",
     "gemini_model",
+    "ids_in_request",
+    "ids_in_response",
     "is_sse",
     "last_turn_of",
+    "may_create_ids",
+    "may_have_ids",
     "ollama_models",
     "openai_list",
     "openai_model",

@@ -113,7 +113,7 @@ def _use_of(exchange: Exchange, place: SessionPlace, served: Attempt) -> Affinit
         failed = next((each.outcome for each in exchange.attempts if each.deployment == home.deployment), "")
         cause = "" if decision is None else decision.affinity_broken
         lost = 0 if decision is None else decision.affinity_lost_microusd
-        cause = cause or failed or "the order of the deployments is fixed"
+        cause = cause or failed or "another deployment had to serve the request"
     elif home.credential and served.credential and home.credential != served.credential:
         cause = "its credential was not usable"
     return AffinityUse(

@@ -21,12 +21,13 @@ from intellirouter.core import (
     Deployment,
     ExchangeRecord,
     Loss,
+    Reference,
     Usage,
     errors,
     escape_control_characters,
     reason_of,
 )
-from intellirouter.dialects import Endpoint
+from intellirouter.dialects import NO_IDS, Endpoint, VendorIds
 from intellirouter.governance import UNIDENTIFIED, Identity
 from intellirouter.routing import Affinity, Placement
 
@@ -158,6 +159,10 @@ class Exchange:
     """The session that the client names in a header, if the model has affinity."""
     place: SessionPlace | None = None
     """The session of the request, and where it was served last; None if it has none, or if that does not matter."""
+    vendor_ids: VendorIds = NO_IDS
+    """What the request refers to at a vendor."""
+    reference: Reference | None = None
+    """The part of it whose creator is known, so that only the creator can serve the request."""
     answered_by: str | None = None
     """The stage that answered instead of an upstream."""
     cache_directives: CacheDirectives | None = None

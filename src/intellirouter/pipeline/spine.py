@@ -42,6 +42,7 @@ from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided, Decoded, Exchange, Reply, Responder, note_disconnection
 from intellirouter.pipeline.execute import Executor
+from intellirouter.pipeline.pinning import Pinning
 from intellirouter.pipeline.recall import check_may_call, deliver, recall, rescue
 from intellirouter.pipeline.sessions import Session, SessionExecutor
 from intellirouter.pipeline.stages import NO_STAGES, AnswerTap, Stages
@@ -91,6 +92,7 @@ class Spine:
         self._catalog = catalog
         self._parts = parts
         self._memory_of = parts.memory_of
+        self._pinning = Pinning()
         self._places = SessionPlaces(parts.placements, parts.off_loop)
         self._stages = stages
         self._stages_by_dialect: dict[str, Stages] = {}
@@ -271,13 +273,16 @@ class Spine:
     def decide(self, exchange: Exchange, request: Decoded) -> Decided:
         """Decide which deployments are tried, in which order. Raises `NoEligibleDeployment`."""
         affinity = None if exchange.place is None else exchange.place.affinity
+        resolved, reference = request.resolved, exchange.reference
+        if reference is not None and (only := self._pinning.apply(resolved, reference)) is not resolved:
+            resolved, affinity = only, None
         decision: Decision = self._parts.router.decide(
-            exchange.endpoint, request.call, request.resolved, self._parts.clock.monotonic_s(), affinity
+            exchange.endpoint, request.call, resolved, self._parts.clock.monotonic_s(), affinity
         )
         exchange.decision = decision
         if self._names_requested_model:
             request.call.names_requested_model = True
-        return Decided(request.call, request.resolved, decision)
+        return Decided(request.call, resolved, decision)
 
     def settle(self, exchange: Exchange) -> None:
         """Compute the cost and write the record, once. After that the record survives `kill -9`."""

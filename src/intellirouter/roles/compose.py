@@ -48,6 +48,8 @@ from intellirouter.resources import (
     Files,
     FileStore,
     LineRunner,
+    PinStage,
+    PinStore,
     Responses,
     ResponsesStage,
     ResponseStore,
@@ -292,6 +294,7 @@ class GatewayProcess:
             memory_of=self._memories.of,
             lists=self._lists,
             placements=self._placements,
+            pins=PinStage(PinStore(self.store.objects, SYSTEM_CLOCK), self._off_loop),
         )
 
     def _upstreams(self) -> Upstream:

@@ -29,6 +29,7 @@ from intellirouter.governance import BrowserAccess, KeyRing
 from intellirouter.pipeline import Attempts, BodyLog, CacheStage, Generation, Hedging, Parts, SharedCache, Spine, Stages
 from intellirouter.providers import UrlFetcher
 from intellirouter.resilience import Backoff
+from intellirouter.resources import PinStage
 from intellirouter.routing import Placements, Router, StrategyRow
 
 _FIXED_SETTINGS: Final = {"server": ("host", "port", "role", "unix_socket"), "host": ("cache_dir", "run_dir")}
@@ -63,6 +64,8 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     cache: SharedCache | None = None
     """None disables the cache."""
     lists: ProviderLists = field(default_factory=ProviderLists)
+    pins: PinStage | None = None
+    """None: it is not known who has created what requests refer to."""
     placements: Placements = field(default_factory=Placements)
     """Where sessions were served last."""
 
@@ -114,7 +117,9 @@ class Generations:
             catalog=catalog,
             dialects=registries.dialects,
             keys=keys,
-            spine=Spine(effective, catalog, self._parts(effective, registries), self._stages(effective, registries)),
+            spine=Spine(
+                effective, catalog, self._parts(effective, registries), self._stages(effective, registries, catalog)
+            ),
             clock=shared.clock,
             browsers=browsers if browsers.is_needed else None,
             pending_restart=self.pending_restart(runtime),
@@ -145,8 +150,13 @@ class Generations:
             memory_of=shared.memory_of if runtime.reasoning_memory.enabled else None,
         )
 
-    def _stages(self, runtime: Runtime, registries: Registries) -> Stages:
+    def _stages(self, runtime: Runtime, registries: Registries, catalog: Catalog) -> Stages:
         stages, shared = registries.stages, self._shared
+        if shared.pins is not None and catalog.has_several_accounts:
+            # After the stage that inserts the history of a conversation, which may refer to something.
+            stages = structs.replace(
+                stages, request=(*stages.request, shared.pins), answer=(*stages.answer, shared.pins)
+            )
         if runtime.cache.is_used and shared.cache is not None:
             cache = CacheStage(
                 runtime.cache,

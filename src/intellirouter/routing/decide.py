@@ -263,7 +263,7 @@ def _decision(
     first = candidates[0]
     reason = first.reason.replace(_TRIED_LAST, "but no other is available")
     candidates[0] = structs.replace(first, verdict="chosen", reason=reason)
-    note = [each for each in (broken.note, resolved.restriction) if each]
+    note = [each for each in (broken.note, resolved.pin, resolved.restriction) if each]
     return Decision(
         model=resolved.model,
         strategy=resolved.strategy,

@@ -124,11 +124,8 @@ def _objects_in(value: Any) -> Iterator[Any]:
             pending += one
         elif isinstance(one, dict):
             yield from _ids_of(one)
-            pending += [
-                each
-                for name, each in one.items()
-                if name in _INSIDE and (name not in _ONLY_LISTS or isinstance(each, list))
-            ]
+            inside = [(name, one[name]) for name in _INSIDE & one.keys()]
+            pending += [each for name, each in inside if name not in _ONLY_LISTS or isinstance(each, list)]
 
 
 def _ids_of(one: dict[str, Any]) -> Iterator[Any]:

@@ -1,9 +1,10 @@
 """API resources that are stored in the database: files, batches and responses.
 
 Door: `Files`, `Batches` (with `LineRunner`, which runs a batch's lines), `Responses` with `ResponsesStage` and
-`BackgroundResponses`, `PinStage` (who has created what a request refers to), the stores behind them (`AsyncObjectStore`,
-`FileStore`, `ResponseStore`, `PinStore`), and the types of every resource: `Resource`, `ResourceRequest`, `Download`,
-`Page`. They store objects for clients and run work that continues after its request. They do not know HTTP connections.
+`BackgroundResponses`, `PinStage` (who has created what a request refers to), the stores behind them
+(`AsyncObjectStore`, `FileStore`, `ResponseStore`, `PinStore`), and the types of every resource: `Resource`,
+`ResourceRequest`, `Download`, `Page`. They store objects for clients and run work that continues after its request.
+They do not know HTTP connections.
 """
 
 from intellirouter.resources.batches.lines import LineRunner

@@ -294,7 +294,7 @@ class GatewayProcess:
             memory_of=self._memories.of,
             lists=self._lists,
             placements=self._placements,
-            pins=PinStage(PinStore(self.store.objects, SYSTEM_CLOCK), self._off_loop),
+            pins=PinStage(PinStore(AsyncObjectStore(self.store.objects, SYSTEM_CLOCK), SYSTEM_CLOCK), self._off_loop),
         )
 
     def _upstreams(self) -> Upstream:

@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from intellirouter.core import Clock, Pin
-from intellirouter.store import ObjectStore, StoredObject, StoreUnavailable
+from intellirouter.resources.object_store import AsyncObjectStore
+from intellirouter.store import StoredObject, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ _decode: Final = msgspec.json.Decoder(Pin).decode
 class PinStore:
     """One per gateway. The last pins are in memory as well."""
 
-    def __init__(self, objects: ObjectStore, clock: Clock) -> None:
+    def __init__(self, objects: AsyncObjectStore, clock: Clock) -> None:
         self._objects = objects
         self._clock = clock
         self._recent: OrderedDict[tuple[str, str], tuple[Pin, int]] = OrderedDict()
@@ -36,17 +37,14 @@ class PinStore:
     async def find(self, tenant: str, ids: Sequence[str]) -> tuple[str, Pin] | None:
         """Return the last one of these ids that is known, with its pin; None if none of them is.
 
-        If the database cannot be read, only what is in memory is known.
+        Raises `Overloaded` if they are not in memory and the database is unavailable: another credential would be
+        wrong.
         """
         latest_first = ids[::-1][:_MAX_LOOKED_UP]
         for each in latest_first:
             if (recent := self._recent.get((tenant, _digest(each)))) is not None:
                 return each, recent[0]
-        try:
-            stored = await asyncio.to_thread(self._read, tenant, latest_first)
-        except StoreUnavailable as error:
-            logger.warning("It is not known who has created what a request refers to. %s", error)
-            return None
+        stored = await self._objects.call(self._read, tenant, latest_first)
         if stored is None:
             return None
         name, pin, stored_us = stored
@@ -76,14 +74,14 @@ class PinStore:
         if not new:
             return
         try:
-            await asyncio.to_thread(self._objects.put_all, new)
+            await asyncio.to_thread(self._objects.store.put_all, new)
         except StoreUnavailable as error:
             logger.warning("Who has created what an answer refers to could not be stored. %s", error)
 
     def _read(self, tenant: str, ids: Sequence[str]) -> tuple[str, Pin, int] | None:
         now_us = self._clock.epoch_us()
         for each in ids:
-            found = self._objects.get(_KIND, _digest(each), tenant, now_us)
+            found = self._objects.store.get(_KIND, _digest(each), tenant, now_us)
             if found is not None and found.content is not None:
                 return each, _decode(found.content), found.created_us
         return None

@@ -80,8 +80,8 @@ def ids_in_request(call: Call) -> VendorIds:
     objects += _objects_in(body)
     tokens = [
         each["encrypted_content"]
-        for each in body.get("input") or ()
-        if isinstance(each, dict) and isinstance(each.get("encrypted_content"), str)
+        for each in _dicts(body.get("input"))
+        if isinstance(each.get("encrypted_content"), str)
     ]
     return VendorIds(_usable(objects), _usable(tokens))
 
@@ -102,7 +102,7 @@ def ids_in_response(response: bytes, *, is_stored: bool) -> VendorIds:
         body = _decode(response)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return NO_IDS
-    items = [each for each in body.get("output") or () if isinstance(each, dict)]
+    items = _dicts(body.get("output"))
     objects: list[Any] = [_id_in(body.get("conversation"))]
     for item in items:
         objects += [item.get("container_id"), item.get("id") if is_stored else None]
@@ -116,21 +116,20 @@ def created_in(data: bytes, dialect: str) -> list[str]:
 
 
 def _objects_in(value: Any) -> Iterator[Any]:
-    """Yield the ids of objects in a part of a request."""
+    """Yield the ids of objects in a part of a request, in order."""
     pending = [value]
     while pending:
         one = pending.pop()
         if isinstance(one, list):
-            pending += one
+            pending += reversed(one)
         elif isinstance(one, dict):
             yield from _ids_of(one)
-            inside = [(name, one[name]) for name in _INSIDE & one.keys()]
-            pending += [each for name, each in inside if name not in _ONLY_LISTS or isinstance(each, list)]
+            inside = [(name, each) for name, each in one.items() if name in _INSIDE]
+            pending += [each for name, each in reversed(inside) if name not in _ONLY_LISTS or isinstance(each, list)]
 
 
 def _ids_of(one: dict[str, Any]) -> Iterator[Any]:
-    for name in _IDS & one.keys():
-        yield one[name]
+    yield from [each for name, each in one.items() if name in _IDS]
     if one.get("type") == "item_reference":
         yield one.get("id")
     if isinstance(audio := one.get("audio"), dict):
@@ -139,6 +138,10 @@ def _ids_of(one: dict[str, Any]) -> Iterator[Any]:
         yield container
     if isinstance(stores := one.get("vector_store_ids"), list):
         yield from stores
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _id_in(value: Any) -> Any:

@@ -78,10 +78,12 @@ class SessionPlaces(Struct, frozen=True):
         if served is None:
             return None
         use = _use_of(exchange, place, served)
+        home = place.home
+        same = home.credential if home is not None and home.deployment == served.deployment else ""
         placement = Placement(
             deployment=served.deployment,
             at_s=now_s,
-            credential=served.credential,
+            credential=served.credential or same,
             cached_tokens=_cached_tokens(exchange.usage, is_hit=use.outcome == "hit"),
         )
         self.placements.note(place.affinity.key, placement)

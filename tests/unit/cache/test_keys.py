@@ -165,3 +165,8 @@ def test_key_of_the_client_depends_on_the_request_only() -> None:
     assert keys.client_key_of("t1", CHAT, one) == changed.client_key_of("t1", CHAT, one)
     assert keys.client_key_of("t1", CHAT, one) != keys.client_key_of("t1", CHAT, other)
     assert keys.client_key_of("t1", CHAT, one) != keys.client_key_of("t2", CHAT, one)
+
+
+def test_session_of_a_request_makes_no_difference() -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    assert key(request, session="s") == key(request, session="t") == key(request)

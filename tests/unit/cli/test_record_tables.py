@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from intellirouter.cli.record_tables import record_blocks
-from intellirouter.core import ExchangeRecord
+from intellirouter.core import AffinityUse, ExchangeRecord
 
 
-def shown(**members: Any) -> str:
+def shown(*, row: str = "cache", **members: Any) -> str:
     fixed = {
         "request_id": "req_1",
         "started_us": 0,
@@ -18,7 +18,7 @@ def shown(**members: Any) -> str:
         "duration_ms": 3.0,
     }
     table = list(record_blocks(ExchangeRecord(**{**fixed, **members})))[1]
-    return str([row[1] for row in table.rows if row[0] == "cache"])
+    return str([each[1] for each in table.rows if each[0] == row])
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,20 @@ def shown(**members: Any) -> str:
 )
 def test_what_the_cache_did(members: dict[str, Any], expected: str) -> None:
     assert shown(**members) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"outcome": "new"}, "session: new"),
+        ({"outcome": "hit", "deployment": "a", "age_s": 42.4}, "session: stayed at a, 42 s later"),
+        (
+            {"outcome": "broken", "deployment": "a", "age_s": 1.0, "cause": "circuit open", "lost_microusd": 3100},
+            "session: left a, 1 s later: circuit open; about 0.003100 USD of cached input lost",
+        ),
+        ({"outcome": "broken", "deployment": "a", "cause": "it fails"}, "session: left a, 0 s later: it fails"),
+    ],
+)
+def test_what_affinity_did(members: dict[str, Any], expected: str) -> None:
+    assert shown(row="affinity", affinity=AffinityUse(kind="session", **members)) == str([expected])
+    assert shown(row="affinity") == "[]"

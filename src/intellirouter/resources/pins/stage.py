@@ -103,7 +103,8 @@ class PinTap:
 
 
 def _pin_of(exchange: Exchange, deployment: Deployment) -> Pin:
-    fingerprint = exchange.attempts[-1].credential if exchange.attempts else ""
+    served = next((each for each in reversed(exchange.attempts) if each.outcome == "ok"), None)
+    fingerprint = "" if served is None else served.credential
     if not fingerprint and deployment.credentials:
         fingerprint = deployment.credentials[0].fingerprint
     return Pin(deployment.provider, deployment.name, fingerprint)

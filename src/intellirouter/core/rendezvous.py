@@ -1,6 +1,6 @@
 """Rendezvous hashing: distributes keys over names, without any shared state.
 
-Everybody who knows the key and the names puts the names into the same order. If a name disappears, only its own keys
+All processes that know the key and the names put the names into the same order. If a name disappears, only its own keys
 move; if one appears, only those move that it gets.
 """
 

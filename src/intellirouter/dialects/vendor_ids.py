@@ -159,5 +159,5 @@ def _usable(ids: list[Any]) -> tuple[str, ...]:
 
 
 def _is_of_vendor(name: str) -> bool:
-    """Return whether this is not a URL that everybody can read. Google's files have URLs that only the owner can."""
+    """Return whether this is not a public URL. Those of Google's files can be read by their owner only."""
     return "://" not in name or "generativelanguage.googleapis.com/" in name

@@ -73,7 +73,7 @@ class SessionPlaces(Struct, frozen=True):
         exchange.place = SessionPlace(affinity, home)
 
     def note(self, exchange: Exchange, place: SessionPlace, now_s: float) -> AffinityUse | None:
-        """Remember who has served the session. Returns what affinity did; None if nobody has served it."""
+        """Remember who has served the session. Returns what affinity did; None if it was not served."""
         served = next((each for each in reversed(exchange.attempts) if each.outcome == "ok"), None)
         if served is None:
             return None

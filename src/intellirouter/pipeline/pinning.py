@@ -1,4 +1,4 @@
-"""Restricts a model to who has created what a request refers to: nobody else can serve the request. Pure."""
+"""Restricts a model to the deployment and credential that have created what a request refers to. Pure."""
 
 from functools import lru_cache
 from typing import Final

@@ -13,7 +13,7 @@ from intellirouter.routing.strategies.base import Affinity, RoutingContext, Scor
 _ALWAYS_ACCEPTED: Final = 4
 """So many requests in flight are never too many for a session to stay, even if the other deployments are idle."""
 _TIE: Final = 1.0 - 1e-5
-"""A session stays if others are as good, also where equal loads are told apart at random."""
+"""A session stays if others are as good, also where equal loads are put in a random order."""
 
 
 def stays_among_equals(scored: list[Scored], context: RoutingContext) -> list[Scored]:

@@ -85,7 +85,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         resolved = request.resolved
         order = request.decision.order
         step, is_pool = Step(order[0], "first", 0.0), len(order) > 1
-        if request.decision.is_last_resort:
+        if request.decision.is_last_resort and resolved.retries:
             step = await self._wait_until_called(step, request)
         deadline_s = exchange.started_s + resolved.request_timeout_s
         policy = resolved.hedging
@@ -145,6 +145,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             retries=resolved.retries,
             order=resolved.retry_order,
             fallbacks=frozenset([each.name for each in resolved.fallbacks]),
+            causes=resolved.fallback_causes,
         )
         planner = AttemptPlanner(decision.order, retries, self.backoff, self.rng)
         if hedge is not None and (failure := hedge.failure) is not None and hedge.context is not None:
@@ -173,7 +174,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         self.defer(context, failure, now_s)
         planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
         next_step = planner.after(name, failure, now_s, deadline_s)
-        if next_step is None and request.decision.is_last_resort:
+        if next_step is None and request.decision.is_last_resort and request.resolved.retries:
             available_at_s = {each: self.board.of(each).breaker.available_at_s for each in request.decision.order}
             max_wait_s = request.resolved.pool_policy.max_wait_s - attempts[0].waited_ms / 1e3
             limit_s = min(deadline_s, now_s + max_wait_s)
@@ -213,7 +214,8 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
 
 
 def _untried_s(request: Decided, exchange: Exchange) -> float:
-    """Return the sum of the timeouts of the deployments that have not been tried yet."""
-    order = request.decision.order
-    tried, by_name = {each.deployment for each in exchange.attempts}, request.resolved.by_name
-    return sum([by_name[name].timeouts.total_s for name in order if name not in tried])
+    """Return the sum of the timeouts of the deployments that are tried after a timeout, and have not been tried yet."""
+    resolved = request.resolved
+    skipped = {each.deployment for each in exchange.attempts}
+    skipped.update([name for name, causes in resolved.fallback_causes.items() if "timeout" not in causes])
+    return sum([resolved.by_name[name].timeouts.total_s for name in request.decision.order if name not in skipped])

@@ -51,6 +51,7 @@ def _restricted(resolved: ResolvedModel, pin: Pin) -> ResolvedModel | None:
         resolved,
         pool=pool,
         fallbacks=(),
+        fallback_causes={},
         by_name={each.name: each for each in pool},
         hedging=None,
         affinity=None,

@@ -1,7 +1,8 @@
 """To which session a request belongs: the one that its body names, or the one whose prompts begin alike. Pure.
 
 It reads the members of all chat dialects, because none of them gives another meaning to the name of one. A body that
-it cannot read belongs to no session.
+it cannot read belongs to no session. Most requests are chat completions: what matters of them has been decoded already.
+All others are decoded a second time.
 """
 
 from typing import Any, Final
@@ -10,13 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call, estimate_tokens
+from intellirouter.dialects.openai_chat.passthrough import ChatCall, ChatRequest
 
 _OPERATIONS: Final = frozenset({"chat", "completions"})
 """The operations whose upstreams cache prompts."""
 _MIN_CACHED_TOKENS: Final = 1024
 """No provider caches shorter prompts."""
 _MAX_SESSION_CHARS: Final = 512
-_MAX_START_BYTES: Final = 1024
+_MAX_START_BYTES: Final = 512
 """How much of the system prompt, of the tools and of a turn is compared."""
 _MAX_TURNS: Final = 4
 """The first turn of the user is looked for among so many turns."""
@@ -71,18 +73,23 @@ def prompt_start_of(call: Call, *, recognizes_prompts: bool) -> PromptStart | No
     if call.operation not in _OPERATIONS:
         return None
     is_long = recognizes_prompts and estimate_tokens(len(body)) >= _MIN_CACHED_TOKENS
+    if isinstance(call, ChatCall):
+        request = call.source
+        if session := _named_session(request.prompt_cache_key, request.metadata):
+            return PromptStart(session)
+        return _start_of_chat(request) if is_long else None
     if not is_long and not _may_name_session(call):
         return None
     try:
         members = _decode_body(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-    if session := _named_session(members):
-        return PromptStart(session[:_MAX_SESSION_CHARS])
+    if session := _named_session(members.prompt_cache_key, members.metadata, members.conversation):
+        return PromptStart(session)
     if not is_long or not (turns := _first_turns(members)):
         return None
     outside = (members.system, members.instructions, members.systemInstruction, members.system_instruction)
-    return PromptStart("", tuple([bytes(each)[:_MAX_START_BYTES] for each in (*outside, members.tools)]) + turns)
+    return PromptStart("", tuple([_start_of(each) for each in (*outside, members.tools)]) + turns)
 
 
 def _may_name_session(call: Call) -> bool:
@@ -93,15 +100,34 @@ def _may_name_session(call: Call) -> bool:
     return call.dialect == "openai_responses" and b'"conversation"' in body
 
 
-def _named_session(members: _Body) -> str:
+def _named_session(prompt_cache_key: Any, metadata: Any, conversation: Any = None) -> str:
     """Return the session that the body names. A user is none: applications send the same one for all requests."""
-    conversation, metadata = members.conversation, members.metadata
-    named = [conversation.get("id") if isinstance(conversation, dict) else conversation, members.prompt_cache_key]
+    if prompt_cache_key is None and metadata is None and conversation is None:
+        return ""
+    named = [conversation.get("id") if isinstance(conversation, dict) else conversation, prompt_cache_key]
     if isinstance(metadata, dict):
         named.append(metadata.get("session_id"))
         user = metadata.get("user_id")  # Claude Code puts the session into it.
         named.append(user if isinstance(user, str) and "session" in user else None)
-    return next((each for each in named if each and isinstance(each, str)), "")
+    return next((each[:_MAX_SESSION_CHARS] for each in named if each and isinstance(each, str)), "")
+
+
+def _start_of_chat(request: ChatRequest) -> PromptStart | None:
+    """Return the beginning of a chat request; None if it has no turn of the user."""
+    tools = "".join([each.function.name for each in request.tools or () if each.function is not None])
+    texts = [tools[:_MAX_START_BYTES]]
+    for message in request.messages[:_MAX_TURNS]:
+        content = message.content
+        if isinstance(content, list):
+            content = "\n".join([part.text for part in content if part.text is not None])
+        texts.append("" if content is None else content[:_MAX_START_BYTES])
+        if message.role == "user":
+            return PromptStart("", tuple([text.encode(errors="surrogatepass") for text in texts]))
+    return None
+
+
+def _start_of(raw: msgspec.Raw) -> bytes:
+    return bytes(memoryview(raw)[:_MAX_START_BYTES])
 
 
 def _first_turns(members: _Body) -> tuple[bytes, ...]:

@@ -99,11 +99,8 @@ def with_credential_choice(request: UpstreamRequest, place: SessionPlace, deploy
 
 def _key_of(tenant: str, model: str, start: PromptStart) -> bytes:
     """Return the key of a session. Sessions of different tenants or models have different keys."""
-    digest = hashlib.blake2b(digest_size=_KEY_BYTES)
-    names = [each.encode(errors="replace") for each in (tenant, model, start.session)]
-    for part in (*names, *start.start):
-        digest.update(b"%d:%b" % (len(part), part))
-    return digest.digest()
+    names = f"{tenant}\0{model}\0{start.session}".encode(errors="replace")
+    return hashlib.blake2b(b"\0".join([names, *start.start]), digest_size=_KEY_BYTES).digest()
 
 
 def _use_of(exchange: Exchange, place: SessionPlace, served: Attempt) -> AffinityUse:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.core import Call
+from intellirouter.core import EMPTY_CONTEXT, Call
 from intellirouter.dialects import PromptStart, prompt_start_of
+from tests.support.dialects.standard import ENDPOINTS
 
 LONG = "You are a careful assistant. " * 200
 """Longer than 1024 tokens."""
@@ -17,7 +18,15 @@ LONG = "You are a careful assistant. " * 200
 def start(
     dialect: str = "openai_chat", *, operation: Any = "chat", prompts: bool = True, **body: Any
 ) -> PromptStart | None:
-    call = Call(operation=operation, model="m", body=json.dumps(body).encode(), dialect=dialect)
+    encoded = json.dumps(body).encode()
+    call = Call(operation=operation, model="m", body=encoded, dialect=dialect)
+    return prompt_start_of(call, recognizes_prompts=prompts)
+
+
+def chat(*turns: dict[str, Any], prompts: bool = True, **body: Any) -> PromptStart | None:
+    """Return the start of a chat completion that its own codec has decoded."""
+    document = json.dumps({"model": "m", "messages": turns, **body}).encode()
+    call = ENDPOINTS["openai_chat"].decode_request(document, EMPTY_CONTEXT)
     return prompt_start_of(call, recognizes_prompts=prompts)
 
 
@@ -115,7 +124,7 @@ def test_first_turn_of_the_user_is_compared_even_after_a_very_large_system_promp
 def test_text_input_and_unusual_roles() -> None:
     one = start("openai_responses", input=LONG)
     assert one is not None
-    assert one.start[-1] == LONG[:1024].encode()
+    assert one.start[-1] == LONG[:512].encode()
     assert start(messages=[turn("system", LONG)]) is None  # there is no turn of a user
     assert start(messages=[turn("system", LONG)] * 9 + [turn("user", "x")]) is None
     assert start(messages=[{"content": LONG}]) is not None
@@ -149,3 +158,39 @@ JSON = st.recursive(
 def test_nothing_in_a_body_raises_an_error(body: dict[str, Any]) -> None:
     body["padding"] = LONG
     start(**body)
+
+
+def test_decoded_chat_completions_have_sessions_like_all_others() -> None:
+    first = turn("user", "What is a monad?")
+    later = (first, turn("assistant", LONG), turn("user", "And a functor?"))
+    system, parts = turn("system", LONG), {"role": "system", "content": [{"type": "text", "text": LONG}]}
+    one = chat(system, first)
+    assert one is not None
+    assert (one.session, chat(system, *later), chat(parts, first)) == ("", one, one)
+    assert chat(system, turn("user", "What is a comonad?")) != one
+    tools = [{"type": "function", "function": {"name": "search"}}]
+    assert chat(system, first, tools=tools) not in {None, one}
+    assert chat(system, first, prompts=False) is None
+    assert chat(system) is None
+    assert chat(turn("user", "hi")) is None
+    assert chat(*[system] * 9, first) is None
+    assert chat(system, {"role": "user", "content": None}) is not None
+
+
+@pytest.mark.parametrize("prompts", [True, False])
+@pytest.mark.parametrize(
+    ("members", "session"),
+    [
+        ({"prompt_cache_key": "k1"}, "k1"),
+        ({"metadata": {"session_id": "s1"}}, "s1"),
+        ({"prompt_cache_key": "k1", "metadata": {"session_id": "s1"}}, "k1"),
+        ({"prompt_cache_key": "x" * 1000}, "x" * 512),
+    ],
+)
+def test_decoded_chat_completions_name_sessions(members: dict[str, Any], session: str, prompts: bool) -> None:
+    assert chat(turn("user", "hi"), prompts=prompts, **members) == PromptStart(session)
+
+
+@pytest.mark.parametrize("members", [{"user": "session"}, {"metadata": 5}, {"prompt_cache_key": {}}, {"metadata": {}}])
+def test_decoded_chat_completions_without_a_session(members: dict[str, Any]) -> None:
+    assert chat(turn("user", "hi"), **members) is None

@@ -118,6 +118,9 @@ class ChatRequest(ReservedMembers):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
+    metadata: Any = None
+    prompt_cache_key: Any = None
+    """Affinity reads these two. The upstream validates them."""
 
 
 class ChatCall(ConversationCall, kw_only=True):

@@ -82,26 +82,26 @@ def _in_order(
 ) -> list[Scored]:
     """Return the deployments with their place as the score: where the session is, then by hash, then the busy ones."""
     affinity = _affinity_of(context)
+    places = {name: place for place, name in enumerate(order)}
     result = []
     for each in scored:
         name = each.deployment.name
-        place, reason = float(order.index(name)), f"place {order.index(name) + 1} by the hash of the {affinity.kind}"
         if name == affinity.home:
-            place, reason = -1.0, served_by(affinity)
-        if _is_busy(name, loads, affinity):
+            place, reason = -1, served_by(affinity)
+        else:
+            place = places[name]
+            reason = f"place {place + 1} by the hash of the {affinity.kind}"
+        if loads[name] > _ALWAYS_ACCEPTED and _is_busy(name, loads, affinity):
             place, reason = place + len(order) + 1, f"{reason}, but busy: {context.health[name].in_flight} in flight"
-        result.append(Scored(each.deployment, place, reason))
+        result.append(Scored(each.deployment, float(place), reason))
     return result
 
 
 def _is_busy(name: str, loads: Mapping[str, float], affinity: Affinity) -> bool:
     """Return whether a deployment has much more load than the others on average, so that it gets no more sessions."""
-    load = loads[name]
-    if load <= _ALWAYS_ACCEPTED:
-        return False
     others = [each for other, each in loads.items() if other != name and math.isfinite(each)]
     usual = sum(others) / len(others) if others else math.inf
-    return load + 1.0 > (1.0 + affinity.max_extra_load) * (usual + 1.0)
+    return loads[name] + 1.0 > (1.0 + affinity.max_extra_load) * (usual + 1.0)
 
 
 def _with_home(scored: list[Scored], affinity: Affinity, at_home: Callable[[Scored], Scored]) -> list[Scored]:

@@ -11,30 +11,26 @@ import msgspec
 from msgspec import Struct
 
 from intellirouter.core import Call
+from intellirouter.dialects.anthropic_messages.wire import MessagesCall
+from intellirouter.dialects.gemini.client import GeminiCall
 from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
-from intellirouter.dialects.openai_responses import client_request
+from intellirouter.dialects.openai_chat.passthrough import ChatCall
+from intellirouter.dialects.openai_responses.client_request import ResponsesCall
 
 _MAX_IDS: Final = 32
-_MARKS: Final = {
-    "openai_responses": (b'"encrypted_content"', b'"item_reference"', b'"file_id"', b'"container"', b'_store_ids"'),
-    "openai_chat": (b'"audio"', b'"file_id"'),
-    "anthropic_messages": (b'"container"', b'"file_id"'),
-    "gemini": (b'"cachedContent"', b'"cached_content"', b'"fileUri"', b'"file_uri"'),
-}
-"""By dialect: a request without any of these refers to nothing, apart from the members below."""
+_MEDIA: Final = frozenset({"files", "vision", "audio", "video"})
+"""What requests with files need."""
+_ITEMS_WITH_IDS: Final = frozenset({"item_reference", "reasoning", "compaction"})
+_TOOLS_WITH_IDS: Final = frozenset({"file_search", "code_interpreter"})
+_has_file_uri: Final = re.compile(rb'"file_?[uU]ri"').search
 _IDS: Final = frozenset({"file_id", "container_id", "fileUri", "file_uri"})
-_TOP_LEVEL: Final = frozenset({"conversation", "container", "cachedContent", "cached_content", "prompt"})
+_TOP_LEVEL: Final = ("conversation", "container", "cachedContent", "cached_content", "prompt")
 """They hold an id, or an object with one."""
 _INSIDE: Final = frozenset(
     {"input", "messages", "contents", "content", "parts", "source", "file", "fileData", "file_data", "tools", "output"}
 )
 """The members that may contain ids. Objects in `input` and `output` are those of the client's tools."""
 _ONLY_LISTS: Final = frozenset({"input", "output"})
-_MAY_CREATE: Final = {
-    "openai_chat": re.compile(rb'"modalities"'),
-    "anthropic_messages": re.compile(rb'"container"|code_execution'),
-}
-"""By dialect: what a request has whose answer may contain an id."""
 _CREATED: Final = {
     "openai_chat": re.compile(rb'"audio":\s*\{\s*"id":\s*"([^"\\]{1,256})"'),
     "anthropic_messages": re.compile(rb'"container":\s*\{\s*"id":\s*"([^"\\]{1,256})"'),
@@ -59,15 +55,34 @@ NO_IDS: Final = VendorIds()
 
 
 def may_have_ids(call: Call) -> bool:
-    """Return whether the request may refer to something. It costs less than reading it."""
-    marks = _MARKS.get(call.dialect)
-    if marks is None or call.operation != "chat":
+    """Return whether the request may refer to something. It costs much less than reading the request again."""
+    if call.operation != "chat":
         return False
-    if call.dialect == "openai_responses":
-        request = client_request.source_of(call)
-        if request.conversation or request.prompt:
-            return True
-    return any(mark in call.body for mark in marks)
+    if isinstance(call, ChatCall):
+        return "files" in call.needs or any(each.audio is not None for each in call.source.messages)
+    if isinstance(call, MessagesCall):
+        return call.source.container is not None or (_may_have_files(call) and b'"file_id"' in call.body)
+    if isinstance(call, ResponsesCall):
+        return _may_have_ids_of_responses(call)
+    if isinstance(call, GeminiCall):
+        return call.has_cached_content or (bool(call.needs & _MEDIA) and _has_file_uri(call.body) is not None)
+    return False
+
+
+def _may_have_files(call: Call) -> bool:
+    return bool(call.needs & _MEDIA) or any("files-api" in value for _, value in call.context.headers)
+
+
+def _may_have_ids_of_responses(call: ResponsesCall) -> bool:
+    request = call.source
+    if request.conversation or request.prompt:
+        return True
+    if any(each.type in _TOOLS_WITH_IDS for each in request.tools or ()):
+        return True
+    items = request.input if isinstance(request.input, list) else ()
+    if any(each.type in _ITEMS_WITH_IDS for each in items):
+        return True
+    return bool(call.needs & _MEDIA) and b'"file_id"' in call.body
 
 
 def ids_in_request(call: Call) -> VendorIds:
@@ -90,10 +105,12 @@ def may_create_ids(call: Call) -> bool:
     """Return whether the answer may contain the id of something that a later request refers to."""
     if call.operation != "chat":
         return False
-    if call.dialect == "openai_responses":
-        return True
-    pattern = _MAY_CREATE.get(call.dialect)
-    return pattern is not None and pattern.search(call.body) is not None
+    if isinstance(call, ChatCall):
+        return call.source.modalities is not None
+    if isinstance(call, MessagesCall):
+        tools = call.source.tools or ()
+        return call.source.container is not None or any(b"code_execution" in bytes(each) for each in tools)
+    return isinstance(call, ResponsesCall)
 
 
 def ids_in_response(response: bytes, *, is_stored: bool) -> VendorIds:

@@ -74,7 +74,7 @@ class SessionPlaces(Struct, frozen=True):
 
     def note(self, exchange: Exchange, place: SessionPlace, now_s: float) -> AffinityUse | None:
         """Remember who has served the session. Returns what affinity did; None if it was not served."""
-        served = next((each for each in reversed(exchange.attempts) if each.outcome == "ok"), None)
+        served = next((each for each in reversed(exchange.attempts) if _has_served(each)), None)
         if served is None:
             return None
         use = _use_of(exchange, place, served)
@@ -101,6 +101,13 @@ def _key_of(tenant: str, model: str, start: PromptStart) -> bytes:
     """Return the key of a session. Sessions of different tenants or models have different keys."""
     names = f"{tenant}\0{model}\0{start.session}".encode(errors="replace")
     return hashlib.blake2b(b"\0".join([names, *start.start]), digest_size=_KEY_BYTES).digest()
+
+
+def _has_served(attempt: Attempt) -> bool:
+    """Return whether the provider has processed the prompt. Clients often stop a stream that they do not need."""
+    if attempt.outcome == "client_disconnected":
+        return attempt.first_byte_ms is not None
+    return attempt.outcome == "ok"
 
 
 def _use_of(exchange: Exchange, place: SessionPlace, served: Attempt) -> AffinityUse:

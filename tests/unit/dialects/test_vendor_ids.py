@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.core import EMPTY_CONTEXT, Call
+from intellirouter.core import Call, RequestContext
 from intellirouter.dialects import (
     NO_IDS,
     VendorIds,
@@ -22,12 +22,27 @@ from tests.support.dialects.standard import ENDPOINTS
 GOOGLE = "https://generativelanguage.googleapis.com/v1beta/files/abc"
 
 
+MINIMAL: dict[str, dict[str, Any]] = {
+    "openai_responses": {"input": "hi"},
+    "openai_chat": {"messages": [{"role": "user", "content": "x"}]},
+    "anthropic_messages": {"messages": [{"role": "user", "content": "x"}], "max_tokens": 9},
+    "gemini": {"contents": [{"parts": [{"text": "x"}]}]},
+    "ollama_chat": {"messages": [{"role": "user", "content": "x"}]},
+}
+
+
+def other(endpoint: str, *, headers: tuple[tuple[str, str], ...] = (), **body: Any) -> Call:
+    document = json.dumps({"model": "m", **MINIMAL[endpoint], **body}).encode()
+    context = RequestContext(model="m" if endpoint == "gemini" else "", headers=headers)
+    return ENDPOINTS[endpoint].decode_request(document, context)
+
+
 def responses(**body: Any) -> Call:
-    document = {"model": "m", "input": "hi", **body}
-    return ENDPOINTS["openai_responses"].decode_request(json.dumps(document).encode(), EMPTY_CONTEXT)
+    return other("openai_responses", **body)
 
 
-def other(dialect: str, **body: Any) -> Call:
+def raw(dialect: str, **body: Any) -> Call:
+    """Return a call whose body no codec has checked."""
     return Call(operation="chat", model="m", body=json.dumps(body).encode(), dialect=dialect)
 
 
@@ -44,18 +59,25 @@ REQUESTS = [
     (responses(tools=[{"type": "file_search", "vector_store_ids": ["vs_1", "vs_2"]}]), ("vs_1", "vs_2")),
     (responses(tools=[{"type": "code_interpreter", "container": "cntr_1"}]), ("cntr_1",)),
     (responses(tools=[{"type": "code_interpreter", "container": {"type": "auto", "file_ids": []}}]), ()),
-    (other("openai_chat", messages=[{"role": "assistant", "audio": {"id": "audio_1"}}]), ("audio_1",)),
+    (other("openai_chat", messages=[user(), {"role": "assistant", "audio": {"id": "audio_1"}}]), ("audio_1",)),
     (other("openai_chat", messages=[user({"type": "file", "file": {"file_id": "file-1"}})]), ("file-1",)),
-    (other("anthropic_messages", container="container_1", messages=[]), ("container_1",)),
-    (other("anthropic_messages", container={"id": "container_1", "skills": []}, messages=[]), ("container_1",)),
+    (other("anthropic_messages", container="container_1"), ("container_1",)),
+    (other("anthropic_messages", container={"id": "container_1", "skills": []}), ("container_1",)),
     (
         other("anthropic_messages", messages=[user({"type": "document", "source": {"type": "file", "file_id": "f1"}})]),
         ("f1",),
     ),
-    (other("gemini", cachedContent="cachedContents/c1", contents=[]), ("cachedContents/c1",)),
-    (other("gemini", cached_content="cachedContents/c1", contents=[]), ("cachedContents/c1",)),
+    (other("gemini", cachedContent="cachedContents/c1"), ("cachedContents/c1",)),
+    (other("gemini", cached_content="cachedContents/c1"), ("cachedContents/c1",)),
     (other("gemini", contents=[{"parts": [{"fileData": {"fileUri": GOOGLE}}]}]), (GOOGLE,)),
-    (other("gemini", contents=[{"parts": [{"file_data": {"file_uri": "https://youtu.be/x"}}]}]), ()),
+    (
+        other(
+            "anthropic_messages",
+            headers=(("anthropic-beta", "files-api-2025-04-14"),),
+            messages=[user({"type": "container_upload", "file_id": "f1"})],
+        ),
+        ("f1",),
+    ),
 ]
 
 
@@ -82,8 +104,10 @@ def test_encrypted_reasoning_is_found_in_order_and_that_of_the_gateway_is_not() 
         responses(include=["reasoning.encrypted_content"], store=False),
         other("openai_chat", messages=[{"role": "user", "content": "x"}]),
         other("anthropic_messages", messages=[{"role": "user", "content": "x"}]),
-        other("gemini", contents=[]),
-        other("ollama", messages=[], container="x"),
+        other("anthropic_messages", messages=[user({"type": "image", "source": {"type": "url", "url": "https://x"}})]),
+        other("gemini"),
+        other("gemini", contents=[{"parts": [{"inlineData": {"mimeType": "image/png", "data": ""}}]}]),
+        other("ollama_chat"),
         Call(operation="embeddings", model="m", body=b'{"file_id": "x"}'),
     ],
 )
@@ -94,14 +118,17 @@ def test_most_requests_need_not_be_read(call: Call) -> None:
 def test_ids_in_arguments_and_results_of_tools_are_those_of_the_client() -> None:
     tool_use = {"type": "tool_use", "id": "t", "name": "open", "input": {"file_id": "mine", "container": "mine"}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": '{"file_id": "mine"}'}
-    call = other("anthropic_messages", messages=[{"role": "assistant", "content": [tool_use]}, user(result)])
+    call = raw("anthropic_messages", messages=[{"role": "assistant", "content": [tool_use]}, user(result)])
     assert ids_in_request(call) == NO_IDS
     response = {"functionResponse": {"name": "open", "response": {"file_id": "mine"}}}
-    assert ids_in_request(other("gemini", contents=[{"parts": [response]}])) == NO_IDS
+    assert ids_in_request(raw("gemini", contents=[{"parts": [response]}])) == NO_IDS
     schema = {"type": "object", "properties": {"file_id": {"type": "string"}}}
-    assert ids_in_request(other("openai_chat", tools=[{"function": {"parameters": schema}}])) == NO_IDS
+    assert ids_in_request(raw("openai_chat", tools=[{"function": {"parameters": schema}}])) == NO_IDS
     output = {"type": "function_call_output", "call_id": "c", "output": '{"file_id": "mine"}'}
-    assert ids_in_request(responses(input=[{"type": "function_call", "call_id": "c", "name": "f"}, output])) == NO_IDS
+    assert (
+        ids_in_request(raw("openai_responses", input=[{"type": "function_call", "call_id": "c", "name": "f"}, output]))
+        == NO_IDS
+    )
 
 
 def test_number_of_ids_is_limited_to_the_last_ones() -> None:
@@ -137,10 +164,10 @@ def test_what_other_answers_have_created() -> None:
 def test_which_answers_are_read() -> None:
     assert may_create_ids(responses())
     assert may_create_ids(other("openai_chat", modalities=["text", "audio"]))
-    assert may_create_ids(other("anthropic_messages", tools=[{"type": "code_execution_20250825"}]))
-    assert not may_create_ids(other("openai_chat", messages=[]))
-    assert not may_create_ids(other("anthropic_messages", messages=[]))
-    assert not may_create_ids(other("gemini", contents=[]))
+    assert may_create_ids(other("anthropic_messages", tools=[{"type": "code_execution_20250825", "name": "c"}]))
+    assert not may_create_ids(other("openai_chat"))
+    assert not may_create_ids(other("anthropic_messages"))
+    assert not may_create_ids(other("gemini"))
     assert not may_create_ids(Call(operation="embeddings", model="m", body=b"modalities"))
 
 
@@ -155,7 +182,7 @@ JSON = st.recursive(
 @given(st.dictionaries(NAMES, JSON))
 def test_nothing_in_a_request_or_response_raises_an_error(body: dict[str, Any]) -> None:
     for dialect in ("openai_responses", "openai_chat", "anthropic_messages", "gemini"):
-        found = ids_in_request(other(dialect, **body))
+        found = ids_in_request(raw(dialect, **body))
         assert all(isinstance(each, str) for each in (*found.objects, *found.tokens))
     ids_in_response(json.dumps({"output": body.get("input"), **body}).encode(), is_stored=True)
 

@@ -1,5 +1,6 @@
 """Affinity in the pipeline: what names a session, where its requests go, and what the record says."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from intellirouter.core import (
 from intellirouter.pipeline.affinity import with_credential_choice
 from intellirouter.pipeline.exchange import Exchange, SessionPlace
 from intellirouter.routing import Affinity, Placement
-from tests.support.pipeline import Response, World, resolved
+from tests.support.pipeline import EVENTS, Response, Source, World, resolved
 
 LONG = "Explain this carefully. " * 300
 PRICE = Price(input=3_000_000, output=15_000_000, cache_read=300_000)
@@ -205,6 +206,24 @@ async def test_failed_requests_leave_the_session_where_it_is() -> None:
     again = await served(by, body(turns=2), session="s")
     assert again.affinity is not None
     assert (again.affinity.outcome, names([again])) == ("hit", {home})
+
+
+async def test_stream_that_the_client_has_stopped_keeps_the_session() -> None:
+    gate = asyncio.Event()
+    streams = {name: [Response(*EVENTS[:2], gate=gate), *[answer() for _ in range(3)]] for name in "abcd"}
+    by = World(model(), **streams)
+    source = Source(body(stream=True), context=RequestContext(session="s"))
+    task = asyncio.create_task(by.entry.serve(source, by.reply))
+    async with asyncio.timeout(5):
+        while "write" not in by.events:
+            await asyncio.sleep(0)
+    assert source.on_disconnect is not None
+    source.on_disconnect()
+    await task
+    home = by.record.deployment
+    later = await served(by, body(turns=1), session="s")
+    assert later.affinity is not None
+    assert (later.affinity.outcome, names([later])) == ("hit", {home})
 
 
 class Rotating:

@@ -66,6 +66,8 @@ class Message(Struct):
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
+    audio: Any = None
+    """An earlier answer that was spoken, by its id."""
 
 
 class Function(Struct):
@@ -120,7 +122,8 @@ class ChatRequest(ReservedMembers):
     response_format: ResponseFormat | None = None
     metadata: Any = None
     prompt_cache_key: Any = None
-    """Affinity reads these two. The upstream validates them."""
+    modalities: Any = None
+    """Affinity and pins read the last three. The upstream validates them."""
 
 
 class ChatCall(ConversationCall, kw_only=True):

@@ -1,6 +1,6 @@
 """The execute stage for requests: gets an answer, complete or streamed, from one of the deployments."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -22,8 +22,8 @@ from intellirouter.core import (
     is_large,
     read_retry_after_s,
 )
-from intellirouter.dialects import Answer, Route, estimate_answer_tokens
-from intellirouter.governance import cost_of, estimated_usage, plausible_usage
+from intellirouter.dialects import Answer, Route, StreamRelay, estimate_answer_tokens
+from intellirouter.governance import estimated_usage, plausible_usage
 from intellirouter.pipeline.answer_bytes import (
     compressed_error_note,
     content_encoding,
@@ -32,6 +32,7 @@ from intellirouter.pipeline.answer_bytes import (
 )
 from intellirouter.pipeline.attempt_outcomes import AttemptContext, elapsed_ms
 from intellirouter.pipeline.attempts import Attempts
+from intellirouter.pipeline.costs import add_unused
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
 from intellirouter.pipeline.fan_out import send_copies
@@ -104,8 +105,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             if call.is_stream:
                 relay = route.relay(call, deployment)
                 relay_whole = partial(route.relay_whole, call, deployment)
-                secrets = deployment.credentials
-                stream = await open_stream(response, relay, request.losses, self.off_loop, relay_whole, secrets)
+                stream = await self._open_stream(context, response, relay, request.losses, relay_whole)
                 attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
                 return stream
             return await self._read_whole(context, response, route, request)
@@ -117,10 +117,28 @@ class Executor(Struct, frozen=True, kw_only=True):
             self._judge_credential(response, error)
             raise
 
+    async def _open_stream(
+        self,
+        context: AttemptContext,
+        response: UpstreamResponse,
+        relay: StreamRelay,
+        losses: tuple[Loss, ...],
+        relay_whole: Callable[[], StreamRelay | None],
+    ) -> OpenStream:
+        """Read a stream until its first content. If it fails, what the model has written nevertheless is counted."""
+        secrets = context.deployment.credentials
+        try:
+            return await open_stream(response, relay, losses, self.off_loop, relay_whole, secrets)
+        except errors.UpstreamError:
+            if relay.content_events:
+                usage = relay.usage or estimated_usage(context.call, relay.content_events)
+                add_unused(context.exchange, context.deployment, usage)
+            raise
+
     async def _read_whole(
         self, context: AttemptContext, response: UpstreamResponse, route: Route, request: UpstreamRequest
     ) -> WholeAnswer:
-        call, deployment = context.call, context.deployment
+        call, deployment, body = context.call, context.deployment, b""
         limit = deployment.limits.bytes
         try:
             body = await response.read(limit, context.exchange.identity.tenant)
@@ -134,8 +152,19 @@ class Executor(Struct, frozen=True, kw_only=True):
             if size > FREE_ANSWER_BYTES and self.answers is not None:
                 self.answers.hold(context.exchange, size, context.exchange.identity.tenant)
             return WholeAnswer(answer, body, request.losses)
+        except errors.UpstreamMalformed as error:
+            await self._count_unused(context, error, body)
+            raise
         finally:
             response.abort()
+
+    async def _count_unused(self, context: AttemptContext, error: errors.UpstreamMalformed, body: bytes) -> None:
+        """Count what a complete answer has cost that the client cannot be sent, if a model has written something."""
+        usage = error.usage
+        if usage is None and body.startswith(b"{"):
+            usage = await self._estimated_usage(context, body)
+        if usage is not None and usage.total_output_tokens:
+            add_unused(context.exchange, context.deployment, usage)
 
     async def _plain_text(self, body: bytes, response: UpstreamResponse, limit: int) -> bytes:
         """Return an answer without a byte order mark, and decompressed if it is compressed."""
@@ -255,7 +284,8 @@ def _discard(context: AttemptContext, opened: WholeAnswer | OpenStream) -> None:
     else:
         opened.close()
         usage = _stream_usage(context, opened, opened.relay.content_events)
-    context.exchange.hedge_cost_microusd += cost_of(context.deployment, usage)[0] or 0
+    if usage is not None:
+        add_unused(context.exchange, context.deployment, usage)
 
 
 def _stream_usage(context: AttemptContext, stream: OpenStream, estimated_tokens: int) -> Usage:

@@ -114,6 +114,10 @@ class FrameReply:
         """The error that the upstream has reported in the stream, as JSON."""
         self.has_begun = False
 
+    @property
+    def has_content(self) -> bool:
+        return self.has_begun
+
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
         text = body.decode("utf-8", "replace")

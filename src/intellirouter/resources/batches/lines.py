@@ -92,6 +92,10 @@ class CapturedReply:
         self.body = b""
         self.error: errors.GatewayError | None = None
 
+    @property
+    def has_content(self) -> bool:
+        return self.has_begun
+
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True
         self.status, self.body = status, body

@@ -242,6 +242,9 @@ class NamedModels:
     wildcard_providers: tuple[str, ...] = ()
 
     def __init__(self, resolved: ResolvedModel) -> None:
+        self.use(resolved)
+
+    def use(self, resolved: ResolvedModel) -> None:
         self._resolved = resolved
         self.resolved_models = {resolved.model: resolved}
 

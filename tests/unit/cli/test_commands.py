@@ -160,14 +160,16 @@ def test_explain_shows_what_follows_a_failure(
     assert f"After a failure: {text}\n" in run("explain", "Hi").stdout
 
 
+LEARNED = "the 95th percentile of its times to the first content"
+
+
 @pytest.mark.parametrize(
     ("hedging", "text"),
     [
         ({"after_s": 0.5, "max_share": 0.05}, "is silent for 0.5 s (at most 5% of requests)"),
         (
             {"after_s": None, "max_share": 1, "allows_tools": True},
-            "is silent for the 95th percentile of its times to the first content "
-            "(at most 100% of requests, also requests with tools)",
+            f"is silent for {LEARNED} (at most 100% of requests, also requests with tools)",
         ),
     ],
 )

@@ -19,7 +19,7 @@ _DEFAULT_MESSAGE: Final = "This model is not available at the moment. Please try
 class Refusal(Section):
     """A refusal in words of your own: an error, or an answer of the assistant."""
 
-    message: Text = Field(default=_DEFAULT_MESSAGE, description="What the client is told.")
+    message: Text = Field(default=_DEFAULT_MESSAGE, description="The text for the client.")
     as_answer: bool = Field(
         default=False,
         description="Whether the message is sent as an answer of the assistant, with status 200. Requests for JSON, "

@@ -28,7 +28,7 @@ class Shortened(Struct, frozen=True):
 
 
 def shortened(conversation: Conversation, excess_tokens: int) -> Shortened | None:
-    """Leave out the oldest turns, until at least `excess_tokens` are gone; None if that is not possible.
+    """Leave out the oldest turns, until there are at least `excess_tokens` less; None if that is not possible.
 
     System messages, the last message of the user and the last step of the model are kept.
     """

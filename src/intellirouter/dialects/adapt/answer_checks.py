@@ -93,14 +93,13 @@ def validate_answer(response: Response, conversation: Conversation) -> Response:
 def checked_answer(response: Response, output: OutputFormat | None, used_ids: Iterable[str] = ()) -> Response:
     """The same for an answer that must have this format, and whose calls must not have one of these ids."""
     ids = {_id_key(used) for used in used_ids}
+    if not response.choices:
+        raise errors.UpstreamMalformed("The upstream's response has no choices.")
     try:
-        choices = [_choice(choice, output, ids) for choice in response.choices]
+        return structs.replace(response, choices=[_choice(choice, output, ids) for choice in response.choices])
     except errors.UpstreamMalformed as error:
         error.usage = response.usage
         raise
-    if not choices:
-        raise errors.UpstreamMalformed("The upstream's response has no choices.")
-    return structs.replace(response, choices=choices)
 
 
 def is_unchanged(repaired: Response, response: Response, body: bytes) -> bool:
@@ -135,12 +134,8 @@ def _stop_without_calls(stop: Stop) -> Stop:
 
 def check_endings(response: Response) -> None:
     """Raise `UpstreamMalformed` if a choice repeats itself without end."""
-    try:
-        for choice in response.choices:
-            _check_repetition(choice, choice.stop)
-    except errors.UpstreamMalformed as error:
-        error.usage = response.usage
-        raise
+    for choice in response.choices:
+        _check_repetition(choice, choice.stop)
 
 
 def _check_repetition(choice: Choice, stop: Stop | None) -> None:

@@ -136,7 +136,8 @@ class Upstream:
 class Reply:
     """Implements `pipeline.Reply` and records events: `begin`, `write`, `end`, `complete:STATUS`, `fail:CODE`."""
 
-    def __init__(self, events: list[str] | None = None) -> None:
+    def __init__(self, events: list[str] | None = None, *, takes_refusals: bool = True) -> None:
+        self.takes_refusals = takes_refusals
         self.events = [] if events is None else events
         self.has_begun = self.has_content = False
         self.error: errors.GatewayError | None = None

@@ -21,6 +21,7 @@ class ClientReply:
     """Implements `pipeline.Reply` for one HTTP request. `style` renders errors."""
 
     __slots__ = ("_has_early_head", "_request", "_style", "end", "has_begun", "write")
+    takes_refusals = True
 
     def __init__(self, request: HttpRequest, style: ErrorStyle) -> None:
         self._request = request

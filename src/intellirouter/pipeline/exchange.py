@@ -67,6 +67,9 @@ class Responder(Protocol):
 class Reply(Responder, Protocol):
     """Sends the answer to the client of an exchange, in the client's dialect."""
 
+    takes_refusals: bool
+    """Whether a configured refusal may be the answer. Otherwise it is an error, after which work can be repeated."""
+
     @property
     def has_content(self) -> bool:
         """Whether the client has been sent a part of an answer. Pings are none, although a stream begins with them."""
@@ -204,7 +207,7 @@ class Exchange:
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
-            decision=self._final_decision(),
+            decision=self.decision if len(self.attempts) < 2 and self.degradation is None else self._final_decision(),
             attempts=tuple(self.attempts),
             usage=self.usage,
             cost_microusd=self.cost_microusd,
@@ -231,9 +234,8 @@ class Exchange:
 
     def _final_decision(self) -> Decision | None:
         """Return the decision with the reason for the last attempt."""
-        decision = self.decision
-        if decision is None or (len(self.attempts) < 2 and self.degradation is None):
-            return decision
+        if (decision := self.decision) is None:
+            return None
         return structs.replace(decision, reason=self.reason(decision))
 
 

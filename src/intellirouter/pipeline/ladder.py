@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from intellirouter.catalog import LadderStep
 from intellirouter.core import (
@@ -29,6 +29,7 @@ from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided, Decoded, Exchange
 from intellirouter.pipeline.execute import Executor
 from intellirouter.pipeline.recall import deliver, rescue
+from intellirouter.pipeline.recoveries import Recoveries
 from intellirouter.pipeline.stages import AnswerRescue, StageAnswer
 from intellirouter.resilience import is_too_long, may_call_again, may_step_down, model_obstacle
 
@@ -59,6 +60,8 @@ class Ladder(Struct, frozen=True, kw_only=True):
     decide: Callable[[Exchange, Decoded], Decided]
     clock: Clock
     off_loop: OffLoop
+    degradations: Recoveries = field(default_factory=Recoveries)
+    """Selects which of them are logged."""
 
     async def recover(
         self, request: Decoded, delivery: Delivery, rescues: Sequence[AnswerRescue], error: errors.GatewayError
@@ -84,6 +87,7 @@ class Ladder(Struct, frozen=True, kw_only=True):
         for each in failure.request.resolved.degradation:
             state.begin(each.step)
             if (refusal := each.step.refusal) is not None:
+                self._log(failure, each.step.label)
                 await self._refuse(failure, refusal)
                 return
             try:
@@ -99,7 +103,6 @@ class Ladder(Struct, frozen=True, kw_only=True):
                 if not may_step_down(error):
                     break
             else:
-                self._log(failure, state)
                 return
         raise failure.last
 
@@ -110,6 +113,7 @@ class Ladder(Struct, frozen=True, kw_only=True):
             stale = await rescue(failure.rescues, exchange, request, failure.last, step.stale_s)
             if stale is None:
                 raise _Skipped("There is no stored answer that can be used.")
+            self._log(failure, step.label)
             await deliver(stale, request.call, failure.delivery)
             return
         if (resolved := rung.resolved) is None:
@@ -122,6 +126,7 @@ class Ladder(Struct, frozen=True, kw_only=True):
             decided = self.decide(exchange, Decoded(call, resolved))
         except errors.NoEligibleDeployment as error:
             raise _Skipped(error.message) from None
+        self._log(failure, step.label)
         await self.executor.run(Decided(call, resolved, decided.decision, "degraded"), failure.delivery)
 
     def _check_may_call(self, failure: _Failure, rung: LadderStep) -> None:
@@ -157,27 +162,31 @@ class Ladder(Struct, frozen=True, kw_only=True):
     async def _refuse(self, failure: _Failure, refusal: RefusalPolicy) -> None:
         """Send the configured message, as an answer if the client can be answered in words. Raises `Refused`."""
         exchange, call = failure.exchange, failure.request.call
-        if refusal.is_answer and exchange.endpoint.chat is not None and await self._accepts_words(exchange, call):
+        if refusal.is_answer and failure.delivery.reply.takes_refusals and await self._accepts_words(exchange, call):
             exchange.deployment = None
             choice = Choice(parts=[Text(text=refusal.message)], stop=Stop(reason="stop"))
             answer = StageAnswer(source="refusal", response=Response(choices=[choice], usage=Usage()))
-            self._log_refusal(failure)
             await deliver(answer, call, failure.delivery)
             return
-        self._log_refusal(failure)
         raise errors.Refused(refusal.message, status=refusal.status, retry_after_s=failure.last.retry_after_s)
 
     async def _accepts_words(self, exchange: Exchange, call: Call) -> bool:
         """Return whether any text is an answer, so that the client does not read it as JSON."""
+        if exchange.endpoint.chat is None:
+            return False
         read = partial(exchange.endpoint.conversation, call)
         conversation = await self.off_loop.run(len(call.body), read) if call.is_large else read()
         return conversation is not None and (conversation.output is None or conversation.output.kind == "text")
 
-    def _log(self, failure: _Failure, state: Degradation) -> None:
-        logger.warning("%s: Degraded to %s. %s", failure.exchange.request_id, state.step, failure.first.message)
-
-    def _log_refusal(self, failure: _Failure) -> None:
-        logger.warning("%s: Refused, after all else has failed. %s", failure.exchange.request_id, failure.last.message)
+    def _log(self, failure: _Failure, step: str) -> None:
+        """Log why a request was degraded. During an outage, one entry for each step and interval is enough."""
+        model = failure.request.resolved.model
+        unlogged = self.degradations.unlogged(f"{model} {step}", self.clock.monotonic_s())
+        if unlogged is None:
+            return
+        more = f" {unlogged} earlier ones were not logged." if unlogged else ""
+        reason = errors.as_sentence(failure.last.message)
+        logger.warning("%s: %s was degraded to %s. %s%s", failure.exchange.request_id, model, step, reason, more)
 
 
 def _shorten(endpoint: Endpoint, call: Call, excess_tokens: int) -> tuple[Call, Loss] | str:

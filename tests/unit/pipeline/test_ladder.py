@@ -230,6 +230,29 @@ async def test_client_that_does_not_expect_words_gets_the_error(endpoint: str, m
     assert world.record.status == 503
 
 
+async def test_work_that_can_be_repeated_later_gets_the_error() -> None:
+    world = World(with_ladder(resolved("a"), refuse(is_answer=True)), a=[down()])
+    reply = Reply(takes_refusals=False)
+    await world.entry.serve(Source(), reply)
+    assert isinstance(reply.error, errors.Refused)
+
+
+async def test_outage_is_not_logged_for_each_request(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(
+        with_ladder(resolved("a"), to_model(resolved("s"))),
+        a=[down() for _ in range(9)],
+        s=[Response(ANSWER) for _ in range(9)],
+    )
+    for after_s in (0.0, 0.0, 0.0, 0.0, 11.0):
+        world.clock.advance(after_s)
+        await world.entry.serve(Source(), Reply())
+    entries = [each.getMessage().partition(": ")[2] for each in caplog.records if "degraded" in each.getMessage()]
+    assert entries == [
+        "m was degraded to model small. a is down.",
+        "m was degraded to model small. a is down. 3 earlier ones were not logged.",
+    ]
+
+
 async def test_embeddings_of_another_model_are_no_substitute() -> None:
     world = World(with_ladder(resolved("a"), to_model(resolved("s"))), a=[down()])
     await world.serve(b'{"model":"m","input":"x"}', endpoint="openai_embeddings")

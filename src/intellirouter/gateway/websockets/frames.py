@@ -102,6 +102,8 @@ class FrameReply:
     Frames for a closed socket are discarded. `Multiplexer` notices that the socket is closed and cancels the request.
     """
 
+    takes_refusals = True
+
     def __init__(self, socket: Socket, frame_id: str, release: Callable[[], None]) -> None:
         """`release` is called before the last frame, after which the client may use the id again."""
         self._socket = socket

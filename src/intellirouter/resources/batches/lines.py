@@ -85,6 +85,8 @@ class LineSource(Struct, frozen=True, kw_only=True):
 class CapturedReply:
     """Implements `pipeline.Reply` by storing the answer."""
 
+    takes_refusals = False
+
     def __init__(self, style: ErrorStyle) -> None:
         self._style = style
         self.has_begun = False

@@ -62,6 +62,7 @@ class BackgroundReply:
     """Implements `pipeline.Reply` without a client. A tap of `ResponsesStage` stores the response."""
 
     has_begun = False
+    takes_refusals = True
 
     def __init__(self) -> None:
         self.has_content = False

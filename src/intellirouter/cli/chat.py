@@ -5,6 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from intellirouter.cli.attempt_options import (
+    FallbacksOption,
+    MaxCostOption,
+    RetriesOption,
+    TimeoutOption,
+    attempt_limits,
+)
 from intellirouter.cli.conversation import Conversation
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.gateway_command import (
@@ -36,15 +43,25 @@ def chat(
     system: Annotated[
         str | None, typer.Option("--system", "-s", metavar="TEXT", help="System prompt of the conversation.")
     ] = None,
+    *,
+    retries: RetriesOption = None,
+    fallbacks: FallbacksOption = None,
+    timeout: TimeoutOption = None,
+    max_cost: MaxCostOption = None,
 ) -> None:
     """Send a prompt to a model and print the answer.
 
     Without a prompt on a terminal, starts a conversation; type /help to list its commands.
     """
-    is_streaming = is_terminal() if stream is None else stream
+    limits = attempt_limits(retries, fallbacks, timeout, max_cost)
     with options.connect(timeout_s=600) as gateway:
         conversation = Conversation(
-            gateway, model or DEFAULT_MODEL, system, is_streaming=is_streaming, describe=options.describe
+            gateway,
+            model or DEFAULT_MODEL,
+            system,
+            is_streaming=is_terminal() if stream is None else stream,
+            describe=options.describe,
+            limits=limits,
         )
         if prompt is None and sys.stdin.isatty():
             if options.output != "table":
@@ -81,6 +98,7 @@ def _data(reply: "client.ChatReply") -> dict[str, Any]:
         "finish_reason": reply.finish_reason,
         "model": reply.raw.get("model"),
         "deployment": reply.deployment,
+        "degraded": reply.degraded,
         "request_id": reply.request_id,
         "usage": reply.usage,
         "cost_usd": reply.cost_usd,

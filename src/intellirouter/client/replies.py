@@ -67,6 +67,8 @@ class ChatReply(Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
     request_id: str | None = None
     deployment: str | None = None
+    degraded: str | None = None
+    """The step of the model's degradation ladder that has answered; None if the model has."""
     cost_usd: Decimal | None = None
     """None if the price is unknown, which is not the same as zero, and for a stream, which begins before its cost is
     known. `Client.cost_usd` returns the cost of both.
@@ -200,6 +202,7 @@ def parse_chat(response: ApiResponse) -> ChatReply:
         finish_reason=choices[0].get("finish_reason"),
         request_id=route.request_id,
         deployment=route.deployment,
+        degraded=route.degraded,
         cost_usd=route.cost_usd,
         raw=document,
     )

@@ -54,6 +54,12 @@ _KINDS: Final = {"next": "next deployment ", "degraded": ""}
 RetryOrder = Literal["next_first", "same_first"]
 """Whether a failed request first goes to the next deployment, or is first retried on the same one."""
 
+FallbackCause = Literal[
+    "error", "timeout", "rate_limit", "credential", "context_length", "content_policy", "unavailable", "unsupported"
+]
+"""Why a request needs a fallback. The last two are known before an attempt: no deployment of the pool is available, or
+none can serve the request."""
+
 
 class Attempt(Struct, kw_only=True, omit_defaults=True):
     """One request to one deployment and its outcome. Times are milliseconds since the exchange began."""

@@ -146,6 +146,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             retries=resolved.retries,
             order=resolved.retry_order,
             fallbacks=frozenset([each.name for each in resolved.fallbacks]),
+            causes=resolved.fallback_causes,
         )
         planner = AttemptPlanner(decision.order, retries, self.backoff, self.rng)
         if hedge is not None and (failure := hedge.failure) is not None and hedge.context is not None:
@@ -222,8 +223,12 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
 
 
 def _untried_s(request: Decided, exchange: Exchange) -> float:
-    """Return the sum of the timeouts of the deployments that have not been tried yet, and of the steps that follow."""
-    order = request.decision.order
-    tried, by_name = {each.deployment for each in exchange.attempts}, request.resolved.by_name
-    untried_s = sum([by_name[name].timeouts.total_s for name in order if name not in tried])
-    return untried_s + request.resolved.reserved_s
+    """Return the sum of the timeouts of what is tried after a timeout and has not been tried yet.
+
+    That is, deployments, and the steps of the degradation ladder.
+    """
+    resolved = request.resolved
+    skipped = {each.deployment for each in exchange.attempts}
+    skipped.update([name for name, causes in resolved.fallback_causes.items() if "timeout" not in causes])
+    untried = [name for name in request.decision.order if name not in skipped]
+    return sum([resolved.by_name[name].timeouts.total_s for name in untried]) + resolved.reserved_s

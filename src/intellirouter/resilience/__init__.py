@@ -8,6 +8,7 @@ logs.
 from intellirouter.resilience.breaker import Breaker, WindowCounts
 from intellirouter.resilience.causes import (
     counts_against_deployment,
+    fallback_cause,
     is_credential_at_fault,
     is_rejected_by_deployment,
     is_too_long,
@@ -35,6 +36,7 @@ __all__ = [
     "attempt_limit_s",
     "cost_note",
     "counts_against_deployment",
+    "fallback_cause",
     "is_credential_at_fault",
     "is_rejected_by_deployment",
     "is_too_long",

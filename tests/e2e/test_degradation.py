@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from intellirouter.testing import MockVendor
 from tests.support.gateway.fixtures import KEYS
-from tests.support.gateway.process import GatewayProcess
+from tests.support.gateway.process import GatewayProcess, chat_request
 from tests.support.translation.world import CLIENTS, CREDENTIAL, UPSTREAMS, World, config
 
 REFUSAL = "Our assistant is having a break. Please come back in a few minutes."
@@ -170,3 +171,55 @@ def test_ladder_is_explained_counted_and_shown(world: World) -> None:
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "model openai taken" in shown
     assert json.loads(answer.body)["object"] == "chat.completion"
+
+
+def ask_locally(gateway: GatewayProcess, **members: Any) -> httpx.Response:
+    return httpx.post(f"{gateway.base_url}/chat/completions", json=chat_request(**members), timeout=20)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_time_is_left_for_the_steps_when_a_model_hangs(tmp_path: Path, stream: bool) -> None:
+    models = {
+        "assistant": {
+            "deployments": ["fake/hang"],
+            "request_timeout_s": 2,
+            "retries": 0,
+            "degradation": [{"model": "small"}],
+        },
+        "small": {"deployments": ["fake/echo"]},
+    }
+    with GatewayProcess({"providers": {"fake": {"vendor": "fake"}}, "models": models}, tmp_path) as gateway:
+        answer = ask_locally(gateway, model="assistant", stream=stream)
+        assert (answer.status_code, answer.headers["x-intellirouter-degraded"]) == (200, "model small")
+        first, second = gateway.record(answer.headers["x-request-id"])["attempts"]
+    assert 900 <= first["ended_ms"] <= 1500
+    assert (first["outcome"], second["outcome"]) == ("upstream_timeout", "ok")
+
+
+def test_stored_stream_follows_the_pings_of_a_stream_that_fails(vendor: MockVendor, tmp_path: Path) -> None:
+    config = {
+        "server": {"first_ping_s": 0.2, "stream_ping_s": 0.2},
+        "defaults": {"cache": "exact", "retries": 0},
+        "cache": {"ttl_s": {"chat": 1}},
+        "providers": {
+            "mock": {
+                "vendor": "openai-compatible",
+                "base_url": vendor.base_url,
+                "models": "*",
+                "timeouts": {"first_token_s": 1},
+            }
+        },
+        "models": {"assistant": {"deployments": ["mock/stale-after-pings"], "degradation": [{"stale_s": 60}]}},
+    }
+    with GatewayProcess(config, tmp_path) as gateway:
+        original = ask_locally(gateway, model="assistant", stream=True)
+        time.sleep(1.1)
+        vendor.fault("slow_first_token", match={"model": "stale-after-pings"}, delay_s=5.0)
+        answer = ask_locally(gateway, model="assistant", stream=True)
+        record = gateway.record(answer.headers["x-request-id"])
+    pings, _, rest = answer.text.partition(": x-intellirouter-")
+    assert set(pings.split("\n")) == {": ping", ""}
+    head, _, stream = rest.partition("\n\n")
+    assert "degraded: stale" in head
+    assert stream == original.text
+    assert (record["cache"], record["degraded"], record["status"]) == ("stale", "stale", 200)

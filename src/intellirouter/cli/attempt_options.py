@@ -1,10 +1,14 @@
 """The options with which commands limit the attempts that the gateway makes for their request."""
 
+import inspect
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from intellirouter.cli.command_signature import own_parameters, with_signature
+from intellirouter.cli.gateway_command import GatewayOptions
 from intellirouter.cli.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -39,15 +43,39 @@ MaxCostOption = Annotated[
 ]
 
 
-def attempt_limits(
-    retries: int | None, fallbacks: bool | None, timeout_s: float | None, max_cost_usd: float | None
+_SHARED: Final = (
+    ("retries", RetriesOption),
+    ("fallbacks", FallbacksOption),
+    ("timeout", TimeoutOption),
+    ("max_cost", MaxCostOption),
+)
+_LIMITS: Final = "limits"
+
+
+def limiting_attempts(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate the function of a gateway command: the options replace its parameter `limits`."""
+    own = [each for each in own_parameters(function) if each.name != _LIMITS]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in _SHARED
+    ]
+
+    def command(options: GatewayOptions, **values: Any) -> None:
+        given = {name: values.pop(name) for name, _ in _SHARED}
+        function(options, limits=_limits_of(**given), **values)
+
+    return with_signature(command, function, [*own, *shared])
+
+
+def _limits_of(
+    *, retries: int | None, fallbacks: bool | None, timeout: float | None, max_cost: float | None
 ) -> "client.AttemptLimits | None":
     """Return the limits that these options set; None if they set none."""
-    if retries is None and fallbacks is None and timeout_s is None and max_cost_usd is None:
+    if retries is None and fallbacks is None and timeout is None and max_cost is None:
         return None
     return client.AttemptLimits(
         retries=retries,
         fallbacks=fallbacks,
-        timeout_s=timeout_s,
-        max_cost_usd=None if max_cost_usd is None else Decimal(str(max_cost_usd)),
+        timeout_s=timeout,
+        max_cost_usd=None if max_cost is None else Decimal(str(max_cost)),
     )

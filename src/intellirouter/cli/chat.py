@@ -5,13 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from intellirouter.cli.attempt_options import (
-    FallbacksOption,
-    MaxCostOption,
-    RetriesOption,
-    TimeoutOption,
-    attempt_limits,
-)
+from intellirouter.cli.attempt_options import limiting_attempts
 from intellirouter.cli.conversation import Conversation
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.gateway_command import (
@@ -29,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @gateway_command
+@limiting_attempts
 def chat(
     options: GatewayOptions,
     prompt: Annotated[
@@ -43,17 +38,12 @@ def chat(
     system: Annotated[
         str | None, typer.Option("--system", "-s", metavar="TEXT", help="System prompt of the conversation.")
     ] = None,
-    *,
-    retries: RetriesOption = None,
-    fallbacks: FallbacksOption = None,
-    timeout: TimeoutOption = None,
-    max_cost: MaxCostOption = None,
+    limits: Any = None,
 ) -> None:
     """Send a prompt to a model and print the answer.
 
     Without a prompt on a terminal, starts a conversation; type /help to list its commands.
     """
-    limits = attempt_limits(retries, fallbacks, timeout, max_cost)
     with options.connect(timeout_s=600) as gateway:
         conversation = Conversation(
             gateway,

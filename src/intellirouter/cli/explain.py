@@ -5,13 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from intellirouter.cli.attempt_options import (
-    FallbacksOption,
-    MaxCostOption,
-    RetriesOption,
-    TimeoutOption,
-    attempt_limits,
-)
+from intellirouter.cli.attempt_options import limiting_attempts
 from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.gateway_command import (
     DEFAULT_MODEL,
@@ -33,22 +27,18 @@ def route_commands() -> typer.Typer:
 
 
 @gateway_command
+@limiting_attempts
 def explain(
     options: GatewayOptions,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Prompt of the request to explain.")],
     model: ModelOption = None,
-    *,
-    retries: RetriesOption = None,
-    fallbacks: FallbacksOption = None,
-    timeout: TimeoutOption = None,
-    max_cost: MaxCostOption = None,
+    limits: Any = None,
 ) -> None:
     """Show which deployments would serve a request, and why.
 
     Lists every candidate with its rank, score and reason. No model is called.
     """
     with options.connect() as gateway, noting_default_model(model):
-        limits = attempt_limits(retries, fallbacks, timeout, max_cost)
         explanation = gateway.explain(prompt, model or DEFAULT_MODEL, limits=limits)
         print_data(explanation.raw, options.output, lambda: _blocks(explanation))
 

@@ -22,8 +22,8 @@ class Refusal(Section):
     message: Text = Field(default=_DEFAULT_MESSAGE, description="The text for the client.")
     as_answer: bool = Field(
         default=False,
-        description="Whether the message is sent as an answer of the assistant, with status 200. Requests for JSON, "
-        "and for something other than an answer of a model in words, get the error nevertheless.",
+        description="Whether the message is sent as an answer of the assistant, with status 200. Requests for JSON or "
+        "a certain tool call, requests that are not answered in words, and lines of batches get the error nevertheless.",
     )
     status: Annotated[int, Field(ge=400, le=599)] = Field(
         default=RefusalPolicy(message="").status, description="HTTP status of the error."

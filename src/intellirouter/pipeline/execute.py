@@ -1,6 +1,6 @@
 """The execute stage for requests: gets an answer, complete or streamed, from one of the deployments."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
@@ -105,7 +105,12 @@ class Executor(Struct, frozen=True, kw_only=True):
             if call.is_stream:
                 relay = route.relay(call, deployment)
                 relay_whole = partial(route.relay_whole, call, deployment)
-                stream = await self._open_stream(context, response, relay, request.losses, relay_whole)
+                secrets = deployment.credentials
+                try:
+                    stream = await open_stream(response, relay, request.losses, self.off_loop, relay_whole, secrets)
+                except errors.UpstreamError:
+                    _count_unused_stream(context, relay)
+                    raise
                 attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
                 return stream
             return await self._read_whole(context, response, route, request)
@@ -115,24 +120,6 @@ class Executor(Struct, frozen=True, kw_only=True):
             raise unusable from None
         except errors.UpstreamError as error:  # an error document or event with a 2xx status
             self._judge_credential(response, error)
-            raise
-
-    async def _open_stream(
-        self,
-        context: AttemptContext,
-        response: UpstreamResponse,
-        relay: StreamRelay,
-        losses: tuple[Loss, ...],
-        relay_whole: Callable[[], StreamRelay | None],
-    ) -> OpenStream:
-        """Read a stream until its first content. If it fails, what the model has written nevertheless is counted."""
-        secrets = context.deployment.credentials
-        try:
-            return await open_stream(response, relay, losses, self.off_loop, relay_whole, secrets)
-        except errors.UpstreamError:
-            if relay.content_events:
-                usage = relay.usage or estimated_usage(context.call, relay.content_events)
-                add_unused(context.exchange, context.deployment, usage)
             raise
 
     async def _read_whole(
@@ -285,6 +272,13 @@ def _discard(context: AttemptContext, opened: WholeAnswer | OpenStream) -> None:
         opened.close()
         usage = _stream_usage(context, opened, opened.relay.content_events)
     if usage is not None:
+        add_unused(context.exchange, context.deployment, usage)
+
+
+def _count_unused_stream(context: AttemptContext, relay: StreamRelay) -> None:
+    """Count what a stream has cost that has failed before its first content, if the model has written something."""
+    if relay.content_events:
+        usage = relay.usage or estimated_usage(context.call, relay.content_events)
         add_unused(context.exchange, context.deployment, usage)
 
 

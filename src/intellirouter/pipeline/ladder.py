@@ -94,6 +94,7 @@ class Ladder(Struct, frozen=True, kw_only=True):
                 await self._take(failure, each)
             except _Skipped as skipped:
                 state.give_up("skipped", str(skipped))
+                exchange.ignored = ignored
             except errors.GatewayError as error:
                 if failure.delivery.reply.has_content:
                     raise
@@ -171,12 +172,16 @@ class Ladder(Struct, frozen=True, kw_only=True):
         raise errors.Refused(refusal.message, status=refusal.status, retry_after_s=failure.last.retry_after_s)
 
     async def _accepts_words(self, exchange: Exchange, call: Call) -> bool:
-        """Return whether any text is an answer, so that the client does not read it as JSON."""
+        """Return whether any text is an answer: the client expects neither JSON nor a tool call."""
         if exchange.endpoint.chat is None:
             return False
         read = partial(exchange.endpoint.conversation, call)
         conversation = await self.off_loop.run(len(call.body), read) if call.is_large else read()
-        return conversation is not None and (conversation.output is None or conversation.output.kind == "text")
+        if conversation is None:
+            return False
+        output, choice = conversation.output, conversation.tool_choice
+        expects_call = choice is not None and choice.mode in {"required", "named"}
+        return (output is None or output.kind == "text") and not expects_call
 
     def _log(self, failure: _Failure, step: str) -> None:
         """Log why a request was degraded. During an outage, one entry for each step and interval is enough."""

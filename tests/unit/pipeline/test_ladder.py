@@ -167,6 +167,14 @@ async def test_model_of_a_step_gets_a_shortened_conversation_if_it_is_long(turns
     assert world.record.degraded == "model small, shorten"
 
 
+async def test_what_a_step_left_out_is_not_reported_if_it_is_skipped() -> None:
+    model = with_ladder(resolved("a"), to_model(resolved("s", context_tokens=10), 700), to_model(resolved("t")))
+    world = World(model, a=[down()], t=[Response(ANSWER)])
+    await world.serve(conversation(6))
+    assert [each.outcome for each in world.record.degradation] == ["skipped", "taken"]
+    assert world.record.dropped == ()
+
+
 async def test_conversation_of_one_long_message_cannot_be_shortened() -> None:
     world = World(with_ladder(resolved("a"), shorten(10)), a=[rejected()])
     await world.serve(json.dumps({"model": "m", "messages": [{"role": "user", "content": "word " * 99}]}).encode())
@@ -220,6 +228,14 @@ async def test_refusal_is_an_error_with_the_configured_status(is_stream: bool) -
     ("endpoint", "members"),
     [
         ("openai_chat", {"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_object"}}),
+        (
+            "openai_chat",
+            {
+                "messages": [{"role": "user", "content": "x"}],
+                "tools": [{"type": "function", "function": {"name": "f"}}],
+                "tool_choice": "required",
+            },
+        ),
         ("openai_embeddings", {"input": "x"}),
     ],
 )

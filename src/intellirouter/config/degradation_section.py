@@ -23,7 +23,7 @@ class Refusal(Section):
     as_answer: bool = Field(
         default=False,
         description="Whether the message is sent as an answer of the assistant, with status 200. Requests for JSON or "
-        "a certain tool call, requests that are not answered in words, and lines of batches get the error nevertheless.",
+        "a certain tool call, requests that are not answered in words, and lines of batches get the error in any case.",
     )
     status: Annotated[int, Field(ge=400, le=599)] = Field(
         default=RefusalPolicy(message="").status, description="HTTP status of the error."

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from intellirouter.config.degradation import unused_steps
 from intellirouter.config.feature_support import DEFAULT_STRATEGY
 from intellirouter.config.problems import did_you_mean, quoted
 from intellirouter.config.runtime import ModelSpec
@@ -36,6 +37,7 @@ def unused_settings(
         *_host(config, vendors),
         *_tenants(config),
         *_affinity(config, models),
+        *unused_steps(config),
     )
     return tuple(f"{format_path(path)}: {text}" for path, text in found)
 

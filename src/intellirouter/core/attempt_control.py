@@ -5,6 +5,7 @@ One of these headers names the session of the request. It is not a part of `Atte
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
@@ -16,13 +17,15 @@ RETRIES_HEADER: Final = "x-intellirouter-retries"
 FALLBACKS_HEADER: Final = "x-intellirouter-fallbacks"
 TIMEOUT_HEADER: Final = "x-intellirouter-timeout-s"
 SESSION_HEADER: Final = "x-intellirouter-session"
-_HEADERS: Final = frozenset({RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER, SESSION_HEADER})
+MAX_COST_HEADER: Final = "x-intellirouter-max-cost-usd"
+_HEADERS: Final = frozenset({RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER, MAX_COST_HEADER, SESSION_HEADER})
 _SESSION_NAME: Final = SESSION_HEADER.encode()
 _MAX_SHOWN: Final = 100
 DEFAULT_MAX_ATTEMPTS: Final = 16
 """The default of the setting `max_attempts`."""
 _RETRIES: Final = re.compile(r"[0-9]|10")
 _SESSION: Final = re.compile(r"[\x20-\x7e]{1,256}")
+_USD: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _SECONDS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
@@ -32,6 +35,7 @@ class AttemptControl(Struct, frozen=True, kw_only=True):
     retries: int | None = None
     has_fallbacks: bool = True
     timeout_s: float | None = None
+    max_cost_microusd: int | None = None
 
 
 def attempt_control_of(headers: Mapping[bytes, bytes]) -> AttemptControl | None:
@@ -60,6 +64,7 @@ def attempt_control_of(headers: Mapping[bytes, bytes]) -> AttemptControl | None:
         retries=_retries(own.get(RETRIES_HEADER)),
         has_fallbacks=_has_fallbacks(own.get(FALLBACKS_HEADER)),
         timeout_s=_timeout_s(own.get(TIMEOUT_HEADER)),
+        max_cost_microusd=_max_cost_microusd(own.get(MAX_COST_HEADER)),
     )
 
 
@@ -99,6 +104,14 @@ def _timeout_s(value: str | None) -> float | None:
     if _SECONDS.fullmatch(value) is None or not (seconds := float(value)):
         raise _invalid(TIMEOUT_HEADER, value, "Send a positive number of seconds, for example 20 or 2.5.")
     return seconds
+
+
+def _max_cost_microusd(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if _USD.fullmatch(value) is None or not (microusd := round(Decimal(value) * 1_000_000)):
+        raise _invalid(MAX_COST_HEADER, value, "Send an amount in US dollars, for example 0.05.")
+    return microusd
 
 
 def _invalid(name: str, value: str, hint: str) -> errors.InvalidRequest:

@@ -28,7 +28,7 @@ def test_toml_reads_the_same_tree(load):
     loaded = load(toml, name="config.toml")
     assert loaded.config == load(yaml).config
     assert loaded.origins["server.port"].startswith("file ")
-    assert loaded.origins["server.port"].endswith("config.toml")
+    assert loaded.origins["server.port"].endswith("config.toml:2")
 
 
 def test_duplicate_name_is_an_error_that_names_both_lines(problems_of):

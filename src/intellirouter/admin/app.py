@@ -26,7 +26,7 @@ from intellirouter.core import ExchangeRecord, RequestContext, attempt_control_o
 from intellirouter.dialects import encode_error
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
 from intellirouter.pipeline import Generation
-from intellirouter.store import LogFilter, StoreUnavailable
+from intellirouter.store import LogFilter, StoreHealth, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
         "model_lists": lists,
         "in_flight": plane.in_flight(),
         "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},
-        "warnings": [*_warnings(plane.current.value), *_list_warnings(lists)],
+        "warnings": [*_warnings(plane.current.value), *_store_warnings(store), *_list_warnings(lists)],
     }
 
 
@@ -256,6 +256,12 @@ def _is_down(worker: Mapping[str, Any]) -> bool:
 def _warnings(generation: Generation) -> list[str]:
     pending = [f"{setting} has changed. It takes effect after a restart." for setting in generation.pending_restart]
     return [*generation.runtime.warnings, *pending]
+
+
+def _store_warnings(store: StoreHealth) -> list[str]:
+    if not store.has_other_gateways:
+        return []
+    return ["store.spool_dir: Another gateway uses this directory and its database as well."]
 
 
 def _list_warnings(lists: list[dict[str, Any]]) -> list[str]:

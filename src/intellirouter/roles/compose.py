@@ -117,7 +117,7 @@ class GatewayProcess:
         self._upstream = self._upstreams()
         self._generations = Generations(runtime, self._shared_parts(rng))
         entry = self._entry = Entry(self.current, self.in_flight)
-        objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK)
+        objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK, self.store.is_only_gateway)
         files = FileStore(objects, SYSTEM_CLOCK, lambda: self.current.value.runtime.files)
         responses = ResponseStore(objects, SYSTEM_CLOCK, self._off_loop)
         self.background = BackgroundResponses(responses, entry, self._off_loop)

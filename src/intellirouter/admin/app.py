@@ -25,7 +25,6 @@ from intellirouter.admin.views import explain_view, models_view, record_view, wi
 from intellirouter.core import ExchangeRecord, RequestContext, attempt_control_of, encoding_refusal, errors
 from intellirouter.dialects import encode_error
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
-from intellirouter.pipeline import Generation
 from intellirouter.store import LogFilter, StoreHealth, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -239,7 +238,7 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
         "model_lists": lists,
         "in_flight": plane.in_flight(),
         "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},
-        "warnings": [*_warnings(plane.current.value), *_store_warnings(store), *_list_warnings(lists)],
+        "warnings": [*_warnings(plane), *_store_warnings(store), *_list_warnings(lists)],
     }
 
 
@@ -253,9 +252,12 @@ def _is_down(worker: Mapping[str, Any]) -> bool:
     )
 
 
-def _warnings(generation: Generation) -> list[str]:
+def _warnings(plane: ControlPlane) -> list[str]:
+    generation = plane.current.value
+    problem = plane.reload_problem()
+    failed = [] if problem is None else [f"The last reload has failed. {problem}"]
     pending = [f"{setting} has changed. It takes effect after a restart." for setting in generation.pending_restart]
-    return [*generation.runtime.warnings, *pending]
+    return [*failed, *generation.runtime.warnings, *pending]
 
 
 def _store_warnings(store: StoreHealth) -> list[str]:

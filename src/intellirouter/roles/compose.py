@@ -93,6 +93,7 @@ class GatewayProcess:
         """`load_runtime` loads and compiles the configuration for a reload; None if there is no file."""
         self._load_runtime = load_runtime
         self._reloading = asyncio.Lock()
+        self._reload_problem: str | None = None
         self._stop_by_s = 0.0
         self.metrics = Metrics(is_configured=self._is_configured)
         self.feed = LiveFeed()
@@ -211,10 +212,13 @@ class GatewayProcess:
         else:
             try:
                 await self._reload(self._load_runtime)
+                self._reload_problem = None
             except ConfigError as error:
+                self._reload_problem = str(error.problems[0])
                 for problem in error.problems:
                     logger.error("The configuration was not reloaded. %s", problem)  # noqa: TRY400 - no traceback
             except errors.HostError as error:
+                self._reload_problem = error.full_message
                 message = "The configuration was not reloaded. %s"
                 logger.error(message, error.full_message)  # noqa: TRY400 - no traceback
         return self.current.value.runtime.server
@@ -321,6 +325,7 @@ class GatewayProcess:
             in_flight=lambda: len(self.in_flight),
             host=self._workers,
             credentials=self._credentials,
+            reload_problem=lambda: self._reload_problem,
             model_lists=self.model_lists.views,
             count_refusal=self._entry.count_refusal,
             started_s=time.monotonic(),

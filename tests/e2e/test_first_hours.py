@@ -1,7 +1,6 @@
 """Mistakes of the first hours: what the gateway says about them, and that they harm nobody else."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx

@@ -38,8 +38,8 @@ def stored_secrets(url: str, environ: Mapping[str, str] | None = None) -> Stored
             raise SecretReferenceError(str(error), "") from None
         if found is None:
             near = nearest(name, known)
-            command = f"run `intellirouter credentials set {name}`."
-            hint = f"To store it, {command}" if near is None else f"Did you mean `store:{near}`? If not, {command}"
+            command = f"run `intellirouter credentials set {name}`"
+            hint = f"To store it, {command}." if near is None else f"Did you mean `store:{near}`? If not, {command}."
             raise SecretReferenceError(f"There is no stored credential `{name}`.", hint)
         return found
 

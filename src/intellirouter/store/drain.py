@@ -58,10 +58,10 @@ _DAMAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 """Maximum size of a `.bad` file."""
 
 
-OTHER_GATEWAYS: Final = (
+_OTHER_GATEWAYS: Final = (
     "Another gateway uses the spool directory %s and its database as well. They share the log of requests, files and "
-    "batches, but no state of deployments, and what one of them leaves unfinished is only continued when it is the only "
-    "one. Unless this is intended, set store.url and store.spool_dir, or start the gateway in another directory."
+    "batches, but not the state of deployments. Unfinished batches are continued by a gateway that is the only one. "
+    "Unless this is intended, set store.url and store.spool_dir, or start the gateway in another directory."
 )
 
 
@@ -264,7 +264,7 @@ class Drain:
             time.sleep(_OWN_SEGMENT_S)
             others -= self._own_segments()
         if others and not self.has_other_gateways:
-            logger.warning(OTHER_GATEWAYS, self._spec.directory)
+            logger.warning(_OTHER_GATEWAYS, self._spec.directory)
         self.has_other_gateways = bool(others)
 
     def _store(self, writer: "BatchWriter", segment: SpoolSegment, end: int) -> None:

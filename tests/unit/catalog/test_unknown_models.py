@@ -72,7 +72,20 @@ def test_similar_name_is_suggested(names: Catalog, asked: str, near: str) -> Non
     assert (error.status, error.param) == (404, "model")
 
 
-@pytest.mark.parametrize("asked", ["", "zzz", "x" * 100_000, "zzz/llama", "llama-9-2026-01-01", "secret-1", "secret-modl", "secret-model", "gr\nok/x\ny"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "",
+        "zzz",
+        "x" * 100_000,
+        "zzz/llama",
+        "llama-9-2026-01-01",
+        "secret-1",
+        "secret-modl",
+        "secret-model",
+        "gr\nok/x\ny",
+    ],
+)
 def test_nothing_is_suggested_that_is_not_similar_or_not_permitted(names: Catalog, asked: str) -> None:
     error = model_not_found(names, asked, is_public, "/api/tags")
     assert error.hint == "GET /api/tags lists the models that this key may use."

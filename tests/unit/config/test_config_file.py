@@ -58,7 +58,10 @@ def test_broken_yaml_is_one_problem_with_its_line(problems_of, text, line):
     ("text", "message"),
     [
         ("a: [1, 2", "The file is not valid YAML at column 9. A list that starts with `[` in line 1 is not complete."),
-        ("a: {b: 1", "The file is not valid YAML at column 9. A mapping that starts with `{` in line 1 is not complete."),
+        (
+            "a: {b: 1",
+            "The file is not valid YAML at column 9. A mapping that starts with `{` in line 1 is not complete.",
+        ),
         (
             "a: 1\nb: [1, {c: 2]\nd: 3\n",
             "The file is not valid YAML at column 13. A mapping that starts with `{` in line 2 is not complete.",

@@ -83,6 +83,7 @@ def test_what_follows_a_value_is_found(value: str) -> None:
 
 TEXTS = st.text(st.sampled_from("a\"'\\#[]{}=,.\n \té"), max_size=12)
 
+
 def tables(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(TEXTS.filter(bool), values, max_size=4)
 

@@ -51,8 +51,10 @@ MISSING_MODEL = (
     "",
 )
 OTHER_ENDPOINT = (
-    "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
-    "Did you mean to use v1/completions?",
+    (
+        "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
+        "Did you mean to use v1/completions?"
+    ),
     "This is a chat model and not supported in the v1/completions endpoint.",
     "This model is only supported in v1/responses and not in v1/chat/completions.",
 )

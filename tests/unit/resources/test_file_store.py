@@ -27,7 +27,8 @@ class Shelf:
         self.clock = FakeClock()
         self.store = ObjectStore(url, lambda: None)
         self.limits = FilesSpec(max_tenant_bytes=100, max_tenant_files=3)
-        self.files = FileStore(AsyncObjectStore(self.store, self.clock, is_only_gateway), self.clock, lambda: self.limits)
+        objects = AsyncObjectStore(self.store, self.clock, is_only_gateway)
+        self.files = FileStore(objects, self.clock, lambda: self.limits)
 
     async def save(self, size_bytes: int, tenant: str = "acme", expires_after_s: int | None = None) -> StoredFile:
         file = self.files.new(tenant, "x.txt", "user_data", size_bytes, expires_after_s)

@@ -56,8 +56,6 @@ _RETENTION_AGAIN_S: Final = 0.5
 _MIGRATION_S: Final = 120.0
 _DAMAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 """Maximum size of a `.bad` file."""
-
-
 _OTHER_GATEWAYS: Final = (
     "Another gateway uses the spool directory %s and its database as well. They share the log of requests, files and "
     "batches, but not the state of deployments. Unfinished batches are continued by a gateway that is the only one. "

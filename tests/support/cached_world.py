@@ -39,8 +39,9 @@ class Cached(World):
         timeout_s: float = 600.0,
         similar: SimilarAnswers | None = None,
         mode: CacheMode | None = None,
+        dialects: tuple[str, ...] = ("openai_chat",),
     ) -> None:
-        """`similar` is used for a model with the mode `semantic`."""
+        """`similar` is used for a model with the mode `semantic`. `dialects`: those of the deployment."""
         chosen = settings or CacheSpec(default_mode="exact", is_used=True, ttl_s=TTL)
         self.store = MemoryAnswerStore(chosen.max_bytes, chosen.stale_if_error_s)
         self.flights = Flights()
@@ -48,7 +49,7 @@ class Cached(World):
         self.flights.apply(
             max_bytes=chosen.max_bytes, max_entry_bytes=chosen.max_entry_bytes, window_s=chosen.join_window_s
         )
-        model = structs.replace(resolved("a", price=PRICE, timeout_s=timeout_s), cache=mode)
+        model = structs.replace(resolved("a", price=PRICE, timeout_s=timeout_s, dialects=dialects), cache=mode)
         super().__init__(model, keys=keys, a=answers)
         stage = CacheStage(
             chosen,

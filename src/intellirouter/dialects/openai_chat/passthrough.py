@@ -224,7 +224,7 @@ class OpenAIChatPassthrough(Route):
         if len(body) >= MIN_REPETITION_CHARS:
             check_texts(body, response.choices)
         if None in [each.finish_reason for each in response.choices]:
-            return Answer(decode_usage(response.usage), choice.finish_reason, with_finishes(body))
+            return Answer(decode_usage(response.usage), None, with_finishes(body))
         return Answer(decode_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002

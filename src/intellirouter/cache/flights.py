@@ -58,6 +58,11 @@ class Flight:
         self._size = 0
         self._waiters: list[asyncio.Future[None]] = []
 
+    @property
+    def is_once(self) -> bool:
+        """Whether the request has an `Idempotency-Key`."""
+        return self.key != self.content_key
+
     def has_followers(self) -> bool:
         return self.followers > 0
 

@@ -17,6 +17,7 @@ from msgspec import Struct, field, structs
 from intellirouter.cache import (
     AnswerStore,
     CacheKeys,
+    Claim,
     Flight,
     Flights,
     Follower,
@@ -43,16 +44,20 @@ _SOURCE: Final = "cache"
 _IDEMPOTENCY_KEY: Final = "idempotency-key"
 _ONCE_S: Final = 86_400.0
 """How long an `Idempotency-Key` is remembered."""
+_FIRST_PAUSE_S: Final = 0.02
+_MAX_PAUSE_S: Final = 0.5
+"""How long to wait between two looks at what another process does with the same `Idempotency-Key`."""
 _MAX_VERIFY_S: Final = 0.5
 """How long the end of an answer waits at most for its comparison with a stored one. It usually takes milliseconds."""
 _MAX_FOLLOWED: Final = 2
 """How many requests one follows at most. Each of them has made all its attempts before it fails."""
 
 
-class SharedCache(Struct, frozen=True):
+class SharedCache(Struct):
     """What survives reloads of the configuration."""
 
     store: AnswerStore
+    """A reload can replace it."""
     flights: Flights
     similar: SimilarAnswers = field(default_factory=SimilarAnswers)
 
@@ -76,7 +81,7 @@ class CacheStage:
         self._settings = settings
         self._similar = shared.similar
         self._codecs = codecs
-        self._store = shared.store
+        self._shared = shared
         self._flights = shared.flights
         self._clock = clock
         self._off_loop = off_loop
@@ -120,7 +125,7 @@ class CacheStage:
         """Return the stored answer to the same request, or that of the same request in flight."""
         directives, now_s = exchange.cache_directives, self._clock.monotonic_s()
         use.status = "miss"
-        stored = await self._store.get(exchange.identity.tenant, key, now_s)
+        stored = await self._shared.store.get(exchange.identity.tenant, key, now_s)
         if stored is not None and (directives is None or directives.accepts(now_s - stored.stored_s)):
             if now_s < stored.expires_s:
                 return self._recalled(exchange, stored, "hit")
@@ -141,7 +146,7 @@ class CacheStage:
         if directives is not None and directives.no_cache:
             return None
         max_age_s = None if directives is None else directives.max_age_s
-        found = await similar.find(lookup, self._store, now_s, max_age_s)
+        found = await similar.find(lookup, self._shared.store, now_s, max_age_s)
         if found is None:
             return None
         can_be_verified = directives is None or not directives.only_if_cached
@@ -165,17 +170,38 @@ class CacheStage:
         key_of_client = partial(self._keys.client_key_of, identity.tenant, exchange.endpoint, call)
         client_key = await self._off_loop.run(len(call.body), key_of_client) if call.is_large else key_of_client()
         key = idempotency_key_of(identity.tenant, identity.key_name, exchange.idempotency_key or b"")
-        stored = await self._store.get(identity.tenant, key, now_s)
+        stored = await self._shared.store.get(identity.tenant, key, now_s)
         if stored is not None and now_s < stored.expires_s:
             _check_same(stored.client_key, client_key)
             return self._recalled(exchange, stored, "hit")
-        answer = await self._joined(exchange, request, partial(self._same_in_progress, key, client_key))
-        if answer is not None:
+        find = partial(self._same_in_progress, key, client_key)
+        if (answer := await self._joined(exchange, request, find)) is not None:
             return answer
         check_may_call(exchange)
-        flight = self._flights.lead_once(key, content_key, exchange.request_id, now_s)
+        if (stored := await self._claim(exchange, request, key, client_key)) is not None:
+            return self._recalled(exchange, stored, "hit")
+        flight = self._flights.lead_once(key, content_key, exchange.request_id, self._clock.monotonic_s())
         flight.client_key = client_key
         self._begin(exchange, flight)
+        return None
+
+    async def _claim(
+        self, exchange: Exchange, request: Decoded, key: bytes, client_key: bytes
+    ) -> StoredAnswer | None:
+        """Claim an `Idempotency-Key` for this process. While another one has it, wait for the answer, and return it.
+
+        Raises `InvalidRequest` if it was another request, or if the answer does not come in time.
+        """
+        tenant, claim = exchange.identity.tenant, Claim(client_key=client_key, request_id=exchange.request_id)
+        ends_s, pause_s = self._clock.monotonic_s() + request.resolved.request_timeout_s, _FIRST_PAUSE_S
+        while (found := await self._shared.store.claim(tenant, key, claim)) is not None:
+            _check_same(found.client_key, client_key)
+            if isinstance(found, StoredAnswer):
+                return found
+            if self._clock.monotonic_s() >= ends_s:
+                raise _in_use(found.request_id, "was not answered in time")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
         return None
 
     def _same_in_progress(self, key: bytes, client_key: bytes) -> Flight | None:
@@ -184,13 +210,7 @@ class CacheStage:
             return None
         _check_same(flight.client_key, client_key)
         if flight.is_partial:
-            raise errors.InvalidRequest(
-                f"The request {flight.request_id} with the same `Idempotency-Key` is in progress, and its answer is "
-                "too large to be shared.",
-                code="idempotency_key_in_use",
-                status=409,
-                hint="Wait for its answer.",
-            )
+            raise _in_use(flight.request_id, "is in progress, and its answer is too large to be shared")
         return flight
 
     def tap(self, exchange: Exchange, request: Decoded) -> "CacheTap | None":
@@ -215,7 +235,7 @@ class CacheStage:
     async def store(self, exchange: Exchange, request: Decoded, flight: Flight, landing: Landing) -> None:
         """Store a complete answer, under the key of the request and under its `Idempotency-Key`."""
         settings, pieces = self._settings, flight.pieces
-        is_once = flight.key != flight.content_key
+        is_once = flight.is_once
         ttl_s = settings.ttl_s.get(request.call.operation, 0.0)
         if not may_store(request.call, settings, exchange.finish_reason, pieces):
             ttl_s = 0.0
@@ -235,15 +255,17 @@ class CacheStage:
             cost_microusd=landing.cost_microusd,
             client_key=flight.client_key,
         )
-        try:
-            if ttl_s:
-                await self._store.put(tenant, flight.content_key, answer)
-                if lookup is not None:
-                    self._similar.add(lookup, flight.content_key, answer.expires_s)
-            if is_once:
-                await self._store.put(tenant, flight.key, structs.replace(answer, expires_s=now_s + _ONCE_S))
-        except errors.GatewayError as error:  # the client receives its answer even if it cannot be stored
-            logger.warning("%s: The answer could not be cached. %s", exchange.request_id, error.full_message)
+        if ttl_s:
+            await self._shared.store.put(tenant, flight.content_key, answer)
+            if lookup is not None:
+                self._similar.add(lookup, flight.content_key, answer.expires_s)
+        if is_once:
+            await self._shared.store.put(tenant, flight.key, structs.replace(answer, expires_s=now_s + _ONCE_S))
+
+    def release(self, exchange: Exchange, flight: Flight) -> None:
+        """Give up the claim of an `Idempotency-Key` whose answer was not stored."""
+        if flight.is_once:
+            self._shared.store.release(exchange.identity.tenant, flight.key)
 
     async def verify(self, exchange: Exchange, request: Decoded, pieces: list[bytes], found: Similar) -> None:
         """Compare a complete answer with the stored one to a similar request. If it takes too long, it is not counted.
@@ -404,8 +426,8 @@ class CacheTap:
         flight, error = self._flight, exchange.error
         if flight.is_ended:  # the request has failed, and a stale answer was sent
             return
-        if isinstance(error, errors.ClientDisconnected):  # the answer is complete, for the followers
-            error = None
+        if isinstance(error, errors.ClientDisconnected):  # the followers get the answer, which may be complete
+            error = exchange.answer_error
         landing = Landing(
             content_type=exchange.content_type,
             finish_reason=exchange.finish_reason,
@@ -419,12 +441,14 @@ class CacheTap:
             if is_complete:
                 await self._stage.store(exchange, self._request, flight, landing)
         finally:
+            self._stage.release(exchange, flight)
             flight.land(landing)
         lookup = None if exchange.cache is None else exchange.cache.lookup
         if is_complete and lookup is not None and lookup.to_verify is not None:
             await self._stage.verify(exchange, self._request, pieces, lookup.to_verify)
 
     def fail(self, exchange: Exchange, error: BaseException) -> None:
+        self._stage.release(exchange, self._flight)
         if isinstance(error, errors.GatewayError) and not isinstance(error, errors.ClientDisconnected):
             self._flight.fail(error, exchange.error_event)
         else:
@@ -440,6 +464,15 @@ def _check_same(stored_key: bytes, client_key: bytes) -> None:
             status=422,
             hint="Use a new key for a new request, and the same key only to repeat the same request.",
         )
+
+
+def _in_use(request_id: str, problem: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"The request {request_id} with the same `Idempotency-Key` {problem}.",
+        code="idempotency_key_in_use",
+        status=409,
+        hint="Wait for its answer.",
+    )
 
 
 def _is_outage(error: errors.GatewayError) -> bool:

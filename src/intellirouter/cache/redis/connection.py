@@ -8,6 +8,7 @@ overdue for long, the connection is closed.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Final, cast
 
 from intellirouter.cache.redis.resp import ProtocolError, Reply, ReplyReader
@@ -67,6 +68,7 @@ class RedisConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._pending: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = inf
         self._transport: asyncio.Transport | None = None
         self._problem = ""
         self.is_overdue = False
@@ -142,12 +144,12 @@ class RedisConnection(asyncio.Protocol):
             return
         self._pending.append(pending)
         self._transport.write(command)
-        if self._timer is None:
-            self._timer = self._loop.call_at(pending.deadline_s, self._on_time)
+        if pending.deadline_s < self._timer_s:
+            self._set_timer(pending.deadline_s)
 
     def _on_time(self) -> None:
         """Fail the commands whose time is over, and set the timer for the next ones."""
-        self._timer = None
+        self._timer_s = inf
         if not self._pending:
             return
         now_s = self._loop.time()
@@ -163,4 +165,10 @@ class RedisConnection(asyncio.Protocol):
             elif not each.is_late:
                 each.resolve(Overdue("The server did not reply in time."))
                 each.is_late = True
-        self._timer = self._loop.call_at(max(next_s, now_s + self.timeout_s / 10), self._on_time)
+        self._set_timer(max(next_s, now_s + self.timeout_s / 10))
+
+    def _set_timer(self, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = at_s
+        self._timer = self._loop.call_at(at_s, self._on_time)

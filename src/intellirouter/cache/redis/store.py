@@ -99,6 +99,10 @@ class RedisAnswerStore:
         await self._owner.stop()
         await self._link.stop()
 
+    def apply(self, stale_s: float) -> None:
+        """Keep expired answers for another time from now on."""
+        self._stale_s = stale_s
+
     async def connected(self) -> None:
         """Wait until the first attempt to connect has ended, well or not."""
         await self._link.has_tried.wait()

@@ -300,6 +300,10 @@ class CacheStage:
     def _examine(self, exchange: Exchange, request: Decoded) -> tuple[str | None, bytes]:
         """Return why the request cannot use the cache, or None, and its key."""
         call, local = request.call, exchange.endpoint.local
+        if not call.is_edited:
+            known = self._keys.known_key_of(exchange.identity.tenant, exchange.endpoint, call, request.resolved)
+            if known is not None:  # nothing else is examined but what the key contains
+                return None, known
         if local is not None and local.applies(call):
             return "the gateway answers it itself", b""
         if (reason := exclusion_reason(call, self._settings)) is not None:

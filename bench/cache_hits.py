@@ -7,7 +7,6 @@ cache. Every case runs in each round, in turn. The figure is the CPU time of the
 import argparse
 import contextlib
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -20,9 +19,17 @@ from typing import Any, Final
 from bench.load import Address, run_wrk, send_request, wait_until_ready
 from bench.pairs import ANTHROPIC, OPENAI, SMALL, Dialect
 from bench.processes import Cores, MachineTime, Server, allow_many_files, free_ports
-from bench.report import ROOT, describe, disturbance, machine_facts, markdown_table
-from bench.targets import CLIENT_KEY, OURSELVES, TARGETS, UPSTREAM_KEY, Target, checkout, clean_env
-from bench.targets import intellirouter_command
+from bench.report import ROOT, describe, disturbance, machine_facts
+from bench.targets import (
+    CLIENT_KEY,
+    OURSELVES,
+    TARGETS,
+    UPSTREAM_KEY,
+    Target,
+    checkout,
+    clean_env,
+    intellirouter_command,
+)
 from bench.upstream import Upstream
 
 RESULT: Final = ROOT / "bench" / "results" / "cache_hits.md"
@@ -44,7 +51,9 @@ Costs = dict[tuple[str, bool, str], list[float]]
 
 
 @contextlib.contextmanager
-def running(target: Target, upstream: Upstream, work_dir: Path, cores: Cores, redis: str | None) -> Iterator[tuple[Server, int]]:
+def running(
+    target: Target, upstream: Upstream, work_dir: Path, cores: Cores, redis: str | None
+) -> Iterator[tuple[Server, int]]:
     """Start a gateway; with `redis`, it stores its answers there."""
     work_dir.mkdir(parents=True)
     (port,) = free_ports(1)
@@ -64,7 +73,8 @@ def running(target: Target, upstream: Upstream, work_dir: Path, cores: Cores, re
 
 
 def _config(port: int, upstream: Upstream, work_dir: Path, redis: str | None) -> dict[str, Any]:
-    providers, deployments, models = {}, {}, {}
+    providers, deployments = {}, {}
+    models: dict[str, dict[str, Any]] = {}
     for dialect, is_stream in CASES:
         name = _name(dialect, is_stream=is_stream)
         url = f"http://127.0.0.1:{upstream.port(SMALL, is_stream=is_stream)}"
@@ -101,8 +111,10 @@ def _address(port: int, dialect: Dialect, way: str, *, is_stream: bool) -> Addre
     return Address(port, model, (("Authorization", f"Bearer {CLIENT_KEY}"),), dialect)
 
 
-def measure(servers: dict[str, tuple[Server, int]], seconds: float, work_dir: Path, cores: Cores) -> dict[tuple[str, bool, str], float]:
-    """Return the CPU µs of every case in one round. `servers` by way: `relay` and `hit`, and `redis` if there is one."""
+def measure(
+    servers: dict[str, tuple[Server, int]], seconds: float, work_dir: Path, cores: Cores
+) -> dict[tuple[str, bool, str], float]:
+    """Return the CPU µs of every case in one round. `servers` by way: `relay`, `hit` and perhaps `redis`."""
     costs = {}
     for dialect, is_stream in CASES:
         for way, (server, port) in servers.items():
@@ -111,7 +123,12 @@ def measure(servers: dict[str, tuple[Server, int]], seconds: float, work_dir: Pa
             time.sleep(_DRAINED_S)
             before = server.cpu_us()
             run = run_wrk(
-                address, is_stream=is_stream, seconds=seconds, connections=CONNECTIONS, work_dir=work_dir, cores=cores.rest
+                address,
+                is_stream=is_stream,
+                seconds=seconds,
+                connections=CONNECTIONS,
+                work_dir=work_dir,
+                cores=cores.rest,
             )
             time.sleep(_DRAINED_S)
             if run.errors:
@@ -142,7 +159,9 @@ def _table(titles: list[str], rows: list[list[str]]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cache_hits", description="Measure the cost of cache hits.")
-    parser.add_argument("--quick", action="store_true", help="two short rounds: prints the report and does not write it")
+    parser.add_argument(
+        "--quick", action="store_true", help="two short rounds: prints the report and does not write it"
+    )
     parser.add_argument("--redis", help="URL of a Redis or Valkey server: also measures hits in it")
     parser.add_argument("--against", type=Path, help="measure this other checkout instead, and do not write the report")
     options = parser.parse_args(sys.argv[1:])
@@ -164,7 +183,9 @@ def main() -> int:
                 costs[case].append(cost)
             print(f"round {number + 1} of {rounds}", flush=True)
     machine |= disturbance(before, MachineTime.now())
-    facts = f"{time.strftime('%Y-%m-%d')}. {describe(machine)} {rounds} rounds of {seconds:g} s, {CONNECTIONS} connections."
+    facts = (
+        f"{time.strftime('%Y-%m-%d')}. {describe(machine)} {rounds} rounds of {seconds:g} s, {CONNECTIONS} connections."
+    )
     text = render(costs, list(servers), facts)
     print(f"\n{text}")
     if not options.quick and not options.against:

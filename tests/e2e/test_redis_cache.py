@@ -99,9 +99,7 @@ def test_a_stale_answer_of_another_gateway(vendor: Vendor, server: RedisServer, 
         assert (stale.status_code, status_of(stale), stale.content) == (200, "stale", first.content)
 
 
-def test_an_idempotency_key_holds_for_all_gateways(
-    pair: tuple[GatewayProcess, GatewayProcess], vendor: Vendor
-) -> None:
+def test_an_idempotency_key_holds_for_all_gateways(pair: tuple[GatewayProcess, GatewayProcess], vendor: Vendor) -> None:
     calls, key = vendor.calls, {"idempotency-key": "shared-order"}
     vendor.gate.clear()
     with ThreadPoolExecutor(6) as pool:
@@ -132,7 +130,10 @@ def test_an_idempotency_key_of_a_failed_request_can_be_used_by_another_gateway(
 
 @STREAMED
 def test_a_killed_server_harms_no_request(vendor: Vendor, tmp_path: Path, stream: bool) -> None:
-    with RedisServer() as server, GatewayProcess(shared(vendor, server, timeout_s=0.05), tmp_path, admin_key=KEYS["admin"]) as gateway:
+    with (
+        RedisServer() as server,
+        GatewayProcess(shared(vendor, server, timeout_s=0.05), tmp_path, admin_key=KEYS["admin"]) as gateway,
+    ):
         statuses, until_s = [], time.monotonic() + 4.0
 
         def ask(number: int) -> None:
@@ -169,7 +170,10 @@ def test_a_password_is_never_shown(vendor: Vendor, tmp_path: Path) -> None:
     with (
         RedisServer("redis", "--requirepass", PASSWORD) as server,
         GatewayProcess(
-            shared(vendor, server, password="env:REDIS_PASSWORD"), tmp_path, admin_key=KEYS["admin"], environment=environ
+            shared(vendor, server, password="env:REDIS_PASSWORD"),
+            tmp_path,
+            admin_key=KEYS["admin"],
+            environment=environ,
         ) as gateway,
     ):
         assert [status_of(post(gateway, "login")) for _ in range(2)] == ["miss", "miss"]

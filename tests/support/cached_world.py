@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from intellirouter.cache import CacheDirectives, Flights, MemoryAnswerStore, SimilarAnswers
+from intellirouter.cache import CacheDirectives, Flights, MemoryAnswerStore, SharedCache, SimilarAnswers
 from intellirouter.config import CacheMode, CacheSpec, KeySpec
 from intellirouter.core import OffLoop, Price
-from intellirouter.pipeline import CacheStage, Exchange, SharedCache, Stages
+from intellirouter.pipeline import CacheStage, Exchange, Stages
 from tests.support.dialects.standard import STANDARD_DIALECTS
 from tests.support.pipeline import BODY, EVENTS, Answer, Reply, Response, Source, World, resolved
 

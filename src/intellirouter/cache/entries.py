@@ -13,6 +13,7 @@ from intellirouter.core import Loss
 
 _OVERHEAD_BYTES: Final = 1024
 """What an answer takes in addition to its body, approximately."""
+_PIECE_BYTES: Final = 128
 
 
 class StoredAnswer(Struct, frozen=True, kw_only=True, gc=False):
@@ -32,12 +33,12 @@ class StoredAnswer(Struct, frozen=True, kw_only=True, gc=False):
     client_key: bytes = b""
     """The key of what the client has sent, if the answer is stored under its `Idempotency-Key`."""
     pieces: tuple[tuple[int, int], ...] = ()
-    """Where the pieces of a stream end in `body`, and how many milliseconds after the request they were sent; empty if
-    the stream is not sent at its original pace."""
+    """Where the pieces of a stream end in `body`, and how many milliseconds after the first one they were sent; empty
+    if the pace is not known."""
 
     @property
     def size_bytes(self) -> int:
-        return len(self.body) + _OVERHEAD_BYTES
+        return len(self.body) + len(self.pieces) * _PIECE_BYTES + _OVERHEAD_BYTES
 
 
 class Claim(Struct, frozen=True, kw_only=True):

@@ -27,6 +27,8 @@ class Landing(Struct, frozen=True, kw_only=True):
     finish_reason: str | None
     losses: tuple[Loss, ...]
     cost_microusd: int | None
+    times: tuple[tuple[int, int], ...] = ()
+    """`StoredAnswer.pieces` of a stream; empty if its pace is not noted."""
     error: errors.GatewayError | None = None
     """The error that ended a stream. Its event is the last piece."""
 

@@ -28,9 +28,7 @@ _TOOL_CALL: Final = re.compile(
     rb'|"type"\s*:\s*"(?:tool_use|mcp_approval_request|\w+_call)"'
 )
 """What answers with tool calls and other actions contain, in all dialects."""
-_CONTENT: Final = re.compile(
-    rb'"(?:content|text|delta|response|data|result|code|output)"\s*:\s*"[^"]'
-)
+_CONTENT: Final = re.compile(rb'"(?:content|text|delta|response|data|result|code|output)"\s*:\s*"[^"]')
 """What answers that are not empty contain, in all dialects."""
 
 

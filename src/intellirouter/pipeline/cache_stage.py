@@ -7,59 +7,37 @@ contain everything of the configuration that changes answers.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from msgspec import Struct, field, structs
-
 from intellirouter.cache import (
-    AnswerStore,
     CacheKeys,
     Claim,
     Flight,
-    Flights,
     Follower,
     Lagging,
-    Landing,
-    Similar,
-    SimilarAnswers,
+    SharedCache,
     StoredAnswer,
     exclusion_reason,
     idempotency_key_of,
-    may_store,
 )
 from intellirouter.config import CacheSpec
 from intellirouter.core import Clock, OffLoop, Usage, errors
-from intellirouter.dialects import ChatUpstream, answer_text
-from intellirouter.pipeline.cache_streams import FollowedStream, StoredStream, note_shared
+from intellirouter.dialects import ChatUpstream
+from intellirouter.pipeline.cache_streams import FollowedStream, PacedStream, StoredStream, note_shared
+from intellirouter.pipeline.cache_writer import AnswerWriter, CacheTap
 from intellirouter.pipeline.exchange import CacheUse, Decoded, Exchange
 from intellirouter.pipeline.recall import check_may_call
 from intellirouter.pipeline.stages import StageAnswer
 
-logger = logging.getLogger(__name__)
-
 _SOURCE: Final = "cache"
 _IDEMPOTENCY_KEY: Final = "idempotency-key"
-_ONCE_S: Final = 86_400.0
-"""How long an `Idempotency-Key` is remembered."""
 _FIRST_PAUSE_S: Final = 0.02
 _MAX_PAUSE_S: Final = 0.5
 """How long to wait between two looks at what another process does with the same `Idempotency-Key`."""
-_MAX_VERIFY_S: Final = 0.5
-"""How long the end of an answer waits at most for its comparison with a stored one. It usually takes milliseconds."""
 _MAX_FOLLOWED: Final = 2
 """How many requests one follows at most. Each of them has made all its attempts before it fails."""
-
-
-class SharedCache(Struct):
-    """What survives reloads of the configuration."""
-
-    store: AnswerStore
-    """A reload can replace it."""
-    flights: Flights
-    similar: SimilarAnswers = field(default_factory=SimilarAnswers)
 
 
 class CacheStage:
@@ -80,7 +58,7 @@ class CacheStage:
         """`codecs` reads the texts of answers, by dialect."""
         self._settings = settings
         self._similar = shared.similar
-        self._codecs = codecs
+        self._writer = AnswerWriter(settings, shared, clock, off_loop, codecs)
         self._shared = shared
         self._flights = shared.flights
         self._clock = clock
@@ -185,9 +163,7 @@ class CacheStage:
         self._begin(exchange, flight)
         return None
 
-    async def _claim(
-        self, exchange: Exchange, request: Decoded, key: bytes, client_key: bytes
-    ) -> StoredAnswer | None:
+    async def _claim(self, exchange: Exchange, request: Decoded, key: bytes, client_key: bytes) -> StoredAnswer | None:
         """Claim an `Idempotency-Key` for this process. While another one has it, wait for the answer, and return it.
 
         Raises `InvalidRequest` if it was another request, or if the answer does not come in time.
@@ -218,7 +194,7 @@ class CacheStage:
         use = exchange.cache
         if use is None or use.flight is None:
             return None
-        return CacheTap(self, request, use.flight)
+        return self._writer.tap(request, use.flight)
 
     async def rescue(self, exchange: Exchange, request: Decoded, error: errors.GatewayError) -> StageAnswer | None:
         """Return the answer that has expired, if the request failed because of an upstream or the gateway."""
@@ -231,71 +207,6 @@ class CacheStage:
         answer = self._recalled(exchange, use.expired, "stale")
         use.reason = error.message
         return answer
-
-    async def store(self, exchange: Exchange, request: Decoded, flight: Flight, landing: Landing) -> None:
-        """Store a complete answer, under the key of the request and under its `Idempotency-Key`."""
-        settings, pieces = self._settings, flight.pieces
-        is_once = flight.is_once
-        ttl_s = settings.ttl_s.get(request.call.operation, 0.0)
-        if not may_store(request.call, settings, exchange.finish_reason, pieces):
-            ttl_s = 0.0
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if len(body) > settings.max_entry_bytes or not (ttl_s or is_once):
-            return
-        now_s, tenant = self._clock.monotonic_s(), exchange.identity.tenant
-        lookup = None if exchange.cache is None else exchange.cache.lookup
-        answer = StoredAnswer(
-            body=body,
-            content_type=landing.content_type,
-            request_id=exchange.request_id,
-            stored_s=now_s,
-            expires_s=now_s + ttl_s,
-            finish_reason=landing.finish_reason,
-            losses=landing.losses,
-            cost_microusd=landing.cost_microusd,
-            client_key=flight.client_key,
-        )
-        if ttl_s:
-            await self._shared.store.put(tenant, flight.content_key, answer)
-            if lookup is not None:
-                self._similar.add(lookup, flight.content_key, answer.expires_s)
-        if is_once:
-            await self._shared.store.put(tenant, flight.key, structs.replace(answer, expires_s=now_s + _ONCE_S))
-
-    def release(self, exchange: Exchange, flight: Flight) -> None:
-        """Give up the claim of an `Idempotency-Key` whose answer was not stored."""
-        if flight.is_once:
-            self._shared.store.release(exchange.identity.tenant, flight.key)
-
-    async def verify(self, exchange: Exchange, request: Decoded, pieces: list[bytes], found: Similar) -> None:
-        """Compare a complete answer with the stored one to a similar request. If it takes too long, it is not counted.
-
-        The result decides whether such answers are served.
-        """
-        lookup = None if exchange.cache is None else exchange.cache.lookup
-        codec, deployment = self._codecs.get(request.call.dialect), exchange.deployment
-        if lookup is None or codec is None or deployment is None:
-            return
-        if not may_store(request.call, self._settings, exchange.finish_reason, pieces):
-            return
-        bodies = (found.stored.body, b"".join(pieces))
-        is_stream, agree = request.call.is_stream, self._similar.agree
-
-        def compare() -> bool | None:
-            stored, real = (answer_text(codec, body, deployment, is_stream=is_stream) for body in bodies)
-            return None if stored is None or real is None else agree(stored, real)
-
-        try:
-            async with asyncio.timeout(_MAX_VERIFY_S):
-                is_right = await self._off_loop.run(max(map(len, bodies)), compare)
-        except (errors.GatewayError, TimeoutError) as error:
-            logger.info("%s: The answer to a similar request was not verified. %s", exchange.request_id, error)
-            return
-        except Exception:  # the client receives its answer even if it cannot be compared
-            logger.exception("%s: The answer to a similar request could not be verified.", exchange.request_id)
-            return
-        if is_right is not None:
-            self._similar.record(lookup.model, is_right=is_right, now_s=self._clock.monotonic_s())
 
     def _examine(self, exchange: Exchange, request: Decoded) -> tuple[str | None, bytes]:
         """Return why the request cannot use the cache, or None, and its key."""
@@ -411,52 +322,11 @@ class CacheStage:
             exchange.usage = Usage()
         exchange.finish_reason, exchange.losses = stored.finish_reason, stored.losses
         if exchange.call is not None and exchange.call.is_stream:
+            max_s = self._settings.max_replay_s
+            if max_s is not None and len(stored.pieces) > 1:
+                return StageAnswer(source=_SOURCE, pieces=PacedStream(stored.body, stored.pieces, max_s))
             return StageAnswer(source=_SOURCE, pieces=StoredStream(stored.body))
         return StageAnswer(source=_SOURCE, body=stored.body, content_type=stored.content_type)
-
-
-class CacheTap:
-    """Implements `AnswerTap`: passes the answer of a leader to its followers, and stores it."""
-
-    def __init__(self, stage: CacheStage, request: Decoded, flight: Flight) -> None:
-        self._stage = stage
-        self._request = request
-        self._flight = flight
-
-    def take(self, data: bytes) -> None:
-        self._flight.take(data)
-
-    async def finish(self, exchange: Exchange) -> None:
-        flight, error = self._flight, exchange.error
-        if flight.is_ended:  # the request has failed, and a stale answer was sent
-            return
-        if isinstance(error, errors.ClientDisconnected):  # the followers get the answer, which may be complete
-            error = exchange.answer_error
-        landing = Landing(
-            content_type=exchange.content_type,
-            finish_reason=exchange.finish_reason,
-            losses=exchange.losses,
-            cost_microusd=exchange.cost_microusd,
-            error=error,
-        )
-        is_complete = error is None and not flight.is_partial
-        pieces = flight.pieces
-        try:
-            if is_complete:
-                await self._stage.store(exchange, self._request, flight, landing)
-        finally:
-            self._stage.release(exchange, flight)
-            flight.land(landing)
-        lookup = None if exchange.cache is None else exchange.cache.lookup
-        if is_complete and lookup is not None and lookup.to_verify is not None:
-            await self._stage.verify(exchange, self._request, pieces, lookup.to_verify)
-
-    def fail(self, exchange: Exchange, error: BaseException) -> None:
-        self._stage.release(exchange, self._flight)
-        if isinstance(error, errors.GatewayError) and not isinstance(error, errors.ClientDisconnected):
-            self._flight.fail(error, exchange.error_event)
-        else:
-            self._flight.fail(None, None)
 
 
 def _check_same(stored_key: bytes, client_key: bytes) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
-from intellirouter.cache import Flights, MemoryAnswerStore, RedisAnswerStore, RedisHealth, SimilarAnswers
+from intellirouter.cache import Flights, MemoryAnswerStore, RedisAnswerStore, RedisHealth, SharedCache, SimilarAnswers
 from intellirouter.config import CacheSpec, RedisSpec
 from intellirouter.core import Clock, TaskOwner, TrustFiles
-from intellirouter.pipeline import SharedCache
 from intellirouter.providers import TlsFileProblem, build_context
 from intellirouter.telemetry import RedisCacheView, redis_cache_metrics
 

@@ -68,7 +68,16 @@ async def test_an_answer_is_found_as_it_was(store: AnswerStore) -> None:
         pytest.approx(stored.stored_s, abs=1e-4),
         pytest.approx(stored.expires_s, abs=1e-4),
     )
-    for name in ("body", "content_type", "request_id", "finish_reason", "losses", "cost_microusd", "client_key", "pieces"):
+    for name in (
+        "body",
+        "content_type",
+        "request_id",
+        "finish_reason",
+        "losses",
+        "cost_microusd",
+        "client_key",
+        "pieces",
+    ):
         assert getattr(found, name) == getattr(stored, name), name
 
 
@@ -145,7 +154,9 @@ names = st.text(max_size=12) | st.sampled_from(["a", "a:", "A", "a ", "á", "a*"
 
 
 @given(pairs=st.lists(st.tuples(names, st.binary(max_size=8)), unique=True, min_size=2, max_size=8))
-def test_no_pair_of_tenant_and_key_finds_the_answer_of_another(server: RedisServer | None, pairs: list[tuple[str, bytes]]) -> None:
+def test_no_pair_of_tenant_and_key_finds_the_answer_of_another(
+    server: RedisServer | None, pairs: list[tuple[str, bytes]]
+) -> None:
     asyncio.run(check_apart(server, pairs))
 
 

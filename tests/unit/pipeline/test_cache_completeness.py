@@ -1,4 +1,4 @@
-"""Only answers that are known to be complete are stored, for clients and upstreams of every dialect, streamed or not."""
+"""Only answers that are known to be complete are stored: for clients and upstreams of every dialect."""
 
 import asyncio
 import json

@@ -1,8 +1,8 @@
 """One connection to a Redis server. Commands are sent at once, and replies arrive in the order of the commands.
 
 So a slow reply delays those behind it, and no command can be taken for another one, whoever stops waiting. One timer
-serves all deadlines. While the oldest reply is overdue, `is_overdue` is true, and nothing else should be asked. If it is
-overdue for long, the connection is closed.
+serves all deadlines. While the oldest reply is overdue, `is_overdue` is true, and nothing else should be asked. If it
+is overdue for long, the connection is closed.
 """
 
 import asyncio

@@ -189,9 +189,7 @@ class RedisAnswerStore:
             counts.missing += 1
             return None
         try:
-            if not isinstance(value, bytes):
-                raise ValueError("it is no text")
-            found = decode_value(value, tenant, key, self._now())
+            found = decode_value(value if isinstance(value, bytes) else b"", tenant, key, self._now())
         except ValueError as error:
             counts.unusable += 1
             self._log("value", f"A value in Redis is not used: {error}.", None)

@@ -24,7 +24,18 @@ StopReason = Literal[
 
 
 _NAMES_OF_COMPLETE: Final = frozenset(
-    "stop stop_sequence end_turn completed eos eos_token tool_call tool_calls tool_use function_call".split()
+    {
+        "stop",
+        "stop_sequence",
+        "end_turn",
+        "completed",
+        "eos",
+        "eos_token",
+        "tool_call",
+        "tool_calls",
+        "tool_use",
+        "function_call",
+    }
 )
 """How the upstreams of all dialects name the end of a complete answer, in lower case."""
 _COMPLETE: Final = frozenset({"stop", "stop_sequence", "tool_calls"})

@@ -13,6 +13,7 @@ from intellirouter.config import RedisSpec
 from intellirouter.core import SYSTEM_CLOCK
 from tests.support.redis_server import KINDS, Connect, RedisServer
 
+
 @pytest.fixture(scope="module", params=KINDS)
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     with RedisServer(request.param) as found:
@@ -44,4 +45,3 @@ async def connect() -> AsyncIterator[Connect]:
 
 def no_tls(_ca_file: str | None) -> ssl.SSLContext:
     raise ValueError("There is no TLS here.")
-

@@ -26,7 +26,16 @@ def test_replies_in_any_pieces(cuts: list[int]) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"HTTP/1.1 400 Bad Request\r\n", b"$101\r\n", b"$x\r\n", b":x\r\n", b"*2\r\n", b"%1\r\n", b"\x16\x03\x01\r\n", b"+" + b"x" * 70_000],
+    [
+        b"HTTP/1.1 400 Bad Request\r\n",
+        b"$101\r\n",
+        b"$x\r\n",
+        b":x\r\n",
+        b"*2\r\n",
+        b"%1\r\n",
+        b"\x16\x03\x01\r\n",
+        b"+" + b"x" * 70_000,
+    ],
 )
 def test_what_is_not_a_reply_ends_the_connection(sent: bytes) -> None:
     with pytest.raises(ProtocolError):

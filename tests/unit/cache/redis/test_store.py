@@ -11,8 +11,8 @@ import pytest
 
 from intellirouter.cache import Claim, RedisAnswerStore, StoredAnswer
 from intellirouter.core import SYSTEM_CLOCK, Secret
-from tests.support.redis_server import Connect, RedisServer, until
 from tests.support.gateway.nginx import free_port
+from tests.support.redis_server import Connect, RedisServer, until
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 CLAIM = Claim(client_key=b"c", request_id="r1")
@@ -177,7 +177,11 @@ async def test_login(kind: str, connect: Connect, caplog: pytest.LogCaptureFixtu
         right = await connect(server, password=Secret("right-password"))
         await right.put("t", KEY, answer())
         assert await get(right) is not None
-        for members in ({}, {"password": Secret("wrong-password")}, {"username": "nobody", "password": Secret("x-y-z-1")}):
+        for members in (
+            {},
+            {"password": Secret("wrong-password")},
+            {"username": "nobody", "password": Secret("x-y-z-1")},
+        ):
             wrong = await connect(server, **members)
             assert (await get(wrong), wrong.health().state) == (None, "degraded")
             assert "NOAUTH" in wrong.health().detail or "WRONGPASS" in wrong.health().detail
@@ -219,7 +223,16 @@ async def test_tls(connect: Connect, tmp_path: Path) -> None:
          "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
         check=True, capture_output=True,
     )  # fmt: skip
-    options = ("--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key), "--tls-auth-clients", "no")
+    options = (
+        "--tls-port",
+        str(port),
+        "--tls-cert-file",
+        str(cert),
+        "--tls-key-file",
+        str(key),
+        "--tls-auth-clients",
+        "no",
+    )
     with RedisServer("redis", *options) as server:
         address = {"uds": None, "host": "127.0.0.1", "port": port, "is_tls": True, "connect_timeout_s": 5.0}
         for ca_file, state in ((str(cert), "ok"), (None, "degraded")):

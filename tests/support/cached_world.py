@@ -51,9 +51,10 @@ class Cached(World):
         )
         model = structs.replace(resolved("a", price=PRICE, timeout_s=timeout_s, dialects=dialects), cache=mode)
         super().__init__(model, keys=keys, a=answers)
+        self.shared = SharedCache(self.store, self.flights, self.similar)
         stage = CacheStage(
             chosen,
-            SharedCache(self.store, self.flights, self.similar),
+            self.shared,
             self.clock,
             OffLoop(),
             names_requested_model=False,

@@ -22,7 +22,8 @@ ENVIRON = {"PASSWORD": "pass-word-1", "URL": "rediss://user:se%40cret@h.example:
         ("url: 'unix:///run/redis.sock'", RedisSpec(uds="/run/redis.sock")),
         ("url: 'redis://h', password: 'env:PASSWORD'", RedisSpec(host="h", password=Secret("pass-word-1"))),
         (
-            "url: 'redis://h', username: gw, password: 'env:PASSWORD', prefix: 'x:', timeout_s: 0.2, connect_timeout_s: 3",
+            "url: 'redis://h', username: gw, password: 'env:PASSWORD', prefix: 'x:', timeout_s: 0.2, "
+            "connect_timeout_s: 3",
             RedisSpec(
                 host="h",
                 username="gw",
@@ -95,7 +96,10 @@ def test_a_file_of_authorities_is_found(compile_text, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cache", "warning"),
     [
-        ("{redis: {url: 'redis://h'}}", "cache.redis: This section has no effect, because `cache.backend` is not redis."),
+        (
+            "{redis: {url: 'redis://h'}}",
+            "cache.redis: This section has no effect, because `cache.backend` is not redis.",
+        ),
         ("{max_replay_s: 5}", "cache.max_replay_s: It has no effect, because `cache.replay` is not original."),
     ],
 )

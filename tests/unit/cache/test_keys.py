@@ -199,3 +199,12 @@ def test_what_is_remembered_is_bounded() -> None:
     large = structs.replace(call, body=b'{"x":"%b"}' % (b"x" * 20_000))
     keys.key_of("t", CHAT, large, MODEL)
     assert keys.known_key_of("t", CHAT, large, MODEL) is None
+
+
+def test_zeros() -> None:
+    """A negative zero is another value only as a decimal number, where it has a sign."""
+    zero, negative, decimal, negative_decimal = (
+        key(b'{"model":"m","temperature":%b}' % text) for text in (b"0", b"-0", b"0.0", b"-0.0")
+    )
+    assert zero == negative
+    assert len({zero, decimal, negative_decimal}) == 3

@@ -10,7 +10,7 @@ from intellirouter.pipeline.exchange import Exchange
 from intellirouter.pipeline.stages import Piece
 
 _MAX_PIECES: Final = 1024
-"""How many pieces of a stream are told apart. Above that, two become one."""
+"""How many pieces of a stream are distinguished. Above that, two become one."""
 
 
 class StoredStream:

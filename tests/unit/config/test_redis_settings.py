@@ -22,14 +22,13 @@ ENVIRON = {"PASSWORD": "pass-word-1", "URL": "rediss://user:se%40cret@h.example:
         ("url: 'unix:///run/redis.sock'", RedisSpec(uds="/run/redis.sock")),
         ("url: 'redis://h', password: 'env:PASSWORD'", RedisSpec(host="h", password=Secret("pass-word-1"))),
         (
-            "url: 'redis://h', username: gw, password: 'env:PASSWORD', prefix: 'x:', timeout_s: 1, connect_timeout_s: 3",
+            "url: 'redis://h', username: gw, password: 'env:PASSWORD', prefix: 'x:', timeout_s: 1",
             RedisSpec(
                 host="h",
                 username="gw",
                 password=Secret("pass-word-1"),
                 prefix="x:",
                 timeout_s=1.0,
-                connect_timeout_s=3.0,
             ),
         ),
         (

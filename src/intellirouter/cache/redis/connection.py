@@ -21,7 +21,7 @@ _BYTES_PER_S: Final = 20_000_000
 """What a slow network transfers at least. Large values get more time."""
 
 OnReply = Callable[[Reply | Exception], None]
-"""Takes the reply to a command that nobody awaits, or the error because of which there is none."""
+"""Takes the reply to a command that no task awaits, or the error because of which there is none."""
 
 
 class ConnectionLost(Exception):
@@ -96,7 +96,7 @@ class RedisConnection(asyncio.Protocol):
             return
         for reply in replies:
             if not self._pending:
-                self.abort("The server has sent a reply that nobody has asked for.")
+                self.abort("The server has sent a reply without a command.")
                 return
             self._pending.popleft().resolve(reply)
         if self.is_overdue:

@@ -73,7 +73,7 @@ class RedisLink:
 
     @property
     def connection(self) -> RedisConnection | None:
-        """The connection, if something can be asked or told now."""
+        """The connection, if a command can be sent now."""
         connection = self._connection
         return connection if connection is not None and connection.can_send else None
 

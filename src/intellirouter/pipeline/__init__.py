@@ -1,8 +1,8 @@
 """The request pipeline: one exchange, from the arrival of a request to its record.
 
 Door: `Entry` and `Source` (the only way in), `Generation` (everything that a configuration determines), `Spine` with
-its `Parts`, `Attempts`, the stage protocols, `Exchange`, `Reply`, `Session`, `InFlight`. The room uses all rooms below
-it. It does not know the HTTP server or the client's connection.
+its `Parts`, `Attempts`, the stage protocols, `Exchange`, `Reply`, `Session`, `InFlight`, `Hedging`. The room uses all
+rooms below it. It does not know the HTTP server or the client's connection.
 """
 
 from intellirouter.pipeline.attempts import Attempts
@@ -20,6 +20,7 @@ from intellirouter.pipeline.exchange import (
     Responder,
 )
 from intellirouter.pipeline.generation import Generation
+from intellirouter.pipeline.hedges import Hedging
 from intellirouter.pipeline.in_flight import InFlight
 from intellirouter.pipeline.sessions import Session
 from intellirouter.pipeline.spine import Parts, Spine
@@ -51,6 +52,7 @@ __all__ = [
     "Exchange",
     "Generation",
     "Headers",
+    "Hedging",
     "InFlight",
     "Parts",
     "Piece",

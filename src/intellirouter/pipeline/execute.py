@@ -30,7 +30,8 @@ from intellirouter.pipeline.answer_bytes import (
     decompress,
     without_byte_order_mark,
 )
-from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
+from intellirouter.pipeline.attempt_outcomes import AttemptContext, elapsed_ms
+from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
 from intellirouter.pipeline.fan_out import send_copies

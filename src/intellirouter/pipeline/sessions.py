@@ -27,7 +27,8 @@ from intellirouter.core import (
     mask_credentials,
 )
 from intellirouter.dialects import MessageRefused, SessionRelay, SessionRoute
-from intellirouter.pipeline.attempts import AttemptContext, Attempts, elapsed_ms
+from intellirouter.pipeline.attempt_outcomes import AttemptContext, elapsed_ms
+from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.exchange import Decided, Exchange, Responder
 from intellirouter.resilience import is_credential_at_fault, refusal_status
 

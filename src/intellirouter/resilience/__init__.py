@@ -8,6 +8,7 @@ logs.
 from intellirouter.resilience.breaker import Breaker, WindowCounts
 from intellirouter.resilience.causes import (
     counts_against_deployment,
+    fallback_cause,
     is_credential_at_fault,
     is_rejected_by_deployment,
     may_be_served_elsewhere,
@@ -31,6 +32,7 @@ __all__ = [
     "WindowCounts",
     "attempt_limit_s",
     "counts_against_deployment",
+    "fallback_cause",
     "is_credential_at_fault",
     "is_rejected_by_deployment",
     "may_be_served_elsewhere",

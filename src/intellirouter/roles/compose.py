@@ -20,7 +20,6 @@ from intellirouter.core import (
     Current,
     ExchangeRecord,
     OffLoop,
-    TaskOwner,
     Upstream,
     errors,
     format_count,
@@ -39,7 +38,7 @@ from intellirouter.gateway import (
     serve_checked,
 )
 from intellirouter.hosting import LocalHost, WorkerView
-from intellirouter.pipeline import Entry, Generation, InFlight, Stages
+from intellirouter.pipeline import Entry, Generation, Hedging, InFlight, Stages
 from intellirouter.providers import VENDORS, RotatingUpstream, UpstreamPool, WebSocketDialer
 from intellirouter.resources import (
     AsyncObjectStore,
@@ -109,7 +108,7 @@ class GatewayProcess:
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
         self._answer_stores = AnswerStores(SYSTEM_CLOCK, rng, runtime.trust)
         self._similar = self._answer_stores.shared.similar
-        self._hedge_tasks = TaskOwner("hedge")
+        self._hedging = Hedging()
         self._lists = ProviderLists()
         self.model_lists = ModelLists(
             RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng, traffic=self._traffic
@@ -197,7 +196,7 @@ class GatewayProcess:
         await self.batches.stop(_BATCHES_STOP_S)
         await self.background.stop(0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic()))
         await self.model_lists.stop()
-        await self._hedge_tasks.stop()
+        await self._hedging.tasks.stop()
         await self._answer_stores.stop()
         await self.host.stop()
         await self.pool.close()
@@ -279,7 +278,7 @@ class GatewayProcess:
             rng=rng,
             off_loop=self._off_loop,
             answers=self._answers,
-            hedge_tasks=self._hedge_tasks,
+            hedging=self._hedging,
             cache=self._answer_stores.shared,
             memory_of=self._memories.of,
             lists=self._lists,

@@ -22,13 +22,12 @@ from intellirouter.core import (
     OffLoop,
     ReasoningMemory,
     SocketUpstream,
-    TaskOwner,
     Upstream,
     VendorRow,
 )
 from intellirouter.dialects import Dialects
 from intellirouter.governance import BrowserAccess, KeyRing
-from intellirouter.pipeline import Attempts, BodyLog, CacheStage, Generation, Parts, Spine, Stages
+from intellirouter.pipeline import Attempts, BodyLog, CacheStage, Generation, Hedging, Parts, Spine, Stages
 from intellirouter.providers import UrlFetcher
 from intellirouter.resilience import Backoff
 from intellirouter.routing import Router, StrategyRow
@@ -61,8 +60,7 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     memory_of: Callable[[str], ReasoningMemory] | None = None
     """Returns the memory of a tenant for reasoning that clients do not send back."""
     answers: AnswerBudget | None = None
-    hedge_tasks: TaskOwner
-    """Owns attempts that were canceled because another one has answered first. Stop it with the process."""
+    hedging: Hedging
     cache: SharedCache | None = None
     """None disables the cache."""
     lists: ProviderLists = field(default_factory=ProviderLists)
@@ -133,7 +131,7 @@ class Generations:
                 clock=shared.clock,
                 rng=shared.rng,
                 credentials=shared.credentials,
-                hedge_tasks=shared.hedge_tasks,
+                hedging=shared.hedging,
             ),
             router=Router(registries.strategies, shared.board, shared.rng, self._turns),
             emit=shared.emit,

@@ -11,7 +11,7 @@ from msgspec import structs
 from intellirouter.catalog import ResolvedModel
 from intellirouter.core import Attempt, HedgingPolicy, Secret, Timeouts, errors
 from intellirouter.pipeline import Attempts
-from intellirouter.pipeline.attempts import AttemptContext
+from intellirouter.pipeline.attempt_outcomes import AttemptContext
 from intellirouter.resilience import Backoff
 from tests.support.pipeline import World, resolved
 from tests.unit.pipeline.test_attempts import Rotator, begin

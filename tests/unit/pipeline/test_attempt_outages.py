@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from intellirouter.core import BreakerPolicy, Deployment, Secret, Timeouts, errors
-from intellirouter.pipeline.attempts import AttemptContext
+from intellirouter.pipeline.attempt_outcomes import AttemptContext
 from tests.support.pipeline import ANSWER, Response, World, resolved
 from tests.unit.pipeline.test_attempts import DOWN, Rotator, Script, begin, kinds, open_with
 

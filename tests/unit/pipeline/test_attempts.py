@@ -11,7 +11,7 @@ from intellirouter.catalog import ResolvedModel
 from intellirouter.core import EMPTY_CONTEXT, Attempt, Decision, Deployment, Secret, Timeouts, errors
 from intellirouter.pipeline import Attempts, Decided, Exchange
 from intellirouter.pipeline.attempt_errors import combined_error
-from intellirouter.pipeline.attempts import AttemptContext
+from intellirouter.pipeline.attempt_outcomes import AttemptContext
 from intellirouter.resilience import Backoff
 from tests.support.dialects.standard import ENDPOINTS
 from tests.support.pipeline import ANSWER, BODY, Response, Source, World, resolved

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from intellirouter.catalog import ResolvedModel
 from intellirouter.core import HedgingPolicy, Price, errors, reason_of
-from intellirouter.pipeline.attempts import AttemptContext
+from intellirouter.pipeline.attempt_outcomes import AttemptContext
 from tests.support.pipeline import ANSWER, BODY, EVENTS, STREAM_BODY, Response, World, resolved
 from tests.unit.pipeline.test_attempts import DOWN, begin, kinds
 

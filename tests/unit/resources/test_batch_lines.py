@@ -10,8 +10,8 @@ import pytest
 
 from intellirouter.catalog import HealthBoard, PriceList
 from intellirouter.config import compile_config, load_config
-from intellirouter.core import SYSTEM_CLOCK, Current, OffLoop, TaskOwner
-from intellirouter.pipeline import Entry, Exchange, Generation, InFlight, Stages
+from intellirouter.core import SYSTEM_CLOCK, Current, OffLoop
+from intellirouter.pipeline import Entry, Exchange, Generation, Hedging, InFlight, Stages
 from intellirouter.providers import VENDORS
 from intellirouter.resources.batches import lines as batch_lines
 from intellirouter.resources.batches.lines import LineRequest, LineResult, LineRunner, unexecuted_line
@@ -49,7 +49,7 @@ class World:
             clock=SYSTEM_CLOCK,
             off_loop=OffLoop(),
             rng=rng,
-            hedge_tasks=TaskOwner("hedge"),
+            hedging=Hedging(),
         )
         current: Current[Generation] = Current()
         registries = Registries(

@@ -51,6 +51,7 @@ class Cached(World):
         )
         model = structs.replace(resolved("a", price=PRICE, timeout_s=timeout_s, dialects=dialects), cache=mode)
         super().__init__(model, keys=keys, a=answers)
+        self.runtime = structs.replace(self.runtime, cache=chosen)
         self.shared = SharedCache(self.store, self.flights, self.similar)
         stage = CacheStage(
             chosen,

@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--redis", help="URL of a Redis or Valkey server: also measures hits in it")
     parser.add_argument("--against", type=Path, help="measure this other checkout instead, and do not write the report")
     options = parser.parse_args(sys.argv[1:])
-    rounds, seconds = (2, 2.0) if options.quick else (7, 3.0)
+    rounds, seconds = (2, 2.0) if options.quick else (5, 3.0)
     target = checkout(options.against) if options.against else next(each for each in TARGETS if each.name == OURSELVES)
     machine, before = machine_facts(), MachineTime.now()
     allow_many_files()

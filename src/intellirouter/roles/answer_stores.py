@@ -34,7 +34,7 @@ class AnswerStores:
         """Use these settings from now on. If the cache is off, everything in memory is removed."""
         max_bytes = settings.max_bytes if settings.is_used else 0
         spec = settings.redis if settings.is_used else None
-        self.memory.apply(0 if spec is not None else max_bytes, settings.stale_if_error_s)
+        self.memory.apply(0 if spec is not None else max_bytes, settings.kept_stale_s)
         self.shared.similar.apply(settings.semantic if settings.is_used else None)
         self.shared.flights.apply(
             max_bytes=max_bytes // 4, max_entry_bytes=settings.max_entry_bytes, window_s=settings.join_window_s
@@ -45,7 +45,7 @@ class AnswerStores:
         """Connect to this server, unless it is the same as before, and close the connection to another one."""
         former = self._redis
         if former is not None and former.spec == spec:
-            former.apply(settings.stale_if_error_s)
+            former.apply(settings.kept_stale_s)
             return
         self._redis = None
         if spec is not None:
@@ -54,7 +54,7 @@ class AnswerStores:
                 self._clock,
                 self._rng,
                 self._tls_context,
-                stale_s=settings.stale_if_error_s,
+                stale_s=settings.kept_stale_s,
                 max_entry_bytes=settings.max_entry_bytes,
             )
             if self._is_started:

@@ -223,7 +223,9 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     is_worker_down = any(map(_is_down, workers))
     circuits = circuits_view(plane.board, plane.clock.monotonic_s())
     are_circuits_open = is_degraded(circuits, plane.current.value.catalog.deployments)
-    is_healthy = store.state != "degraded" and not is_worker_down and not are_circuits_open
+    cache = plane.answer_store()
+    is_degraded_store = "degraded" in {store.state, cache.state}
+    is_healthy = not is_degraded_store and not is_worker_down and not are_circuits_open
     liveness = {
         "status": "healthy" if is_healthy else "degraded",
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -234,7 +236,12 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     return liveness | {
         "version": plane.version,
         "uptime_s": round(time.monotonic() - plane.started_s, 1),
-        "services": {"store": msgspec.to_builtins(store), "workers": workers, "circuits": circuits},
+        "services": {
+            "store": msgspec.to_builtins(store),
+            "cache": msgspec.to_builtins(cache),
+            "workers": workers,
+            "circuits": circuits,
+        },
         "model_lists": lists,
         "in_flight": plane.in_flight(),
         "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},

@@ -176,7 +176,7 @@ class _Compiler:
             default_max_cost_microusd=microusd(defaults.max_cost_usd),
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
-            cache=compile_cache(config),
+            cache=compile_cache(config, self._sources, self._report),
             answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,

@@ -11,9 +11,8 @@ import msgspec
 
 import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
-from intellirouter.cache import Flights, MemoryAnswerStore, SimilarAnswers
 from intellirouter.catalog import HealthBoard, ProviderLists
-from intellirouter.config import CacheSpec, ConfigError, Runtime
+from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import (
     SYSTEM_CLOCK,
@@ -39,7 +38,7 @@ from intellirouter.gateway import (
     serve_checked,
 )
 from intellirouter.hosting import LocalHost, WorkerView
-from intellirouter.pipeline import Entry, Generation, Hedging, InFlight, SharedCache, Stages
+from intellirouter.pipeline import Entry, Generation, Hedging, InFlight, Stages
 from intellirouter.providers import VENDORS, RotatingUpstream, UpstreamPool, WebSocketDialer
 from intellirouter.resources import (
     AsyncObjectStore,
@@ -52,6 +51,7 @@ from intellirouter.resources import (
     ResponsesStage,
     ResponseStore,
 )
+from intellirouter.roles.answer_stores import AnswerStores
 from intellirouter.roles.generation import Generations, Registries, SharedParts
 from intellirouter.roles.host import build_host, local_models
 from intellirouter.roles.model_lists import ModelLists, Traffic
@@ -107,9 +107,8 @@ class GatewayProcess:
         self._board = HealthBoard(rng)
         self._off_loop = OffLoop()
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
-        self._cached = MemoryAnswerStore()
-        self._flights = Flights()
-        self._similar = SimilarAnswers()
+        self._answer_stores = AnswerStores(SYSTEM_CLOCK, rng, runtime.trust)
+        self._similar = self._answer_stores.shared.similar
         self._hedging = Hedging()
         self._lists = ProviderLists()
         self.model_lists = ModelLists(
@@ -171,6 +170,7 @@ class GatewayProcess:
     async def start(self) -> None:
         await self._load_embedder(self.current.value.runtime)
         self.store.start()
+        await self._answer_stores.start()
         self.background.start()
         self.batches.start()
         self.host.apply(local_models(self.current.value.runtime))
@@ -198,6 +198,7 @@ class GatewayProcess:
         await self.background.stop(0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic()))
         await self.model_lists.stop()
         await self._hedging.tasks.stop()
+        await self._answer_stores.stop()
         await self.host.stop()
         await self.pool.close()
         self._off_loop.close()
@@ -249,22 +250,13 @@ class GatewayProcess:
         self.current.swap(generation)
         catalog = generation.catalog
         self._memories.apply(generation.runtime.reasoning_memory)
-        self._apply_cache(generation.runtime.cache)
+        self._answer_stores.apply(generation.runtime.cache)
         self._answers.set_limit(generation.runtime.server.max_buffered_answer_bytes)
         runtime = generation.runtime
         policies = {name: spec.breaker for name, spec in runtime.deployments.items()}
         self._board.apply(policies, runtime.default_breaker)
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
-
-    def _apply_cache(self, settings: CacheSpec) -> None:
-        """Use these limits from now on. If the cache is off, everything is removed."""
-        max_bytes = settings.max_bytes if settings.is_used else 0
-        self._cached.apply(max_bytes, settings.kept_stale_s)
-        self._similar.apply(settings.semantic if settings.is_used else None)
-        self._flights.apply(
-            max_bytes=max_bytes // 4, max_entry_bytes=settings.max_entry_bytes, window_s=settings.join_window_s
-        )
 
     async def _load_embedder(self, runtime: Runtime) -> None:
         """Load what the semantic cache needs, if a model uses it."""
@@ -291,7 +283,7 @@ class GatewayProcess:
             off_loop=self._off_loop,
             answers=self._answers,
             hedging=self._hedging,
-            cache=SharedCache(self._cached, self._flights, self._similar),
+            cache=self._answer_stores.shared,
             memory_of=self._memories.of,
             lists=self._lists,
         )
@@ -327,6 +319,7 @@ class GatewayProcess:
             credentials=self._credentials,
             reload_problem=lambda: self._reload_problem,
             model_lists=self.model_lists.views,
+            answer_store=self._answer_stores.health,
             count_refusal=self._entry.count_refusal,
             started_s=time.monotonic(),
             version=intellirouter.__version__,
@@ -374,8 +367,9 @@ class GatewayProcess:
             "Size of the reasoning that is remembered because clients may not send it back.",
             lambda: float(self._memories.used_bytes),
         )
-        add("intellirouter_cache_bytes", "Size of the stored answers.", lambda: float(self._cached.used_bytes))
-        add("intellirouter_cache_entries", "Stored answers.", lambda: float(self._cached.entry_count))
+        memory = self._answer_stores.memory
+        add("intellirouter_cache_bytes", "Size of the answers stored in memory.", lambda: float(memory.used_bytes))
+        add("intellirouter_cache_entries", "Answers stored in memory.", lambda: float(memory.entry_count))
         add(
             "intellirouter_spool_backlog_records",
             "Records that are in the spool, but not in the database yet.",
@@ -387,6 +381,7 @@ class GatewayProcess:
             lambda: float(self.store.health().lost_records),
         )
         self.metrics.add_source(lambda: breaker_metrics(self._breakers()))
+        self.metrics.add_source(self._answer_stores.metrics)
         self.metrics.add_source(lambda: semantic_cache_metrics(self._semantic_caches()))
 
     def _semantic_caches(self) -> SemanticCacheView:

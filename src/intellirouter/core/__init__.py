@@ -24,6 +24,17 @@ from intellirouter.core.certificates import (
     is_encrypted_key,
     private_key_as_pem,
 )
+from intellirouter.core.concurrency import (
+    DEFAULT_ADAPTIVE_MAX,
+    DEFAULT_CONCURRENCY,
+    DEFAULT_QUEUE,
+    PRIORITIES,
+    ConcurrencyPolicy,
+    Priority,
+    QueuePolicy,
+    SlotPolicy,
+    lower_priority,
+)
 from intellirouter.core.content_encoding import encoding_refusal
 from intellirouter.core.counts import format_count
 from intellirouter.core.current import Current
@@ -99,11 +110,14 @@ from intellirouter.core.usage import (
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
+    "DEFAULT_ADAPTIVE_MAX",
     "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_BREAKER",
+    "DEFAULT_CONCURRENCY",
     "DEFAULT_LIMITS",
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_POOL",
+    "DEFAULT_QUEUE",
     "DIRECT",
     "EMPTY_CONTEXT",
     "FREE_ANSWER_BYTES",
@@ -115,6 +129,7 @@ __all__ = [
     "NO_QUIRKS",
     "NO_USAGE",
     "OUTPUT_COUNTS",
+    "PRIORITIES",
     "RECORD_VERSION",
     "RETRIES_HEADER",
     "SMALL_BYTES",
@@ -136,6 +151,7 @@ __all__ = [
     "CertificateFileError",
     "ClientCertificate",
     "Clock",
+    "ConcurrencyPolicy",
     "CredentialRotator",
     "Current",
     "Decision",
@@ -154,10 +170,12 @@ __all__ = [
     "Phase",
     "PoolPolicy",
     "Price",
+    "Priority",
     "Profile",
     "Proxy",
     "ProxyRules",
     "ProxyUrlError",
+    "QueuePolicy",
     "Quirks",
     "ReasoningControl",
     "ReasoningMemory",
@@ -166,6 +184,7 @@ __all__ = [
     "RequestLimits",
     "RetryOrder",
     "Secret",
+    "SlotPolicy",
     "SmallInt",
     "SocketClosed",
     "SocketRefusal",
@@ -203,6 +222,7 @@ __all__ = [
     "is_off_loop",
     "is_service_link",
     "linked_service",
+    "lower_priority",
     "mask_credentials",
     "mask_credentials_in_bytes",
     "mask_error",

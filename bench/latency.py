@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 import subprocess
+import time
 from collections.abc import Callable
 from http.client import HTTPException
 
@@ -13,6 +14,9 @@ from bench.run import Run, Running, quantile
 from bench.targets import OURSELVES, YARDSTICK
 
 _CAPACITY_S = 1.0
+_IDLE_WINDOW_S = 0.5
+_IDLE_SHARE = 0.04
+_MAX_SETTLE_S = 15.0
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -48,6 +52,7 @@ def _measure_at(
     for number in range(run.plan.rounds):
         print(f"requests, {measurement}: round {number + 1} of {run.plan.rounds}", flush=True)
         rates_per_s = choose({each.name: _capacity_per_s(run, each) for each in running})
+        _wait_until_idle(running)
         for each in running:
             if (rate := rates_per_s.get(each.name)) is None:
                 continue
@@ -59,6 +64,20 @@ def _measure_at(
                 rows.setdefault(each.name, []).append(row | {"rate_per_s": rate})
     for name, seen in rows.items():
         run.record(measurement, name, **summary(seen))
+
+
+def _wait_until_idle(running: list[Running]) -> None:
+    """Wait until no program works on what its capacity run has left, such as records to be stored.
+
+    Otherwise the program that is measured first is measured with the most of it.
+    """
+    deadline_s = time.monotonic() + _MAX_SETTLE_S
+    while time.monotonic() < deadline_s:
+        before_us = [each.server.cpu_us() for each in running]
+        time.sleep(_IDLE_WINDOW_S)
+        spent_us = [each.server.cpu_us() - before for each, before in zip(running, before_us, strict=True)]
+        if max(spent_us) <= _IDLE_SHARE * _IDLE_WINDOW_S * 1e6:
+            return
 
 
 def _capacity_per_s(run: Run, each: Running) -> float:

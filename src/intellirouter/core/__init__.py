@@ -9,6 +9,7 @@ from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.attempt_control import (
     DEFAULT_MAX_ATTEMPTS,
     HEADER_PREFIX,
+    PRIORITY_HEADER,
     RETRIES_HEADER,
     TIMEOUT_HEADER,
     AttemptControl,
@@ -130,6 +131,7 @@ __all__ = [
     "NO_USAGE",
     "OUTPUT_COUNTS",
     "PRIORITIES",
+    "PRIORITY_HEADER",
     "RECORD_VERSION",
     "RETRIES_HEADER",
     "SMALL_BYTES",

@@ -176,7 +176,8 @@ class Exchange:
 
     def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the record of this exchange."""
-        call, deployment, error = self.call, self.deployment, self.error
+        call, deployment, error, attempts = self.call, self.deployment, self.error, self.attempts
+        is_usual = not attempts or (len(attempts) == 1 and not attempts[0].queued_ms)
         record = ExchangeRecord(
             request_id=self.request_id,
             started_us=self.started_us,
@@ -191,8 +192,8 @@ class Exchange:
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
-            decision=self.decision if len(self.attempts) < 2 else self._final_decision(),
-            attempts=tuple(self.attempts),
+            decision=self.decision if is_usual else self._final_decision(),
+            attempts=tuple(attempts),
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             price_version=self.price_version,

@@ -99,7 +99,8 @@ def format_path(path: Path) -> str:
 def normalize(value: Any, shape: Shape) -> Any:
     """Return one layer in canonical form, so that layers can be merged setting by setting.
 
-    A plain store URL, `breaker: off` and `concurrency: off` become mappings. A setting with an empty value (`port:`) is omitted.
+    A plain store URL, `breaker: off` and `concurrency: off` become mappings. A setting with an empty value (`port:`)
+    is omitted.
     """
     if shape.section is Store and isinstance(value, str):
         return {"url": value}

@@ -98,7 +98,8 @@ def _hedged_reason(decision: Decision, attempts: Sequence[Attempt]) -> str:
     """Return the reason for a request that two deployments have worked on at the same time."""
     hedge = next(each for each in attempts if each.kind == "hedge")
     if hedge.outcome == HEDGE_LOST:
-        return f"{decision.reason}{_queued(attempts[0])}; the hedge on {hedge.deployment} after {hedge.started_ms:.0f} ms was slower"
+        reason = f"{decision.reason}{_queued(attempts[0])}"
+        return f"{reason}; the hedge on {hedge.deployment} after {hedge.started_ms:.0f} ms was slower"
     restriction = f"; {decision.restriction}" if decision.restriction else ""
     silent = attempts[0].deployment
     return f"hedge on {hedge.deployment}, as {silent} had not begun after {hedge.started_ms:.0f} ms{restriction}"

@@ -229,10 +229,9 @@ class HealthBoard:
                 health.slots.close()
 
     def limited(self) -> Iterator[tuple[str, Slots]]:
-        """Yield the slots of the configured deployments that have a limit and have been called."""
-        return iter(
-            [(name, each.slots) for name, each in self._health.items() if name in self._policies and each.slots]
-        )
+        """Yield the slots of the configured deployments that have a limit."""
+        found = [(name, self.of(name).slots) for name in self._limits]
+        return iter([(name, slots) for name, slots in found if slots is not None])
 
     def suspects(self) -> Iterator[tuple[str, DeploymentHealth]]:
         """Yield the deployments whose breaker is not closed, or that have asked not to be called, among others."""

@@ -190,6 +190,12 @@ class Slots:
         return not self.has_room or bool(self._queue)
 
     @property
+    def full_reason(self) -> str:
+        """Return why a new request would have to wait, for people: `at its limit of 8`."""
+        waiting = f", {len(self._queue)} waiting" if self._queue else ""
+        return f"at its limit of {0 if self.limit is None else self.limit.value}{waiting}"
+
+    @property
     def waiting(self) -> int:
         return len(self._queue)
 

@@ -17,7 +17,6 @@
     ├── PolicyError                    the gateway refuses, because of its configuration
     │   ├── NoEligibleDeployment       400  no_eligible_deployment
     │   └── Overloaded                 503  overloaded
-    │       └── DeploymentBusy         503  overloaded (its limit of requests in flight is reached; others are tried)
     ├── UpstreamError                  a deployment failed
     │   ├── UpstreamRejected           4xx  the vendor rejects the request as invalid; its error is passed on unchanged
     │   ├── UnsupportedFeature         400  unsupported_feature (this upstream lacks a feature that the request needs)
@@ -239,12 +238,6 @@ class NoEligibleDeployment(PolicyError):
 class Overloaded(PolicyError):
     code = "overloaded"
     hint = "Try again later."
-
-
-class DeploymentBusy(Overloaded):
-    """The request got no slot of a deployment that is at its limit of requests in flight."""
-
-    fallback = True
 
 
 class AnswerBufferFull(GatewayError):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import translate
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.config import KeySpec
 from intellirouter.core import Priority, errors
@@ -32,6 +32,10 @@ class Identity(Struct, frozen=True):
     def may_read(self, tenant: str, key_name: str | None) -> bool:
         """Return whether the caller may read the record of a request that this tenant and key sent."""
         return self.is_admin or (tenant == self.tenant and (self.reads_all_of_tenant or key_name == self.key_name))
+
+    def in_background(self) -> "Identity":
+        """Return the same caller for work that nobody waits for: it has the lowest priority."""
+        return structs.replace(self, priority="batch")
 
     @property
     def is_admin(self) -> bool:

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from intellirouter.catalog import Catalog, model_not_found, restricted
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    PRIORITY_HEADER,
     SMALL_BYTES,
     AnswerBudget,
     AttemptControl,
@@ -26,6 +27,7 @@ from intellirouter.core import (
     ExchangeRecord,
     Fetcher,
     Journal,
+    Loss,
     OffLoop,
     ReasoningMemory,
     RequestContext,
@@ -33,6 +35,7 @@ from intellirouter.core import (
     Upstream,
     errors,
     is_large,
+    lower_priority,
     new_id,
 )
 from intellirouter.dialects import Endpoint, check_depth, check_json
@@ -246,6 +249,9 @@ class Spine:
         if control is not None:
             resolved, losses = self._restricted(resolved, control)
             exchange.ignored += losses
+            own = exchange.identity.priority
+            if control.priority is not None and lower_priority(own, control.priority) != control.priority:
+                exchange.ignored += (Loss(PRIORITY_HEADER, "clamped", own),)
         if self._memory_of is not None and call.operation == "chat":
             call.memory = self._memory_of(exchange.identity.tenant)
         return Decoded(call, resolved)

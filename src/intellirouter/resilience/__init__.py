@@ -9,6 +9,7 @@ from intellirouter.resilience.breaker import Breaker, WindowCounts
 from intellirouter.resilience.causes import (
     counts_against_deployment,
     is_credential_at_fault,
+    is_overload,
     is_rejected_by_deployment,
     may_be_served_elsewhere,
     refusal_status,
@@ -39,6 +40,7 @@ __all__ = [
     "attempt_limit_s",
     "counts_against_deployment",
     "is_credential_at_fault",
+    "is_overload",
     "is_rejected_by_deployment",
     "may_be_served_elsewhere",
     "may_hedge",

@@ -185,6 +185,7 @@ class GatewayProcess:
             requests = format_count(count, "request")
             logger.info("Stopping: waiting up to %g s for %s in flight.", drain_s, requests)
         self.feed.close()
+        self._board.close_queues()
         self.websockets.begin_stop()
         self.batches.pause()
 
@@ -249,7 +250,9 @@ class GatewayProcess:
         self._answers.set_limit(generation.runtime.server.max_buffered_answer_bytes)
         runtime = generation.runtime
         policies = {name: spec.breaker for name, spec in runtime.deployments.items()}
+        limits = {name: spec.slots for name, spec in runtime.deployments.items() if spec.slots is not None}
         self._board.apply(policies, runtime.default_breaker)
+        self._board.apply_limits(limits, runtime.default_slots, SYSTEM_CLOCK.monotonic_s())
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
 

@@ -20,6 +20,7 @@ from intellirouter.core import (
     Deployment,
     ExchangeRecord,
     Loss,
+    Priority,
     Usage,
     errors,
     escape_control_characters,
@@ -119,6 +120,8 @@ class Exchange:
     """The state of one request. Mutable while the request is in flight; `record` is the result."""
 
     identity: Identity = UNIDENTIFIED
+    priority: Priority | None = None
+    """The priority of the request, if it demands one; None: that of the caller."""
     call: Call | None = None
     model: str | None = None
     """The configured name of the model; None until the request has been decoded."""

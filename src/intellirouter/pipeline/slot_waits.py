@@ -11,7 +11,7 @@ from functools import partial
 from msgspec import Struct, structs
 
 from intellirouter.catalog import HealthBoard
-from intellirouter.core import Attempt, Clock, Priority, errors, lower_priority
+from intellirouter.core import Attempt, Clock, errors
 from intellirouter.pipeline.attempt_outcomes import abandoned_outcome, since_start_ms
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.resilience import Refusal, Slots, Step, Waiter
@@ -70,7 +70,7 @@ class SlotWaits(Struct, frozen=True):
         began_s, exchange = self.clock.monotonic_s(), self.exchange
         waiter = Waiter(
             exchange.identity.tenant,
-            _priority(exchange),
+            exchange.priority or exchange.identity.priority,
             partial(wake.set_result, None),
             is_resumed=bool(exchange.attempts),
         )
@@ -102,12 +102,6 @@ class SlotWaits(Struct, frozen=True):
                 message=message,
             )
         )
-
-
-def _priority(exchange: Exchange) -> Priority:
-    """Return the priority of the caller, or the one that the request demands if that is lower."""
-    own, control = exchange.identity.priority, None if exchange.call is None else exchange.call.context.control
-    return own if control is None or control.priority is None else lower_priority(own, control.priority)
 
 
 def _error(places: Sequence[Slots], refusal: Refusal, patience_s: float) -> errors.Overloaded:

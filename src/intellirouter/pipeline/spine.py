@@ -29,6 +29,7 @@ from intellirouter.core import (
     Journal,
     Loss,
     OffLoop,
+    Priority,
     ReasoningMemory,
     RequestContext,
     SocketUpstream,
@@ -249,9 +250,8 @@ class Spine:
         if control is not None:
             resolved, losses = self._restricted(resolved, control)
             exchange.ignored += losses
-            own = exchange.identity.priority
-            if control.priority is not None and lower_priority(own, control.priority) != control.priority:
-                exchange.ignored += (Loss(PRIORITY_HEADER, "clamped", own),)
+            if control.priority is not None:
+                _set_priority(exchange, control.priority)
         if self._memory_of is not None and call.operation == "chat":
             call.memory = self._memory_of(exchange.identity.tenant)
         return Decoded(call, resolved)
@@ -288,6 +288,13 @@ class Spine:
     def _stages_for(self, dialect: str) -> Stages:
         stages = self._stages_by_dialect[dialect] = self._stages.for_dialect(dialect)
         return stages
+
+
+def _set_priority(exchange: Exchange, demanded: Priority) -> None:
+    """Lower the priority of a request. A higher one than that of the caller has no effect, which is reported."""
+    exchange.priority = lower_priority(exchange.identity.priority, demanded)
+    if exchange.priority != demanded:
+        exchange.ignored += (Loss(PRIORITY_HEADER, "clamped", exchange.priority),)
 
 
 def _note_cancellation(exchange: Exchange) -> None:

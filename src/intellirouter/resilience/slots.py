@@ -154,7 +154,7 @@ class Slots:
         self.held = held
         self.is_closed = False
         """The gateway is stopping, so nobody waits any more."""
-        self.refusals: Counter[RefusalReason] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.waits = WaitTimes()
         self.limit: ConcurrencyLimit | None = ConcurrencyLimit(policy.concurrency)
         """None: a reload has removed the limit while requests were in flight."""

@@ -9,14 +9,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from intellirouter.config.answers_section import Answers
-from intellirouter.config.attempts_section import HEDGING_TEXT, MAX_ATTEMPTS_TEXT, Backoff, Hedging, MaxAttempts
+from intellirouter.config.attempts_section import (
+    MAX_ATTEMPTS_TEXT,
+    Backoff,
+    MaxAttempts,
+)
 from intellirouter.config.breaker_section import (
     Breaker,
     BreakerField,
     DefaultBreaker,
     DefaultBreakerField,
     DefaultPool,
-    Pool,
 )
 from intellirouter.config.cache_section import Cache, CacheMode
 from intellirouter.config.concurrency_section import (
@@ -25,15 +28,16 @@ from intellirouter.config.concurrency_section import (
     DefaultConcurrency,
     DefaultConcurrencyField,
     DefaultQueue,
-    ModelQueue,
     Queue,
 )
 from intellirouter.config.files_section import Files
+from intellirouter.config.model_section import ModelEntry
 from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
 from intellirouter.config.server_section import Server
 from intellirouter.config.store_section import Store, StoreField
 from intellirouter.config.tenants_section import Key, Tenant
+from intellirouter.config.timeouts_section import DefaultTimeouts, Timeouts
 from intellirouter.config.value_types import (
     BaseUrl,
     Count,
@@ -84,33 +88,6 @@ class Catalog(Section):
         description='How often the models of providers with `models: "*"` are listed, in seconds. The lists of models '
         "for clients contain them. With null they are never listed.",
     )
-
-
-_CONNECT_TEXT = "Timeout for connecting, including TLS, in seconds."
-_FIRST_CONTENT_TEXT = (
-    "Timeout from the end of the request to the first content of a streamed response, or to the headers of other "
-    "responses, in seconds."
-)
-_IDLE_TEXT = "Timeout between two chunks of the response, in seconds."
-_TOTAL_TEXT = "Timeout for the whole attempt, in seconds."
-
-
-class DefaultTimeouts(Section):
-    """Timeouts of one attempt, in seconds, for providers and deployments that do not set their own."""
-
-    connect_s: Seconds = Field(default=5.0, description=_CONNECT_TEXT)
-    first_token_s: Seconds = Field(default=60.0, description=_FIRST_CONTENT_TEXT)
-    idle_s: Seconds = Field(default=60.0, description=_IDLE_TEXT)
-    total_s: Seconds = Field(default=600.0, description=_TOTAL_TEXT)
-
-
-class Timeouts(Section):
-    """Timeouts of one attempt, in seconds. A deployment inherits from its provider, a provider from the defaults."""
-
-    connect_s: Seconds | None = Field(default=None, description=_CONNECT_TEXT)
-    first_token_s: Seconds | None = Field(default=None, description=_FIRST_CONTENT_TEXT)
-    idle_s: Seconds | None = Field(default=None, description=_IDLE_TEXT)
-    total_s: Seconds | None = Field(default=None, description=_TOTAL_TEXT)
 
 
 class Defaults(Section):
@@ -307,40 +284,6 @@ class DeploymentEntry(Section):
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides the circuit breaker of the model.")
     concurrency: ConcurrencyField = Field(default_factory=Concurrency, description="Overrides defaults.concurrency.")
     queue: Queue = Field(default_factory=Queue, description="Overrides defaults.queue.")
-
-
-class ModelEntry(Section):
-    """A name that clients can call, backed by one or more deployments."""
-
-    deployments: list[Text] = Field(
-        min_length=1,
-        description='Deployments in order of preference: names, provider/model, "provider/*", or "*" for all '
-        "deployments in the order of the file.",
-    )
-    strategy: Text = Field(
-        default="priority",
-        description="How the deployments are ordered for each request: priority, round_robin, weighted, least_busy, "
-        "power_of_two, "
-        "latency or cost.",
-    )
-    fallbacks: list[Text] = Field(
-        default_factory=list, description="Deployments to try after all entries of deployments have failed."
-    )
-    retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
-    retry_order: RetryOrder | None = Field(default=None, description="Overrides defaults.retry_order.")
-    request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
-    max_attempts: MaxAttempts | None = Field(default=None, description="Overrides defaults.max_attempts.")
-    hedging: Hedging | None = Field(default=None, description=HEDGING_TEXT)
-    breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
-    pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
-    queue: ModelQueue = Field(default_factory=ModelQueue, description="Requests that wait for a deployment.")
-    cache: CacheMode | None = Field(
-        default=None,
-        description="Overrides defaults.cache. If the tenant has another setting, off wins. With semantic, requests "
-        "also get the answers to similar requests of the same tenant, unless the tenant has a setting of its own.",
-    )
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
-    target_quality: float | None = Field(default=None, ge=0, le=1, description="Has no effect in this version.")
 
 
 class Logging(Section):

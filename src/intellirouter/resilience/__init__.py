@@ -8,6 +8,7 @@ nothing here sleeps, sends requests or logs.
 from intellirouter.resilience.breaker import Breaker, WindowCounts
 from intellirouter.resilience.causes import (
     counts_against_deployment,
+    fallback_cause,
     is_credential_at_fault,
     is_overload,
     is_rejected_by_deployment,
@@ -39,6 +40,7 @@ __all__ = [
     "WindowCounts",
     "attempt_limit_s",
     "counts_against_deployment",
+    "fallback_cause",
     "is_credential_at_fault",
     "is_overload",
     "is_rejected_by_deployment",

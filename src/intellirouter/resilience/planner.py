@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import AttemptKind, RetryOrder, errors
-from intellirouter.resilience.causes import may_be_served_elsewhere
+from intellirouter.core import AttemptKind, FallbackCause, RetryOrder, errors
+from intellirouter.resilience.causes import fallback_cause, may_be_served_elsewhere
 
 _SPREAD: Final = 0.1
 """Requests that wait for the same deployment do not all continue at the same moment."""
@@ -42,6 +42,8 @@ class Retries(Struct, frozen=True, kw_only=True):
     order: RetryOrder = "next_first"
     fallbacks: frozenset[str] = frozenset()
     """The configured fallbacks. Other deployments at the end of the order are unavailable members of the pool."""
+    causes: Mapping[str, frozenset[FallbackCause]] = {}
+    """The causes for which a fallback is tried, for those that are not tried for all."""
 
 
 class AttemptPlanner:
@@ -59,6 +61,8 @@ class AttemptPlanner:
         self._fallbacks = list(order[retries.pool_size :])
         self._retries = retries.retries
         self._configured_fallbacks = retries.fallbacks
+        self._causes = retries.causes
+        self._seen: set[FallbackCause] = set()
         self._is_same_first = retries.order == "same_first"
         self._backoff = backoff
         self._rng = rng
@@ -82,9 +86,12 @@ class AttemptPlanner:
         for line in (self._queue, self._fallbacks):
             line.sort(key=deployments.__contains__)
 
-    def skip(self, deployments: Collection[str], now_s: float, deadline_s: float) -> Step | None:
+    def skip(
+        self, deployments: Collection[str], error: errors.Overloaded, now_s: float, deadline_s: float
+    ) -> Step | None:
         """Return the next step after a request got no slot of these deployments; None if no other is left."""
         self.exclude(deployments)
+        self._seen.add(fallback_cause(error))
         if now_s >= deadline_s:
             return None
         return self._next_untried() if self._is_same_first else self._next(now_s, deadline_s)
@@ -96,6 +103,7 @@ class AttemptPlanner:
         self._note(deployment, error, now_s)
 
     def _note(self, deployment: str, error: errors.GatewayError, now_s: float) -> None:
+        self._seen.add(fallback_cause(error))
         if not error.retryable:
             self._excluded.add(deployment)
         if isinstance(error, errors.UpstreamTimeout) and error.code != errors.CONNECT_TIMEOUT:
@@ -152,7 +160,9 @@ class AttemptPlanner:
         if name in self._excluded:
             return False
         untried = self._fallbacks if self._round else (*self._queue, *self._fallbacks)
-        return name not in self._timed_out or all(each in self._excluded for each in untried)
+        return name not in self._timed_out or not any(
+            each not in self._excluded and self._has_cause(each) for each in untried
+        )
 
     def _next_round(self, now_s: float, deadline_s: float) -> Step | None:
         if self._round >= self._retries:
@@ -191,9 +201,14 @@ class AttemptPlanner:
     def _next_fallback(self) -> Step | None:
         while self._fallbacks:
             name = self._fallbacks.pop(0)
-            if name not in self._excluded:
+            if name not in self._excluded and self._has_cause(name):
                 return self._untried(name)
         return None
+
+    def _has_cause(self, name: str) -> bool:
+        """Return whether a failure so far is one for which this deployment is tried."""
+        causes = self._causes.get(name)
+        return causes is None or not causes.isdisjoint(self._seen)
 
     def _untried(self, name: str) -> Step:
         return Step(name, "fallback" if name in self._configured_fallbacks else "next", 0.0)

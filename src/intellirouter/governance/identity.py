@@ -34,7 +34,7 @@ class Identity(Struct, frozen=True):
         return self.is_admin or (tenant == self.tenant and (self.reads_all_of_tenant or key_name == self.key_name))
 
     def in_background(self) -> "Identity":
-        """Return the same caller for work that nobody waits for: it has the lowest priority."""
+        """Return the same caller for work in the background, which has the lowest priority."""
         return structs.replace(self, priority="batch")
 
     @property

@@ -1,7 +1,7 @@
 """A queue for the slots of one deployment: by priority, and within a priority fair between tenants. Pure.
 
 The next slot belongs to the tenant that uses the fewest, and of several ones to the one whose turn is longest ago.
-Nobody waits forever: who has waited too long in a priority moves to the next higher one. See DESIGN.md.
+No request waits forever: one that has waited too long in a priority moves to the next higher one. See DESIGN.md.
 """
 
 from collections import OrderedDict

@@ -153,7 +153,7 @@ class Slots:
         self.name = name
         self.held = held
         self.is_closed = False
-        """The gateway is stopping, so nobody waits any more."""
+        """The gateway is stopping, so no request waits any more."""
         self.refusals: Counter[str] = Counter()
         self.waits = WaitTimes()
         self.limit: ConcurrencyLimit | None = ConcurrencyLimit(policy.concurrency)
@@ -259,7 +259,7 @@ class Slots:
         return max(0.0, interval_s * places - (now_s - self._busy_since_s))
 
     def close(self) -> None:
-        """Refuse all requests that wait, and let nobody wait any more."""
+        """Refuse all requests that wait, and let no other wait any more."""
         self.is_closed = True
         for waiter in list(self._queue):
             waiter.lose_place(self, Refusal("stopping"))

@@ -96,7 +96,9 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             context = self.begin(exchange, request.call, resolved.by_name[step.deployment], step)
             try:
                 is_first = step.kind == "first"
-                left_s = self._left_s(step, resolved.request_timeout_s, deadline_s)
+                # The first attempt has all of the time, but for its waits.
+                waited_s = step.wait_s + step.queued_s
+                left_s = resolved.request_timeout_s - waited_s if is_first else deadline_s - self.clock.monotonic_s()
                 total_s = context.deployment.timeouts.total_s
                 limit_s = attempt_limit_s(left_s, total_s, _untried_s(request, exchange) if is_pool else 0.0)
                 has_full_time = limit_s >= total_s
@@ -156,12 +158,6 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         slots = self.board.of(step.deployment).slots
         return slots is None or slots.take(exchange.identity.tenant, self.clock.monotonic_s())
 
-    def _left_s(self, step: Step, timeout_s: float, deadline_s: float) -> float:
-        """Return the time that is left for the request. The first attempt has all of it, but for its waits."""
-        if step.kind == "first":
-            return timeout_s - step.wait_s - step.queued_s
-        return deadline_s - self.clock.monotonic_s()
-
     async def _reach(
         self, exchange: Exchange, request: Decided, step: Step, planner: AttemptPlanner, deadline_s: float
     ) -> Step:
@@ -170,11 +166,12 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         If there is no slot, it is another step. If no deployment has one, this raises the error for the client.
         """
         while True:
-            if step.wait_s and step.kind != "first":
+            if step.wait_s and step.kind != "first":  # the first step has waited already
                 await asyncio.sleep(step.wait_s)
             if self._takes_slot(exchange, step):
                 return step
-            left_s = self._left_s(step, request.resolved.request_timeout_s, deadline_s)
+            is_first, timeout_s = step.kind == "first", request.resolved.request_timeout_s
+            left_s = timeout_s - step.wait_s if is_first else deadline_s - self.clock.monotonic_s()
             taken = await SlotWaits(self.board, self.clock, exchange, request).take(step, left_s)
             if isinstance(taken, Step):
                 return taken

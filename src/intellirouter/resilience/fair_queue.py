@@ -17,9 +17,11 @@ _RANKS = range(len(PRIORITIES))
 
 
 class _Tenant(Struct, eq=False):
+    """A tenant whose requests wait."""
+
     name: str
-    running: int = 0
-    """How many slots the tenant uses."""
+    running: int
+    """How many slots it uses."""
     lines: tuple[OrderedDict["_Entry", None], ...] = field(
         default_factory=lambda: tuple([OrderedDict() for _ in _RANKS])
     )
@@ -43,8 +45,10 @@ class FairQueue(Generic[W]):
 
     def __init__(self) -> None:
         self._entries: dict[W, _Entry] = {}
+        self._running: dict[str, int] = {}
+        """How many slots each tenant uses, for those that use any."""
         self._tenants: dict[str, _Tenant] = {}
-        """Those that use a slot or wait for one."""
+        """Those that wait for a slot."""
         self._arrivals: tuple[OrderedDict[_Entry, None], ...] = tuple([OrderedDict() for _ in _RANKS])
         self._turns: tuple[dict[int, OrderedDict[_Tenant, None]], ...] = tuple([{} for _ in _RANKS])
         """The waiting tenants by rank and by the slots that they use, in the order of their turns."""
@@ -62,14 +66,17 @@ class FairQueue(Generic[W]):
 
     def start(self, tenant: str) -> None:
         """Count a slot that a tenant uses from now on."""
-        self._move(self._tenant(tenant), 1)
+        self._running[tenant] = self._running.get(tenant, 0) + 1
+        if self._tenants and (waiting := self._tenants.get(tenant)) is not None:
+            self._move(waiting, 1)
 
     def end(self, tenant: str) -> None:
         """Count a slot that a tenant no longer uses. Ignored if it was not counted when it began."""
-        known = self._tenants.get(tenant)
-        if known is not None and known.running:
-            self._move(known, -1)
-            self._forget(known)
+        running = self._running.pop(tenant, 0)
+        if running > 1:
+            self._running[tenant] = running - 1
+        if running and self._tenants and (waiting := self._tenants.get(tenant)) is not None:
+            self._move(waiting, -1)
 
     # --- who waits
 
@@ -128,11 +135,11 @@ class FairQueue(Generic[W]):
     def _tenant(self, name: str) -> _Tenant:
         known = self._tenants.get(name)
         if known is None:
-            known = self._tenants[name] = _Tenant(name)
+            known = self._tenants[name] = _Tenant(name, self._running.get(name, 0))
         return known
 
     def _forget(self, tenant: _Tenant) -> None:
-        if not tenant.running and not any(tenant.lines):
+        if not any(tenant.lines):
             self._tenants.pop(tenant.name, None)
 
     def _line_up(self, entry: _Entry) -> None:

@@ -90,7 +90,7 @@ def test_removed_requests_leave_nothing_behind() -> None:
     assert len(one) == 0
     assert drain(one) == ""
     one.end("a")  # a slot that was not counted
-    assert one._tenants == {}
+    assert (one._tenants, one._running) == ({}, {})
 
 
 def test_requests_ahead_are_those_of_higher_ranks_and_a_fair_share_of_the_same() -> None:
@@ -163,7 +163,7 @@ def test_every_pop_serves_the_best_rank_and_the_tenant_with_the_fewest_slots(
         one.remove(number)
     for tenant in list(running.elements()):
         one.end(tenant)
-    assert one._tenants == {}
+    assert (one._tenants, one._running) == ({}, {})
 
 
 @given(st.lists(TENANTS, min_size=1, max_size=60), st.integers(1, 8))

@@ -16,9 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
+from intellirouter.testing import MockVendor
 from tests.support.gateway.process import GatewayProcess, chat_request, until
 from tests.support.gateway.raw_http import Answer, RawConnection
-from tests.support.gateway.websocket_client import PATIENCE_S, Frames, open_socket
+from tests.support.gateway.websocket_client import PATIENCE_S, Frames, open_socket, rejected_handshake
 
 SLOW_S = 0.4
 CHAT = {"messages": [{"role": "user", "content": "hello"}]}
@@ -211,6 +212,45 @@ def test_priority_header_lowers_but_never_raises(limited: GatewayProcess) -> Non
             for each in (first, normal, low)
         ]
     assert queued == sorted(queued)
+
+
+def test_background_responses_wait_longer_than_others(limited: GatewayProcess) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, limited, "single")
+        until(lambda: limit_of(limited, "one")["in_flight"] == 1, "the slot is taken")
+        background = httpx.post(
+            f"{limited.base_url}/responses", json={"model": "single", "input": "hello", "background": True}
+        )
+        until(lambda: limit_of(limited, "one")["waiting"] == 1, "the response waits")
+        others = [pool.submit(ask, limited, "single")]
+        until(lambda: limit_of(limited, "one")["waiting"] == 2, "the request waits")
+        records = [limited.record(each.result().headers["x-request-id"]) for each in (first, *others)]
+    records.append(limited.record(background.headers["x-request-id"]))
+    queued = [each["attempts"][0].get("queued_ms", 0.0) for each in records]
+    assert queued == sorted(queued)
+    assert [each["status"] for each in records] == [200, 200, 200]
+
+
+async def test_session_has_its_slot_until_it_is_closed(vendor: MockVendor, tmp_path: Path) -> None:
+    voice = {"provider": "mock", "model": "scarce-voice", "concurrency": {"max": 1}, "queue": {"max": 0}}
+    mock = {"vendor": "openai-compatible", "base_url": vendor.base_url}
+    settings = {
+        "providers": {"mock": mock},
+        "deployments": {"voice": voice},
+        "models": {"talk": {"deployments": ["voice"]}},
+    }
+    path = "/v1/realtime?model=talk"
+    with GatewayProcess(settings, tmp_path) as gateway:
+        async with asyncio.timeout(PATIENCE_S):
+            async with open_socket(gateway, path, key=None) as link:
+                await link.recv()
+                status, error, headers = await rejected_handshake(gateway, path, key=None)
+                assert (status, error["code"], headers["retry-after"]) == (503, "overloaded", "1")
+                assert limit_of(gateway, "voice")["in_flight"] == 1
+            while limit_of(gateway, "voice")["in_flight"]:
+                await asyncio.sleep(0.02)
+            async with open_socket(gateway, path, key=None) as link:
+                await link.recv()
 
 
 def test_stopping_gateway_refuses_waiting_requests_and_completes_running_ones(tmp_path: Path, exits: ExitStack) -> None:

@@ -145,7 +145,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
 
         If no deployment of the pool has a slot for the request, the step is another one, of the planner.
         """
-        if request.decision.is_last_resort:
+        if request.decision.is_last_resort and request.resolved.retries:
             step = await self._wait_until_called(step, request)
         if self._takes_slot(exchange, step):
             return step, request, None
@@ -219,7 +219,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
         planner.put_last(self._without_free_slot(request))
         next_step = planner.after(name, failure, now_s, deadline_s)
-        if next_step is None and request.decision.is_last_resort:
+        if next_step is None and request.decision.is_last_resort and request.resolved.retries:
             available_at_s = {each: self.board.of(each).breaker.available_at_s for each in request.decision.order}
             max_wait_s = request.resolved.pool_policy.max_wait_s - attempts[0].waited_ms / 1e3
             limit_s = min(deadline_s, now_s + max_wait_s)

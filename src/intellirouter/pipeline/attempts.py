@@ -25,7 +25,7 @@ from intellirouter.pipeline.attempt_outcomes import (
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.pipeline.hedges import Hedge, Hedging
 from intellirouter.pipeline.recoveries import Recoveries
-from intellirouter.pipeline.slot_waits import SlotWaits
+from intellirouter.pipeline.slot_waits import SlotWaits, is_answered_locally
 from intellirouter.resilience import (
     AttemptPlanner,
     Backoff,
@@ -147,16 +147,24 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         """
         if request.decision.is_last_resort and request.resolved.retries:
             step = await self._wait_until_called(step, request)
-        if self._takes_slot(exchange, step):
+        if self._takes_slot(exchange, request, step):
             return step, request, None
         planner = self._planner(request, None)
         step = await self._reach(exchange, request, step, planner, deadline_s)
         return (step, _led_by(step.deployment, request), None) if step.kind == "first" else (step, request, planner)
 
-    def _takes_slot(self, exchange: Exchange, step: Step) -> bool:
-        """Return whether an attempt may begin: the deployment has no limit, or a free slot, which it takes."""
-        slots = self.board.of(step.deployment).slots
-        return slots is None or slots.take(exchange.identity.tenant, self.clock.monotonic_s())
+    def _takes_slot(self, exchange: Exchange, request: Decided, step: Step) -> bool:
+        """Return whether an attempt may begin: the deployment has no limit, or a free slot, which it takes.
+
+        What the gateway answers itself, such as an estimate of tokens, needs no free slot.
+        """
+        slots, now_s = self.board.of(step.deployment).slots, self.clock.monotonic_s()
+        if slots is None or slots.take(exchange.identity.tenant, now_s):
+            return True
+        if not is_answered_locally(exchange, request.call, request.resolved.by_name[step.deployment]):
+            return False
+        slots.enter(exchange.identity.tenant, now_s)
+        return True
 
     async def _reach(
         self, exchange: Exchange, request: Decided, step: Step, planner: AttemptPlanner, deadline_s: float
@@ -168,7 +176,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         while True:
             if step.wait_s and step.kind != "first":  # the first step has waited already
                 await asyncio.sleep(step.wait_s)
-            if self._takes_slot(exchange, step):
+            if self._takes_slot(exchange, request, step):
                 return step
             is_first, timeout_s = step.kind == "first", request.resolved.request_timeout_s
             left_s = timeout_s - step.wait_s if is_first else deadline_s - self.clock.monotonic_s()

@@ -11,7 +11,7 @@ from functools import partial
 from msgspec import Struct, structs
 
 from intellirouter.catalog import HealthBoard
-from intellirouter.core import Attempt, Clock, errors
+from intellirouter.core import Attempt, Call, Clock, Deployment, errors
 from intellirouter.pipeline.attempt_outcomes import abandoned_outcome, since_start_ms
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.resilience import Refusal, Slots, Step, Waiter
@@ -102,6 +102,14 @@ class SlotWaits(Struct, frozen=True):
                 message=message,
             )
         )
+
+
+def is_answered_locally(exchange: Exchange, call: Call, deployment: Deployment) -> bool:
+    """Return whether the gateway answers a request without calling this deployment."""
+    try:
+        return exchange.endpoint.route(call, deployment).is_local
+    except errors.GatewayError:  # a session has no route; for others, the attempt reports the error
+        return False
 
 
 def _error(places: Sequence[Slots], refusal: Refusal, patience_s: float) -> errors.Overloaded:

@@ -214,6 +214,10 @@ class Slots:
         self._count(tenant, now_s)
         return True
 
+    def enter(self, tenant: str, now_s: float) -> None:
+        """Take a slot even if none is free, for a request that needs nothing of the deployment. It must be released."""
+        self._count(tenant, now_s)
+
     def release(self, tenant: str, now_s: float) -> None:
         """Release a slot, which the next waiting request gets."""
         if self._busy_since_s is not None:

@@ -390,3 +390,15 @@ async def test_unavailable_deployment_is_not_used_because_it_has_free_slots() ->
     for gate in gates:
         gate.set()
     assert attempts(await running.result(1)) == [("a", "first", "ok")]
+
+
+async def test_answer_of_the_gateway_itself_needs_no_free_slot() -> None:
+    world = World(a=late(1)[0])
+    world.limit(a=1, max_waiting=0)
+    running = Running(world)
+    await running.send()
+    await running.send(endpoint="anthropic_count_tokens")
+    assert attempts(await running.result(1)) == [("a", "first", "ok")]
+    assert held(world) == {"a": (1, 0)}
+    await cancel(running)
+    assert held(world) == {"a": (0, 0)}

@@ -18,6 +18,7 @@ from msgspec import structs
 from intellirouter.config.attempts_section import causes_of, compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
+from intellirouter.config.degradation import compile_ladder, microusd
 from intellirouter.config.deployment_lists import DeploymentLists
 from intellirouter.config.egress import EgressCompiler, egress_warnings, environment_problems
 from intellirouter.config.feature_support import (
@@ -158,7 +159,7 @@ class _Compiler:
             hint = "Set server.tls_cert_file as well, or remove this setting."
             self._report(("server", "tls_key_file"), "A private key needs a certificate.", hint)
         self.problems += environment_problems(providers.values())
-        deployments = with_slots(config, with_breakers(config, deployments, models), self._hosts(providers))
+        deployments = with_slots(config, with_breakers(config, deployments, models), self._vendors)
         if not self.problems:
             self._add_warnings(providers, models, deployments)
         server, defaults, logging = config.server, config.defaults, config.logging
@@ -174,6 +175,7 @@ class _Compiler:
             default_retries=defaults.retries,
             default_request_timeout_s=defaults.request_timeout_s,
             default_max_attempts=defaults.max_attempts,
+            default_max_cost_microusd=microusd(defaults.max_cost_usd),
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
             default_slots=default_slots(config),
@@ -193,11 +195,6 @@ class _Compiler:
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )
 
-    def _hosts(self, providers: Mapping[str, ProviderSpec]) -> frozenset[str]:
-        """Return the providers of local models."""
-        vendors = {name for name, row in self._vendors.items() if row.transport == "host"}
-        return frozenset([name for name, each in providers.items() if each.vendor in vendors])
-
     def _add_warnings(
         self,
         providers: Mapping[str, ProviderSpec],
@@ -207,7 +204,7 @@ class _Compiler:
         config = self._config
         self._warnings += auth_warnings(config)
         self._warnings += breaker_warnings(config, models)
-        self._warnings += slot_warnings(config, deployments, self._hosts(providers))
+        self._warnings += slot_warnings(config, deployments, self._vendors)
         self._warnings += egress_warnings(config.providers, providers, self._origin)
         self._warnings += unused_ports(providers, self._sources.environ)
         is_auth_required = requires_key(config)
@@ -439,6 +436,8 @@ class _Compiler:
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 hedging=compile_hedging(entry.hedging),
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
+                max_cost_microusd=microusd(entry.max_cost_usd or self._config.defaults.max_cost_usd),
+                degradation=compile_ladder(self._config, name, self._report, self._suggestions),
                 pool=inherit_pool(entry.pool, self._default_pool),
                 queue_wait_s=entry.queue.max_wait_s,
                 cache=entry.cache,

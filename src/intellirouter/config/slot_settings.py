@@ -1,6 +1,6 @@
 """Compiles the settings of concurrency limits and queues: the nearest setting of each kind applies."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from msgspec import structs
@@ -9,7 +9,7 @@ from intellirouter.config.concurrency_section import Concurrency, DefaultConcurr
 from intellirouter.config.runtime import DeploymentSpec
 from intellirouter.config.schema import Config
 from intellirouter.config.tree import format_path
-from intellirouter.core import DEFAULT_CONCURRENCY, DEFAULT_QUEUE, ConcurrencyPolicy, QueuePolicy, SlotPolicy
+from intellirouter.core import DEFAULT_CONCURRENCY, DEFAULT_QUEUE, ConcurrencyPolicy, QueuePolicy, SlotPolicy, VendorRow
 
 _ENABLED: Final = "enabled"
 _OF_ADAPTIVE: Final = ("min", "initial", "tolerance")
@@ -22,13 +22,13 @@ def default_slots(config: Config) -> SlotPolicy | None:
 
 
 def with_slots(
-    config: Config, deployments: Mapping[str, DeploymentSpec], hosts: Collection[str]
+    config: Config, deployments: Mapping[str, DeploymentSpec], vendors: Mapping[str, VendorRow]
 ) -> dict[str, DeploymentSpec]:
-    """Return the deployments with their limits. `hosts` are the providers of local models.
+    """Return the deployments with their limits.
 
     A local model gets no more requests than it has slots. The others would wait inside it, whoever has sent them.
     """
-    compiled, defaults = {}, _defaults(config)
+    compiled, defaults, hosts = {}, _defaults(config), _hosts(config, vendors)
     for name, spec in deployments.items():
         concurrency, queue = _settings(config, name, defaults)
         if spec.provider in hosts and concurrency.is_limiting:
@@ -38,8 +38,11 @@ def with_slots(
     return compiled
 
 
-def slot_warnings(config: Config, deployments: Mapping[str, DeploymentSpec], hosts: Collection[str]) -> Iterator[str]:
+def slot_warnings(
+    config: Config, deployments: Mapping[str, DeploymentSpec], vendors: Mapping[str, VendorRow]
+) -> Iterator[str]:
     """Yield a warning for each setting of a limit or a queue that has no effect."""
+    hosts = _hosts(config, vendors)
     default, default_queue = _defaults(config)
     yield from _ineffective(("defaults",), config.defaults.concurrency, default)
     for name, entry in config.deployments.items():
@@ -72,6 +75,12 @@ def _ineffective(
                 yield f"{where}: This setting has no effect, because the limit is not adaptive."
     elif policy.max is not None and policy.min > policy.max and {"min", "max"} & fields:
         yield f"{format_path((*path, 'concurrency', 'min'))}: It is larger than max, which is used instead."
+
+
+def _hosts(config: Config, vendors: Mapping[str, VendorRow]) -> frozenset[str]:
+    """Return the providers of local models."""
+    local = {name for name, row in vendors.items() if row.transport == "host"}
+    return frozenset([name for name, each in config.providers.items() if each.vendor in local])
 
 
 def _defaults(config: Config) -> tuple[ConcurrencyPolicy, QueuePolicy]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
@@ -14,11 +15,13 @@ RETRIES_HEADER: Final = "x-intellirouter-retries"
 FALLBACKS_HEADER: Final = "x-intellirouter-fallbacks"
 TIMEOUT_HEADER: Final = "x-intellirouter-timeout-s"
 PRIORITY_HEADER: Final = "x-intellirouter-priority"
-_HEADERS: Final = frozenset({RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER, PRIORITY_HEADER})
+MAX_COST_HEADER: Final = "x-intellirouter-max-cost-usd"
+_HEADERS: Final = frozenset({RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER, PRIORITY_HEADER, MAX_COST_HEADER})
 _MAX_SHOWN: Final = 100
 DEFAULT_MAX_ATTEMPTS: Final = 16
 """The default of the setting `max_attempts`."""
 _RETRIES: Final = re.compile(r"[0-9]|10")
+_USD: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _SECONDS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
@@ -30,6 +33,7 @@ class AttemptControl(Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     priority: Priority | None = None
     """Applies only if it is lower than that of the caller."""
+    max_cost_microusd: int | None = None
 
 
 def attempt_control_of(headers: Mapping[bytes, bytes]) -> AttemptControl | None:
@@ -56,6 +60,7 @@ def attempt_control_of(headers: Mapping[bytes, bytes]) -> AttemptControl | None:
         has_fallbacks=_has_fallbacks(own.get(FALLBACKS_HEADER)),
         timeout_s=_timeout_s(own.get(TIMEOUT_HEADER)),
         priority=_priority(own.get(PRIORITY_HEADER)),
+        max_cost_microusd=_max_cost_microusd(own.get(MAX_COST_HEADER)),
     )
 
 
@@ -90,6 +95,14 @@ def _priority(value: str | None) -> Priority | None:
         if value.lower() == known:
             return known
     raise _invalid(PRIORITY_HEADER, value, f"Send one of {', '.join(PRIORITIES)}.")
+
+
+def _max_cost_microusd(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if _USD.fullmatch(value) is None or not (microusd := round(Decimal(value) * 1_000_000)):
+        raise _invalid(MAX_COST_HEADER, value, "Send an amount in US dollars, for example 0.05.")
+    return microusd
 
 
 def _invalid(name: str, value: str, hint: str) -> errors.InvalidRequest:

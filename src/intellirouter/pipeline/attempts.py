@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from msgspec import field, structs
 
 from intellirouter.core import errors
-from intellirouter.pipeline.attempt_errors import combined_error, failure_sentence, is_stale
+from intellirouter.pipeline.attempt_errors import combined_error, failure_sentence, is_stale, with_cost_note
 from intellirouter.pipeline.attempt_outcomes import (
     AttemptContext,
     AttemptOutcomes,
@@ -22,6 +22,7 @@ from intellirouter.pipeline.attempt_outcomes import (
     Serve,
     open_within,
 )
+from intellirouter.pipeline.costs import spent
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.pipeline.hedges import Hedge, Hedging
 from intellirouter.pipeline.recoveries import Recoveries
@@ -85,7 +86,8 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         """
         resolved = request.resolved
         order = request.decision.order
-        step, is_pool, planner = Step(order[0], "first", 0.0), len(order) > 1, None
+        step, planner = Step(order[0], request.kind, 0.0), None
+        has_others = len(order) > 1 or resolved.reserved_s > 0
         deadline_s = exchange.started_s + resolved.request_timeout_s
         if request.decision.is_last_resort or self.board.of(order[0]).slots is not None:
             step, request, planner = await self._first_step(exchange, request, step, deadline_s)
@@ -100,7 +102,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
                 waited_s = step.wait_s + step.queued_s
                 left_s = resolved.request_timeout_s - waited_s if is_first else deadline_s - self.clock.monotonic_s()
                 total_s = context.deployment.timeouts.total_s
-                limit_s = attempt_limit_s(left_s, total_s, _untried_s(request, exchange) if is_pool else 0.0)
+                limit_s = attempt_limit_s(left_s, total_s, _untried_s(request, exchange) if has_others else 0.0)
                 has_full_time = limit_s >= total_s
                 # The transport enforces the timeouts of the attempt. Only a shorter limit needs a timer here.
                 opening = (
@@ -135,7 +137,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             planner = planner or self._planner(request, hedge)
             next_step = self._next_step(planner, context, failure, request, deadline_s)
             if next_step is None:
-                raise combined_error(rejection or failure, exchange.attempts)
+                raise self._final_error(rejection or failure, exchange, request)
             step = await self._reach(exchange, request, next_step, planner, deadline_s)
 
     async def _first_step(
@@ -146,12 +148,14 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         If no deployment of the pool has a slot for the request, the step is another one, of the planner.
         """
         if request.decision.is_last_resort and request.resolved.retries:
-            step = await self._wait_until_called(step, request)
+            step = await self._wait_until_called(step, exchange, request)
         if self._takes_slot(exchange, request, step):
             return step, request, None
         planner = self._planner(request, None)
         step = await self._reach(exchange, request, step, planner, deadline_s)
-        return (step, _led_by(step.deployment, request), None) if step.kind == "first" else (step, request, planner)
+        if step.kind != request.kind:
+            return step, request, planner
+        return step, _led_by(step.deployment, request), None
 
     def _takes_slot(self, exchange: Exchange, request: Decided, step: Step) -> bool:
         """Return whether an attempt may begin: the deployment has no limit, or a free slot, which it takes.
@@ -174,7 +178,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         If there is no slot, it is another step. If no deployment has one, this raises the error for the client.
         """
         while True:
-            if step.wait_s and step.kind != "first":  # the first step has waited already
+            if step.wait_s and step.kind != request.kind:  # the first step has waited already
                 await asyncio.sleep(step.wait_s)
             if self._takes_slot(exchange, request, step):
                 return step
@@ -187,7 +191,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             if len(exchange.attempts) < request.resolved.max_attempts:
                 next_step = planner.skip(taken.deployments, taken.error, self.clock.monotonic_s(), deadline_s)
             if next_step is None:
-                raise combined_error(taken.error, exchange.attempts)
+                raise self._final_error(taken.error, exchange, request)
             step = next_step
 
     def _planner(self, request: Decided, hedge: Hedge | None) -> AttemptPlanner:
@@ -216,13 +220,16 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
     ) -> Step | None:
         """Return the next step after a failure, or None. Retry-After is remembered for later requests, too."""
         attempts, name = context.exchange.attempts, context.deployment.name
+        now_s = self.clock.monotonic_s()
         if len(attempts) >= request.resolved.max_attempts:
+            return None
+        if not spent(context.exchange, request.resolved, now_s).has_cost_left:
+            self.defer(context, failure, now_s)
             return None
         if is_stale(failure) and context.attempt.kind != "reconnect":
             return Step(name, "reconnect", 0.0)
         if context.can_rotate:
             return Step(name, "credential", 0.0)
-        now_s = self.clock.monotonic_s()
         self.defer(context, failure, now_s)
         planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
         planner.put_last(self._without_free_slot(request))
@@ -239,14 +246,19 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         limited = [(name, slots) for name in request.decision.order if (slots := board.of(name).slots) is not None]
         return [name for name, slots in limited if slots.is_full]
 
-    async def _wait_until_called(self, step: Step, request: Decided) -> Step:
+    def _final_error(self, failure: errors.GatewayError, exchange: Exchange, request: Decided) -> errors.GatewayError:
+        budget = spent(exchange, request.resolved, self.clock.monotonic_s())
+        return with_cost_note(combined_error(failure, exchange.attempts), budget)
+
+    async def _wait_until_called(self, step: Step, exchange: Exchange, request: Decided) -> Step:
         """Wait until the first deployment accepts requests again, if all of them have asked not to be called.
 
         If that takes too long, it is called at once.
         """
         resolved, now_s = request.resolved, self.clock.monotonic_s()
         wait_s = self.board.of(step.deployment).breaker.retry_at_s - now_s
-        limit_s = min(resolved.pool_policy.max_wait_s, resolved.request_timeout_s)
+        elapsed_s = 0.0 if step.kind == "first" else now_s - exchange.started_s
+        limit_s = min(resolved.pool_policy.max_wait_s, resolved.request_timeout_s - elapsed_s)
         if not 0 < wait_s < limit_s or not all(
             self.board.of(name).breaker.retry_at_s > now_s for name in request.decision.order
         ):
@@ -279,8 +291,12 @@ def _led_by(name: str, request: Decided) -> Decided:
 
 
 def _untried_s(request: Decided, exchange: Exchange) -> float:
-    """Return the sum of the timeouts of the deployments that are tried after a timeout, and have not been tried yet."""
+    """Return the sum of the timeouts of what is tried after a timeout and has not been tried yet.
+
+    That is, deployments, and the steps of the degradation ladder.
+    """
     resolved = request.resolved
     skipped = {each.deployment for each in exchange.attempts}
     skipped.update([name for name, causes in resolved.fallback_causes.items() if "timeout" not in causes])
-    return sum([resolved.by_name[name].timeouts.total_s for name in request.decision.order if name not in skipped])
+    untried = [name for name in request.decision.order if name not in skipped]
+    return sum([resolved.by_name[name].timeouts.total_s for name in untried]) + resolved.reserved_s

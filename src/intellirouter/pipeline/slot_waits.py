@@ -59,7 +59,7 @@ class SlotWaits(Struct, frozen=True):
     def _candidates(self, step: Step) -> tuple[str, ...]:
         """Return the deployments whose slots will do: for the first attempt those of the pool that are available."""
         decision, now_s = self.request.decision, self.clock.monotonic_s()
-        if step.kind != "first" or decision.is_last_resort:
+        if step.kind != self.request.kind or decision.is_last_resort:
             return (step.deployment,)
         others = decision.order[1 : decision.pool_size]
         return (step.deployment, *[each for each in others if self.board.of(each).is_available(now_s)])

@@ -52,6 +52,7 @@ def config(**members: Any) -> dict[str, Any]:
             "pair": {"deployments": ["one", "two"]},
             "busy": {"deployments": ["held"]},
             "rescued": {"deployments": ["held"], "fallbacks": ["spare"]},
+            "degraded": {"deployments": ["held"], "degradation": [{"model": "single"}]},
             "impatient": {"deployments": ["waited-for"], "queue": {"max_wait_s": 0.2}},
             "patient": {"deployments": ["waited-for"]},
         },
@@ -154,6 +155,21 @@ def test_fallback_answers_if_the_queue_is_full(limited: GatewayProcess, exits: E
     answer = ask(limited, "rescued")
     assert answer.status_code == 200
     assert answer.headers["x-intellirouter-reason"] == "fallback on spare after held failed (overloaded)"
+    holder.close()
+    until(lambda: limit_of(limited, "held")["in_flight"] == 0, "the slot is free again")
+
+
+def test_degradation_step_follows_if_there_is_no_slot_and_waits_for_its_own(
+    limited: GatewayProcess, exits: ExitStack
+) -> None:
+    holder = occupy(limited, "busy", "held", exits)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: ask(limited, "degraded"), range(2)))
+    assert [each.headers["x-intellirouter-degraded"] for each in answers] == ["model single"] * 2
+    records = [limited.record(each.headers["x-request-id"]) for each in answers]
+    steps = [[(each["deployment"], each["kind"], each["outcome"]) for each in record["attempts"]] for record in records]
+    assert steps == [[("held", "first", "overloaded"), ("one", "degraded", "ok")]] * 2
+    assert sum(bool(record["attempts"][1].get("queued_ms")) for record in records) == 1
     holder.close()
     until(lambda: limit_of(limited, "held")["in_flight"] == 0, "the slot is free again")
 

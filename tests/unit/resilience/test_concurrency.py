@@ -161,6 +161,33 @@ def test_reload_keeps_what_was_learned() -> None:
     assert limit.value == 50
 
 
+def test_usual_latency_is_learned_from_calm_samples_only() -> None:
+    limit = adaptive(initial=16, max=16, min=1)
+    for number in range(10):
+        succeed(limit, 100, 16, number / 100)  # the first ten count in any case
+    for number in range(40):
+        succeed(limit, 200, 8, 1.0 + number / 100)
+    assert limit._usual[1].ratio(100) == pytest.approx(1.0)
+    for number in range(40):
+        succeed(limit, 200, 7, 2.0 + number / 100)  # 7 are calm: 0.9 · 16 · (1 - 1/4) / 1.5
+    assert limit._usual[1].ratio(200) == pytest.approx(1.0, abs=0.1)
+
+
+def test_measurement_learns_the_new_latency() -> None:
+    limit = adaptive(initial=16, max=16)
+    now_s = feed(limit, 100, 16, windows=55)
+    for _ in range(10):
+        limit.note_success(200, 7, now_s, now_s + 1, is_stream=True)
+    assert limit._usual[1].ratio(150) == pytest.approx(1.0)
+    assert limit.value == 16
+
+
+def test_limit_grows_if_exactly_half_of_it_is_used() -> None:
+    limit = adaptive(initial=16)
+    feed(limit, 100, 8, windows=2)
+    assert limit._exact == pytest.approx(16.8)
+
+
 def simulate(limit: ConcurrencyLimit, capacity: int, *, demand: int, seconds: float, rng: random.Random) -> list[int]:
     """Return the limits over time in front of a server that processes `capacity` requests at a time in 100 ms each."""
     now_s, limits = 0.0, []

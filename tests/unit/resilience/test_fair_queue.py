@@ -64,17 +64,55 @@ def test_higher_priority_is_served_first() -> None:
 
 def test_who_waits_too_long_moves_up_one_rank_at_a_time() -> None:
     one = queue()
+
+    def serve(now_s: float) -> str | None:
+        name = one.pop(now_s, 10.0)
+        if name is not None:
+            one.start(name[0])
+            one.end(name[0])
+        return name
+
     add(one, "a", LOW, 0.0)
-    for _ in range(5):
+    add(one, "a", LOW, 0.5)
+    for _ in range(4):
         add(one, "b", NORMAL, 9.0)
-    assert one.pop(9.9, 10.0) == "b0"
-    assert one.pop(10.0, 10.0) == "b1"  # from now on, a0 is normal as well, and takes its turn after b
-    assert one.pop(10.0, 10.0) == "b2"
-    add(one, "c", HIGH, 11.0)
-    assert one.pop(18.9, 10.0) == "c0"
-    assert one.pop(19.0, 10.0) == "b3"  # b3 and b4 have moved up
-    assert one.pop(20.0, 10.0) == "b4"
+    assert [serve(9.9), serve(10.0), serve(10.0)] == ["b0", "b1", "a0"]  # at 10, a0 takes turns with b
+    assert [serve(10.4), serve(10.5), serve(10.5)] == ["b2", "b3", "a1"]
+    add(one, "a", NORMAL, 20.0)
+    add(one, "c", HIGH, 29.0)
+    add(one, "c", HIGH, 29.0)
+    assert [serve(29.9), serve(30.0), serve(30.0)] == ["c0", "c1", "a0"]
+
+
+def test_request_moves_up_to_the_highest_rank_in_two_steps() -> None:
+    one = queue()
+    add(one, "a", LOW, 0.0)
+    for number in range(6):
+        add(one, "b", HIGH, float(number))
+    assert [one.pop(now_s, 10.0) for now_s in (10.0, 19.9)] == ["b0", "b1"]
+    one.start("b")
     assert one.pop(20.0, 10.0) == "a0"
+
+
+def test_slots_are_counted_by_tenant() -> None:
+    one = queue()
+    for tenant in "aaabb":
+        one.start(tenant)
+    assert one._running == {"a": 3, "b": 2}
+    one.end("a")
+    one.end("a")
+    one.end("c")
+    assert one._running == {"a": 1, "b": 2}
+    add(one, "b")
+    add(one, "a")
+    assert one.pop(0.0, NEVER_S) == "a0"
+    add(one, "a")
+    one.start("a")
+    one.start("a")
+    assert one.pop(0.0, NEVER_S) == "b0"
+    for tenant in "abab":
+        one.end(tenant)
+    assert one._running == {"a": 1}
 
 
 def test_request_that_had_a_slot_goes_before_the_others_of_its_tenant() -> None:
@@ -114,6 +152,8 @@ def test_room_is_made_by_the_lowest_rank_and_the_longest_line() -> None:
     low = add(one, "b", LOW)
     assert one.newest_of_longest("a", NORMAL) == low
     assert queue().newest_of_longest("a", NORMAL) is None
+    assert queue(("a", NORMAL)).newest_of_longest("b", NORMAL) is None
+    assert queue(*[("a", NORMAL)] * 2).newest_of_longest("b", NORMAL) == "a1"
 
 
 TENANTS = st.sampled_from("abcd")

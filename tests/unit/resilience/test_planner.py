@@ -399,3 +399,18 @@ def test_full_deployments_are_tried_after_the_others_of_their_kind() -> None:
     plan = planner("a b c d f g", 4, retries=0)
     plan.put_last(["b", "d", "f"])
     assert names(plan, "a") == ["next c", "next b", "next d", "fallback g", "fallback f"]
+
+
+def test_without_a_slot_the_others_are_retried_as_usual() -> None:
+    plan = planner("a b", 2, retries=1)
+    assert plan.after("a", down(), 0.0, FOREVER_S) == Step("b", "next", 0.0)
+    retry = plan.skip(("b",), BUSY, 0.0, FOREVER_S)
+    assert retry is not None
+    assert (retry.deployment, retry.kind, retry.wait_s > 0) == ("a", "retry", True)
+    plan = planner("a b", 2, retries=1)
+    plan.after("a", down(), 0.0, FOREVER_S)
+    assert plan.skip(("b",), BUSY, 0.0, 0.1) is None
+    same = planner("a b c", 3, retries=1, retry_order="same_first")
+    assert same.after("a", down(), 0.0, FOREVER_S) == Step("a", "retry", pytest.approx(0.7, abs=0.3))
+    assert same.skip(("a",), BUSY, 0.0, FOREVER_S) == Step("b", "next", 0.0)
+    assert same.skip(("b", "c"), BUSY, 0.0, FOREVER_S) is None

@@ -3,11 +3,12 @@
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.core import ConcurrencyPolicy, Priority, QueuePolicy, SlotPolicy
-from intellirouter.resilience import Refusal, Slots, Waiter
+from intellirouter.resilience import WAIT_BOUNDS_S, Refusal, Slots, Waiter, WaitTimes
 
 PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "batch")
 
@@ -220,6 +221,127 @@ def test_adaptive_limit_that_grows_lets_requests_in_with_the_next_release() -> N
     assert (one.held, requests[2].granted) == (10, None)
 
 
+def test_waits_are_counted_in_buckets() -> None:
+    waits = WaitTimes()
+    for wait_s in (0.3, 0.5, 0.5001, 301.0):
+        waits.add(wait_s)
+    assert len(waits.counts) == len(WAIT_BOUNDS_S) + 1
+    assert (waits.counts[6], waits.counts[7], waits.counts[-1], sum(waits.counts)) == (2, 1, 1, 4)
+    assert waits.sum_s == pytest.approx(302.3001)
+
+
+def test_wait_is_measured_from_the_beginning() -> None:
+    one = slots()
+    one.take("t", 5.0)
+    Request().join(one, now_s=5.0)
+    one.release("t", 5.25)
+    assert one.waits.sum_s == 0.25
+
+
+def test_request_that_had_a_slot_goes_first() -> None:
+    one = slots()
+    one.take("t", 0.0)
+    usual, resumed = Request().join(one), Request(is_resumed=True).join(one)
+    one.release("t", 1.0)
+    assert (usual.granted, resumed.granted) == (None, "a")
+
+
+def test_request_moves_up_after_a_third_of_the_longest_wait() -> None:
+    one = slots(max_wait_s=9.0)
+    one.take("t", 0.0)
+    low = Request("x", "batch").join(one, now_s=0.0)
+    normal = [Request("y").join(one, now_s=2.0) for _ in range(2)]
+    one.release("t", 2.9)
+    assert normal[0].granted == "a"
+    one.release("y", 3.0)
+    assert (normal[1].granted, low.granted) == ("a", None)  # y has been waiting for its turn longer
+    late = Request("y").join(one, now_s=3.0)
+    one.release("y", 3.1)
+    assert (low.granted, late.granted) == ("a", None)
+
+
+def test_tenants_are_forgotten_when_they_use_no_slot() -> None:
+    one, other = slots(2), slots(name="b")
+    other.take("x", 0.0)
+    one.take("x", 0.0)
+    one.take("y", 0.0)
+    waiting = Request("z").join(one, other)
+    canceled = Request("z").join(one)
+    one.release("x", 1.0)
+    one.release("y", 1.0)
+    assert (waiting.granted, canceled.granted) == ("a", "a")
+    canceled.waiter.leave(2.0)
+    one.release("z", 2.0)
+    assert (one.held, one._queue._running) == (0, {})
+
+
+def busy(one: Slots, seconds: float, times: int, at_s: float = 0.0) -> float:
+    """Serve so many requests, each of which takes so long, while others wait."""
+    one.take("x", at_s)
+    for _ in range(times):
+        Request("x").join(one, patience_s=1e9, now_s=at_s)
+    for _ in range(times):
+        at_s += seconds
+        one.release("x", at_s)
+    return at_s
+
+
+def test_drain_rate_is_measured_while_requests_wait() -> None:
+    one = slots()
+    now_s = busy(one, 2.0, 8)
+    assert one.expected_wait_s(Request().waiter, now_s) == 2.0
+    assert one.expected_wait_s(Request().waiter, now_s + 1.5) == 0.5
+    assert one.expected_wait_s(Request().waiter, now_s + 3.0) == 0.0
+    one.release("x", now_s + 2.0)
+    assert one.expected_wait_s(Request().waiter, now_s + 2.0) == 0.0  # there is a free slot
+
+
+def test_drain_rate_is_that_of_the_last_64_releases() -> None:
+    one = slots()
+    now_s = busy(one, 50.0, 40)
+    one.release("x", now_s)
+    now_s = busy(one, 1.0, 64, now_s)
+    assert one.expected_wait_s(Request().waiter, now_s) == 1.0
+
+
+def test_lower_limit_after_a_reload_is_measured_from_the_reload() -> None:
+    one = slots(2)
+    one.take("t", 0.0)
+    one.apply(policy(1), 100.0)
+    one.release("t", 103.0)
+    assert list(one._intervals_s) == [3.0]
+    one.apply(policy(2), 200.0)
+    one.take("t", 200.0)
+    one.release("t", 205.0)
+    assert list(one._intervals_s) == [3.0]
+
+
+def test_expected_wait_as_long_as_the_patience_is_not_too_long() -> None:
+    one = slots()
+    now_s = busy(one, 4.0, 8)
+    assert Request().join(one, patience_s=4.0, now_s=now_s).waiter.is_waiting
+    assert Request().join(one, patience_s=7.9, now_s=now_s).reason == "too_long"
+
+
+def test_one_deployment_with_an_unknown_drain_rate_is_enough_to_wait() -> None:
+    one, other = slots(), slots(name="b")
+    now_s = busy(one, 40.0, 8)
+    other.take("t", now_s)
+    assert Request().join(one, other, patience_s=1.0, now_s=now_s).waiter.is_waiting
+
+
+def test_refusals_of_a_full_queue_tell_when_to_come_back() -> None:
+    one = slots()
+    now_s = busy(one, 3.0, 8)
+    one.apply(policy(1, max=2), now_s)
+    first, second = (Request("x").join(one, patience_s=99, now_s=now_s) for _ in range(2))
+    refused = [Request("x").join(one, patience_s=99, now_s=now_s) for _ in range(2)]
+    assert [each.waiter.refusal for each in refused] == [Refusal("queue_full", 9.0)] * 2
+    Request("y").join(one, patience_s=99, now_s=now_s)
+    assert (first.reason, second.waiter.refusal) == (None, Refusal("queue_full", 9.0))
+    assert one.refusals == Counter(queue_full=3)
+
+
 SCRIPTS = st.lists(
     st.tuples(
         st.sampled_from(("arrive", "arrive", "release", "release", "cancel", "give_up", "reload", "later")),
@@ -303,4 +425,5 @@ def test_slots_are_neither_exceeded_nor_lost_whatever_happens(
         traffic.release(0)
         traffic.collect()
     assert traffic.waiting == []
+    assert [each._queue._running for each in traffic.places.values()] == [{}, {}]
     assert all((each.held, each.waiting) == (0, 0) for each in traffic.places.values())

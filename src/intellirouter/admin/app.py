@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from intellirouter.admin.circuits import circuits_view, is_degraded
 from intellirouter.admin.description import json_body, json_response, operation_id
+from intellirouter.admin.limits import limits_view
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view, with_problems
@@ -241,6 +242,7 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
             "cache": msgspec.to_builtins(cache),
             "workers": workers,
             "circuits": circuits,
+            "limits": limits_view(plane.board),
         },
         "model_lists": lists,
         "in_flight": plane.in_flight(),

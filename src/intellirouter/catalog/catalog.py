@@ -70,6 +70,8 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     by_name: dict[str, Deployment]
     """The deployments of the pool and the fallbacks."""
     pool_policy: PoolPolicy = DEFAULT_POOL
+    queue_wait_s: float | None = None
+    """How long a request may wait for a slot; None: as long as the queue of the deployment allows."""
     cache: CacheMode | None = None
     """Whether its answers are cached; None: as the tenant, or else the defaults, say."""
 
@@ -180,6 +182,7 @@ class Catalog:
             hedging=spec.hedging,
             by_name=by_name,
             pool_policy=spec.pool,
+            queue_wait_s=spec.queue_wait_s,
             cache=spec.cache,
         )
 

@@ -138,7 +138,7 @@ def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> 
             attempt.outcome if attempt.status is None else f"{attempt.outcome} ({attempt.status})",
             attempt_bar(attempt, duration_ms),
             f"{(duration_ms if attempt.ended_ms is None else attempt.ended_ms) - attempt.started_ms:.0f}",
-            attempt.message or " ",
+            _message(attempt),
         )
         for number, attempt in enumerate(attempts, start=1)
     ]
@@ -150,6 +150,12 @@ def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> 
         optional=("TIME", "ATTEMPT", "MS", "#", "MESSAGE", "OUTCOME"),
     )
     return replace(table, legends={"TIME": _BAR_LEGEND})
+
+
+def _message(attempt: "core.Attempt") -> str:
+    """Return what is to say about an attempt: how long it has waited for a slot, and why it has failed."""
+    queued = f"queued {attempt.queued_ms:.0f} ms" if attempt.queued_ms else ""
+    return ". ".join(filter(None, (queued, attempt.message))) or " "
 
 
 def attempt_bar(attempt: "core.Attempt", duration_ms: float) -> str:

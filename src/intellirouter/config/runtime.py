@@ -25,11 +25,13 @@ from intellirouter.core import (
     HedgingPolicy,
     PoolPolicy,
     Price,
+    Priority,
     Proxy,
     ProxyRules,
     RequestLimits,
     RetryOrder,
     Secret,
+    SlotPolicy,
     Timeouts,
     TrustFiles,
     format_authority,
@@ -294,6 +296,8 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int | None = None
     breaker: BreakerPolicy = DEFAULT_BREAKER
+    slots: SlotPolicy | None = None
+    """How many requests are processed at the same time, and how many wait; None: there is no limit."""
     cache: CacheMode | None = None
     """For requests for the deployment itself."""
     marks_prompt_cache: bool = True
@@ -316,6 +320,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     hedging: HedgingPolicy | None = None
     degradation: tuple[DegradationStep, ...] = ()
     pool: PoolPolicy = DEFAULT_POOL
+    queue_wait_s: float | None = None
+    """How long a request may wait for a slot of a deployment; None: as long as the deployment's queue allows."""
     cache: CacheMode | None = None
 
 
@@ -328,6 +334,7 @@ class KeySpec(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ("*",)
     """Glob patterns of model names."""
     grants: frozenset[str] = frozenset()
+    priority: Priority = "normal"
     expires_us: int | None = None
 
 
@@ -347,6 +354,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     default_max_cost_microusd: int | None = None
     default_breaker: BreakerPolicy = DEFAULT_BREAKER
     """For deployments of wildcards."""
+    default_slots: SlotPolicy | None = None
+    """The same."""
     default_pool: PoolPolicy = DEFAULT_POOL
     cache: CacheSpec = field(default_factory=CacheSpec)
     answers: AnswersSpec = field(default_factory=AnswersSpec)

@@ -22,6 +22,7 @@ from intellirouter.core import (
     Deployment,
     ExchangeRecord,
     Loss,
+    Priority,
     Usage,
     errors,
     escape_control_characters,
@@ -131,6 +132,8 @@ class Exchange:
     """The state of one request. Mutable while the request is in flight; `record` is the result."""
 
     identity: Identity = UNIDENTIFIED
+    priority: Priority | None = None
+    """The priority of the request, if it demands one; None: that of the caller."""
     call: Call | None = None
     model: str | None = None
     """The configured name of the model; None until the request has been decoded."""
@@ -194,7 +197,8 @@ class Exchange:
 
     def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the record of this exchange."""
-        call, deployment, error = self.call, self.deployment, self.error
+        call, deployment, error, attempts = self.call, self.deployment, self.error, self.attempts
+        is_usual = self.degradation is None and (not attempts or (len(attempts) == 1 and not attempts[0].queued_ms))
         record = ExchangeRecord(
             request_id=self.request_id,
             started_us=self.started_us,
@@ -209,8 +213,8 @@ class Exchange:
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
-            decision=self.decision if len(self.attempts) < 2 and self.degradation is None else self._final_decision(),
-            attempts=tuple(self.attempts),
+            decision=self.decision if is_usual else self._final_decision(),
+            attempts=tuple(attempts),
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             price_version=self.price_version,

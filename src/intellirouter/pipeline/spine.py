@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from intellirouter.catalog import Catalog, model_not_found, restricted
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    PRIORITY_HEADER,
     SMALL_BYTES,
     AnswerBudget,
     AttemptControl,
@@ -26,13 +27,16 @@ from intellirouter.core import (
     ExchangeRecord,
     Fetcher,
     Journal,
+    Loss,
     OffLoop,
+    Priority,
     ReasoningMemory,
     RequestContext,
     SocketUpstream,
     Upstream,
     errors,
     is_large,
+    lower_priority,
     new_id,
 )
 from intellirouter.dialects import Endpoint, check_depth, check_json
@@ -266,6 +270,8 @@ class Spine:
         if control is not None:
             resolved, losses = self._restricted(resolved, control)
             exchange.ignored += losses
+            if control.priority is not None:
+                _set_priority(exchange, control.priority)
         if self._memory_of is not None and call.operation == "chat":
             call.memory = self._memory_of(exchange.identity.tenant)
         return Decoded(call, resolved)
@@ -297,6 +303,13 @@ class Spine:
     def _stages_for(self, dialect: str) -> Stages:
         stages = self._stages_by_dialect[dialect] = self._stages.for_dialect(dialect)
         return stages
+
+
+def _set_priority(exchange: Exchange, demanded: Priority) -> None:
+    """Lower the priority of a request. A higher one than that of the caller has no effect, which is reported."""
+    exchange.priority = lower_priority(exchange.identity.priority, demanded)
+    if exchange.priority != demanded:
+        exchange.ignored += (Loss(PRIORITY_HEADER, "clamped", exchange.priority),)
 
 
 def _note_cancellation(exchange: Exchange) -> None:

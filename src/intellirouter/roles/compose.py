@@ -40,6 +40,7 @@ from intellirouter.gateway import (
 from intellirouter.hosting import LocalHost, WorkerView
 from intellirouter.pipeline import Entry, Generation, Hedging, InFlight, Stages
 from intellirouter.providers import VENDORS, RotatingUpstream, UpstreamPool, WebSocketDialer
+from intellirouter.resilience import WAIT_BOUNDS_S
 from intellirouter.resources import (
     AsyncObjectStore,
     BackgroundResponses,
@@ -64,11 +65,13 @@ from intellirouter.store import ExchangeStore, ReasoningMemories
 from intellirouter.telemetry import (
     CONTENT_TYPE,
     BreakerView,
+    LimitView,
     LiveFeed,
     Metrics,
     ModelPrecision,
     SemanticCacheView,
     breaker_metrics,
+    limit_metrics,
     semantic_cache_metrics,
     set_up_logging,
 )
@@ -186,6 +189,7 @@ class GatewayProcess:
             requests = format_count(count, "request")
             logger.info("Stopping: waiting up to %g s for %s in flight.", drain_s, requests)
         self.feed.close()
+        self._board.close_queues()
         self.websockets.begin_stop()
         self.batches.pause()
 
@@ -254,7 +258,9 @@ class GatewayProcess:
         self._answers.set_limit(generation.runtime.server.max_buffered_answer_bytes)
         runtime = generation.runtime
         policies = {name: spec.breaker for name, spec in runtime.deployments.items()}
+        limits = {name: spec.slots for name, spec in runtime.deployments.items() if spec.slots is not None}
         self._board.apply(policies, runtime.default_breaker)
+        self._board.apply_limits(limits, runtime.default_slots, SYSTEM_CLOCK.monotonic_s())
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
 
@@ -382,6 +388,7 @@ class GatewayProcess:
         )
         self.metrics.add_source(lambda: breaker_metrics(self._breakers()))
         self.metrics.add_source(self._answer_stores.metrics)
+        self.metrics.add_source(lambda: limit_metrics(self._limits(), WAIT_BOUNDS_S))
         self.metrics.add_source(lambda: semantic_cache_metrics(self._semantic_caches()))
 
     def _semantic_caches(self) -> SemanticCacheView:
@@ -390,6 +397,21 @@ class GatewayProcess:
             for each in self._similar.monitors()
         ]
         return SemanticCacheView(self._similar.size_bytes, self._similar.entry_count, models)
+
+    def _limits(self) -> list[LimitView]:
+        return [
+            LimitView(
+                deployment=name,
+                limit=slots.limit.value,
+                in_flight=slots.held,
+                waiting=slots.waiting,
+                waits=slots.waits.counts,
+                waits_sum_s=slots.waits.sum_s,
+                refusals=slots.refusals,
+            )
+            for name, slots in self._board.limited()
+            if slots.limit is not None
+        ]
 
     def _breakers(self) -> list[BreakerView]:
         now_s = SYSTEM_CLOCK.monotonic_s()

@@ -136,7 +136,7 @@ class BackgroundResponses:
             endpoint=exchange.endpoint,
             context=call.context,
             request_id=exchange.request_id,
-            identity=exchange.identity,
+            identity=exchange.identity.in_background(),
             body=body,
         )
         job.task = self._owner.start(self._answer(job, source), response_id)

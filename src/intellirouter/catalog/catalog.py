@@ -1,7 +1,7 @@
 """The names that clients can call, and the deployments behind each name."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct, structs
@@ -77,6 +77,8 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     by_name: dict[str, Deployment]
     """The deployments of the pool and the fallbacks."""
     pool_policy: PoolPolicy = DEFAULT_POOL
+    queue_wait_s: float | None = None
+    """How long a request may wait for a slot; None: as long as the queue of the deployment allows."""
     cache: CacheMode | None = None
     """Whether its answers are cached; None: as the tenant, or else the defaults, say."""
 
@@ -154,6 +156,15 @@ class Catalog:
             return None
         return self._lists.find(model.partition("/")[0], model) or facts_of(model, resolved.kind, resolved.pool)
 
+    def offered_by_wildcards(self, model: str) -> Iterator[str]:
+        """Yield `provider/model` for each wildcard provider that has listed this model, or has a price for it."""
+        for name in self.wildcard_providers:
+            row = self._vendors[self._runtime.providers[name].vendor]
+            known = self._prices.lookup(row.price_provider, model) if row.price_provider else None
+            full_name = f"{name}/{model}"
+            if self._lists.find(name, full_name) is not None or (known is not None and known.model_id == model):
+                yield full_name
+
     def describe(self, provider: str, model: str, context_tokens: int | None) -> ModelFacts:
         """Return the facts of a model that a wildcard provider has listed with this context window."""
         spec = DeploymentSpec(name=f"{provider}/{model}", provider=provider, model=model, context_tokens=context_tokens)
@@ -194,6 +205,7 @@ class Catalog:
             has_one_account=_have_one_account(by_name.values()),
             by_name=by_name,
             pool_policy=spec.pool,
+            queue_wait_s=spec.queue_wait_s,
             cache=spec.cache,
         )
 

@@ -47,6 +47,7 @@ def record_line(record: "core.ExchangeRecord") -> list[Part]:
         Part(f"{tokens:>6} tokens", 6, "TOKENS"),
         Part(f"{format_value(record_cost(record)):>8} USD", 7, "USD"),
         Part(f"{attempts:<10}", 8, "ATTEMPTS"),
+        Part("" if record.cache is None else f"cache {record.cache}", 9, "CACHE"),
         Part(route, 4, "MODEL"),
         Part(record.error_code or "", 3, "ERROR"),
     ]
@@ -149,7 +150,7 @@ def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> 
             attempt.outcome if attempt.status is None else f"{attempt.outcome} ({attempt.status})",
             attempt_bar(attempt, duration_ms),
             f"{(duration_ms if attempt.ended_ms is None else attempt.ended_ms) - attempt.started_ms:.0f}",
-            attempt.message or " ",
+            _message(attempt),
         )
         for number, attempt in enumerate(attempts, start=1)
     ]
@@ -161,6 +162,12 @@ def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> 
         optional=("TIME", "ATTEMPT", "MS", "#", "MESSAGE", "OUTCOME"),
     )
     return replace(table, legends={"TIME": _BAR_LEGEND})
+
+
+def _message(attempt: "core.Attempt") -> str:
+    """Return what is to say about an attempt: how long it has waited for a slot, and why it has failed."""
+    queued = f"queued {attempt.queued_ms:.0f} ms" if attempt.queued_ms else ""
+    return ". ".join(filter(None, (queued, attempt.message))) or " "
 
 
 def attempt_bar(attempt: "core.Attempt", duration_ms: float) -> str:

@@ -6,6 +6,7 @@ from intellirouter.config.affinity_section import Affinity, AffinityField
 from intellirouter.config.attempts_section import HEDGING_TEXT, FallbackField, Hedging, MaxAttempts, MaxCost
 from intellirouter.config.breaker_section import Breaker, BreakerField, Pool
 from intellirouter.config.cache_section import CacheMode
+from intellirouter.config.concurrency_section import ModelQueue
 from intellirouter.config.degradation_section import DEGRADATION_TEXT, DegradationStep
 from intellirouter.config.section import Section
 from intellirouter.config.timeouts_section import Timeouts
@@ -42,6 +43,7 @@ class ModelEntry(Section):
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
     pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
     affinity: AffinityField = Field(default_factory=Affinity, description="Overrides defaults.affinity.")
+    queue: ModelQueue = Field(default_factory=ModelQueue, description="Requests that wait for a deployment.")
     cache: CacheMode | None = Field(
         default=None,
         description="Overrides defaults.cache. If the tenant has another setting, off wins. With semantic, requests "

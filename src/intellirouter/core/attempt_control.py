@@ -11,14 +11,18 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import errors
+from intellirouter.core.concurrency import PRIORITIES, Priority
 
 HEADER_PREFIX: Final = b"x-intellirouter-"
 RETRIES_HEADER: Final = "x-intellirouter-retries"
 FALLBACKS_HEADER: Final = "x-intellirouter-fallbacks"
 TIMEOUT_HEADER: Final = "x-intellirouter-timeout-s"
-SESSION_HEADER: Final = "x-intellirouter-session"
+PRIORITY_HEADER: Final = "x-intellirouter-priority"
 MAX_COST_HEADER: Final = "x-intellirouter-max-cost-usd"
-_HEADERS: Final = frozenset({RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER, MAX_COST_HEADER, SESSION_HEADER})
+SESSION_HEADER: Final = "x-intellirouter-session"
+_HEADERS: Final = frozenset(
+    {RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER, PRIORITY_HEADER, MAX_COST_HEADER, SESSION_HEADER}
+)
 _SESSION_NAME: Final = SESSION_HEADER.encode()
 _MAX_SHOWN: Final = 100
 DEFAULT_MAX_ATTEMPTS: Final = 16
@@ -35,6 +39,8 @@ class AttemptControl(Struct, frozen=True, kw_only=True):
     retries: int | None = None
     has_fallbacks: bool = True
     timeout_s: float | None = None
+    priority: Priority | None = None
+    """Applies only if it is lower than that of the caller."""
     max_cost_microusd: int | None = None
 
 
@@ -64,6 +70,7 @@ def attempt_control_of(headers: Mapping[bytes, bytes]) -> AttemptControl | None:
         retries=_retries(own.get(RETRIES_HEADER)),
         has_fallbacks=_has_fallbacks(own.get(FALLBACKS_HEADER)),
         timeout_s=_timeout_s(own.get(TIMEOUT_HEADER)),
+        priority=_priority(own.get(PRIORITY_HEADER)),
         max_cost_microusd=_max_cost_microusd(own.get(MAX_COST_HEADER)),
     )
 
@@ -104,6 +111,15 @@ def _timeout_s(value: str | None) -> float | None:
     if _SECONDS.fullmatch(value) is None or not (seconds := float(value)):
         raise _invalid(TIMEOUT_HEADER, value, "Send a positive number of seconds, for example 20 or 2.5.")
     return seconds
+
+
+def _priority(value: str | None) -> Priority | None:
+    if value is None:
+        return None
+    for known in PRIORITIES:
+        if value.lower() == known:
+            return known
+    raise _invalid(PRIORITY_HEADER, value, f"Send one of {', '.join(PRIORITIES)}.")
 
 
 def _max_cost_microusd(value: str | None) -> int | None:

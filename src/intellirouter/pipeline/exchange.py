@@ -23,6 +23,7 @@ from intellirouter.core import (
     Deployment,
     ExchangeRecord,
     Loss,
+    Priority,
     Reference,
     Usage,
     errors,
@@ -142,6 +143,8 @@ class Exchange:
     """The state of one request. Mutable while the request is in flight; `record` is the result."""
 
     identity: Identity = UNIDENTIFIED
+    priority: Priority | None = None
+    """The priority of the request, if it demands one; None: that of the caller."""
     call: Call | None = None
     model: str | None = None
     """The configured name of the model; None until the request has been decoded."""
@@ -167,6 +170,8 @@ class Exchange:
     error_event: bytes | None = None
     """The error event of the client's dialect, for a stream that fails after it has begun."""
     is_client_disconnected: bool = False
+    answer_error: errors.GatewayError | None = None
+    """The error that ended the answer after its beginning, if the client had disconnected before."""
     losses: tuple[Loss, ...] = ()
     """Fields that the last attempt did not pass on as requested."""
     ignored: tuple[Loss, ...] = ()
@@ -213,7 +218,8 @@ class Exchange:
 
     def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the record of this exchange."""
-        call, deployment, error = self.call, self.deployment, self.error
+        call, deployment, error, attempts = self.call, self.deployment, self.error, self.attempts
+        is_usual = self.degradation is None and (not attempts or (len(attempts) == 1 and not attempts[0].queued_ms))
         record = ExchangeRecord(
             request_id=self.request_id,
             started_us=self.started_us,
@@ -228,8 +234,8 @@ class Exchange:
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
-            decision=self.decision if len(self.attempts) < 2 and self.degradation is None else self._final_decision(),
-            attempts=tuple(self.attempts),
+            decision=self.decision if is_usual else self._final_decision(),
+            attempts=tuple(attempts),
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             price_version=self.price_version,

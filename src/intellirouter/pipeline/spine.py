@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from intellirouter.catalog import Catalog, model_not_found, restricted
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    PRIORITY_HEADER,
     SMALL_BYTES,
     AnswerBudget,
     AttemptControl,
@@ -26,13 +27,16 @@ from intellirouter.core import (
     ExchangeRecord,
     Fetcher,
     Journal,
+    Loss,
     OffLoop,
+    Priority,
     ReasoningMemory,
     RequestContext,
     SocketUpstream,
     Upstream,
     errors,
     is_large,
+    lower_priority,
     new_id,
 )
 from intellirouter.dialects import Endpoint, check_depth, check_json
@@ -45,6 +49,7 @@ from intellirouter.pipeline.execute import Executor
 from intellirouter.pipeline.ladder import Ladder
 from intellirouter.pipeline.pinning import Pinning
 from intellirouter.pipeline.recall import check_may_call, deliver, recall
+from intellirouter.pipeline.recent_calls import RecentCalls
 from intellirouter.pipeline.sessions import Session, SessionExecutor
 from intellirouter.pipeline.stages import NO_STAGES, AnswerTap, Stages
 from intellirouter.routing import Placements, Router
@@ -96,6 +101,7 @@ class Spine:
         self._pinning = Pinning()
         self._places = SessionPlaces(parts.placements, parts.off_loop)
         self._stages = stages
+        self._recent = RecentCalls() if runtime.cache.is_used else None
         self._stages_by_dialect: dict[str, Stages] = {}
         self._restricted = lru_cache(maxsize=_MAX_RESTRICTED)(restricted)
         self._executor = Executor(
@@ -141,11 +147,15 @@ class Spine:
         self, exchange: Exchange, body: bytes, context: RequestContext, responder: R, serve: Serve[R]
     ) -> None:
         try:
-            endpoint = exchange.endpoint
-            if self._is_large(endpoint, body):
-                call = await self._decode_large(endpoint, body, context)
-            else:
-                call = endpoint.decode_request(body, context)
+            endpoint, recent = exchange.endpoint, self._recent
+            call = None if recent is None else recent.copy_of(endpoint, body, context)
+            if call is None:
+                if self._is_large(endpoint, body):
+                    call = await self._decode_large(endpoint, body, context)
+                else:
+                    call = endpoint.decode_request(body, context)
+                    if recent is not None:
+                        recent.offer(endpoint, body, context, call)
             request = self._resolve(exchange, call, context.control)
             dialect = request.call.dialect
             stages = self._stages_by_dialect.get(dialect) or self._stages_for(dialect)
@@ -155,6 +165,8 @@ class Spine:
             if request.resolved.affinity is not None:
                 await self._find_place(exchange, request, context)
             await serve(exchange, request, responder, stages)
+            if recent is not None and exchange.cache is not None and exchange.cache.status == "hit":
+                recent.expect(endpoint, body, context)
         except errors.GatewayError as error:
             await self.refuse(exchange, error, responder)
         except asyncio.CancelledError:
@@ -278,6 +290,8 @@ class Spine:
         if control is not None:
             resolved, losses = self._restricted(resolved, control)
             exchange.ignored += losses
+            if control.priority is not None:
+                _set_priority(exchange, control.priority)
         if self._memory_of is not None and call.operation == "chat":
             call.memory = self._memory_of(exchange.identity.tenant)
         return Decoded(call, resolved)
@@ -316,6 +330,13 @@ class Spine:
     def _stages_for(self, dialect: str) -> Stages:
         stages = self._stages_by_dialect[dialect] = self._stages.for_dialect(dialect)
         return stages
+
+
+def _set_priority(exchange: Exchange, demanded: Priority) -> None:
+    """Lower the priority of a request. A higher one than that of the caller has no effect, which is reported."""
+    exchange.priority = lower_priority(exchange.identity.priority, demanded)
+    if exchange.priority != demanded:
+        exchange.ignored += (Loss(PRIORITY_HEADER, "clamped", exchange.priority),)
 
 
 def _note_cancellation(exchange: Exchange) -> None:

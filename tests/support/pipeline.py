@@ -66,6 +66,7 @@ class Response:
         self.headers = list(headers)
         self.outcome = "open"
         self.spares_credential = False
+        self.credential_fingerprint = ""
         self.refused_with: int | None = None
         self.tenant = ""
         self.refused_for_s: float | None = None

@@ -23,7 +23,14 @@ from intellirouter.admin.limits import limits_view
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view, with_problems
-from intellirouter.core import ExchangeRecord, RequestContext, attempt_control_of, encoding_refusal, errors
+from intellirouter.core import (
+    ExchangeRecord,
+    RequestContext,
+    attempt_control_of,
+    encoding_refusal,
+    errors,
+    session_of,
+)
 from intellirouter.dialects import encode_error
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
 from intellirouter.store import LogFilter, StoreHealth, StoreUnavailable
@@ -204,8 +211,9 @@ def _is_admin(request: Request) -> bool:
 
 def _context(request: Request) -> RequestContext:
     """Return the parts of a request outside its body that a dry run depends on. Raises `InvalidRequest`."""
-    control = attempt_control_of(dict(request.scope["headers"]))
-    return RequestContext(model=request.query_params.get("model", ""), control=control)
+    headers = dict(request.scope["headers"])
+    control, session = attempt_control_of(headers), session_of(headers)
+    return RequestContext(model=request.query_params.get("model", ""), control=control, session=session)
 
 
 async def _body(request: Request) -> bytes:

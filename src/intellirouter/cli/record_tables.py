@@ -97,6 +97,8 @@ def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
     yield "cost", None if cost is None else f"{cost} USD (price: {format_value(record.price_version)})"
     if record.cache is not None:
         yield "cache", _cache(record)
+    if record.affinity is not None:
+        yield "affinity", _affinity(record.affinity)
     first = "" if record.first_token_ms is None else f", first token after {record.first_token_ms:.0f} ms"
     yield "duration", f"{record.duration_ms:.0f} ms{first}"
     if record.dropped:
@@ -120,6 +122,16 @@ def _cache(record: "core.ExchangeRecord") -> str:
     if record.cache_reason is not None:
         parts.append(record.cache_reason)
     return f"{record.cache}: {'; '.join(parts)}" if parts else str(record.cache)
+
+
+def _affinity(use: "core.AffinityUse") -> str:
+    """Return where the session was served last, and whether it stayed: `session: stayed at a, 42 s later`."""
+    if use.outcome == "new":
+        return f"{use.kind}: new"
+    if use.outcome == "hit":
+        return f"{use.kind}: stayed at {use.deployment}, {use.age_s:.0f} s later"
+    lost = f"; about {core.format_usd(use.lost_microusd)} USD of cached input lost" if use.lost_microusd else ""
+    return f"{use.kind}: left {use.deployment}, {use.age_s:.0f} s later: {use.cause}{lost}"
 
 
 def _deployment(record: "core.ExchangeRecord") -> str | None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from intellirouter.config.affinity_section import compile_affinity
 from intellirouter.config.attempts_section import causes_of, compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
@@ -178,6 +179,7 @@ class _Compiler:
             default_max_cost_microusd=microusd(defaults.max_cost_usd),
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
+            default_affinity=compile_affinity(None, defaults.affinity),
             default_slots=default_slots(config),
             cache=compile_cache(config, self._sources, self._report),
             answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
@@ -435,6 +437,7 @@ class _Compiler:
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 hedging=compile_hedging(entry.hedging),
+                affinity=compile_affinity(entry.affinity, self._config.defaults.affinity),
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
                 max_cost_microusd=microusd(entry.max_cost_usd or self._config.defaults.max_cost_usd),
                 degradation=compile_ladder(self._config, name, self._report, self._suggestions),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from intellirouter.core import (
+    DEFAULT_AFFINITY,
     DEFAULT_ANSWER_LIMITS,
     DEFAULT_BREAKER,
     DEFAULT_LIMITS,
@@ -16,6 +17,7 @@ from intellirouter.core import (
     DEFAULT_POOL,
     DIRECT,
     SYSTEM_TRUST,
+    AffinityPolicy,
     AnswerLimits,
     AuthScheme,
     BreakerPolicy,
@@ -318,6 +320,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     max_cost_microusd: int | None = None
     hedging: HedgingPolicy | None = None
+    affinity: AffinityPolicy | None = DEFAULT_AFFINITY
+    """None: it is off."""
     degradation: tuple[DegradationStep, ...] = ()
     pool: PoolPolicy = DEFAULT_POOL
     queue_wait_s: float | None = None
@@ -357,6 +361,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     default_slots: SlotPolicy | None = None
     """The same."""
     default_pool: PoolPolicy = DEFAULT_POOL
+    default_affinity: AffinityPolicy | None = DEFAULT_AFFINITY
+    """For requests for deployments themselves."""
     cache: CacheSpec = field(default_factory=CacheSpec)
     answers: AnswersSpec = field(default_factory=AnswersSpec)
     logs_bodies: bool = False

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
+from intellirouter.config.affinity_section import AFFINITY_TEXT, DefaultAffinity, DefaultAffinityField
 from intellirouter.config.answers_section import Answers
 from intellirouter.config.attempts_section import (
     MAX_ATTEMPTS_TEXT,
@@ -134,6 +135,7 @@ class Defaults(Section):
         default_factory=DefaultConcurrency, description="Limit of the requests in flight of each deployment, or off."
     )
     queue: DefaultQueue = Field(default_factory=DefaultQueue, description="Requests that wait for a deployment.")
+    affinity: DefaultAffinityField = Field(default_factory=DefaultAffinity, description=AFFINITY_TEXT)
 
 
 class Provider(Section):

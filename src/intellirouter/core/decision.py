@@ -37,6 +37,10 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     """No deployment is available. All are tried nevertheless."""
     restriction: str = ""
     """How the headers of the request limit its attempts; empty if they do not."""
+    affinity_broken: str = ""
+    """Why the request does not stay where its session was served last; empty if it does, or if there is no session."""
+    affinity_lost_microusd: int = 0
+    """About how much more its input costs because of that, in micro-USD; 0 if unknown."""
 
 
 AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect", "hedge", "degraded"]
@@ -80,6 +84,8 @@ class Attempt(Struct, kw_only=True, omit_defaults=True):
     message: str | None = None
     cache_marks: int = 0
     """How many prompt-cache marks the gateway has set in the request."""
+    credential: str = ""
+    """The fingerprint of the credential, if the deployment has several."""
 
 
 def reason_of(decision: Decision, attempts: Sequence[Attempt]) -> str:

@@ -48,6 +48,8 @@ from intellirouter.resources import (
     Files,
     FileStore,
     LineRunner,
+    PinStage,
+    PinStore,
     Responses,
     ResponsesStage,
     ResponseStore,
@@ -59,7 +61,7 @@ from intellirouter.roles.model_lists import ModelLists, Traffic
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.roles.worker_errors import WorkerErrors
-from intellirouter.routing import STRATEGIES
+from intellirouter.routing import STRATEGIES, Placements
 from intellirouter.serving import serve_asgi
 from intellirouter.store import ExchangeStore, ReasoningMemories
 from intellirouter.telemetry import (
@@ -110,6 +112,7 @@ class GatewayProcess:
         self._board = HealthBoard(rng)
         self._off_loop = OffLoop()
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
+        self._placements = Placements()
         self._answer_stores = AnswerStores(SYSTEM_CLOCK, rng, runtime.trust)
         self._similar = self._answer_stores.shared.similar
         self._hedging = Hedging()
@@ -118,9 +121,9 @@ class GatewayProcess:
             RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng, traffic=self._traffic
         )
         self._upstream = self._upstreams()
-        self._generations = Generations(runtime, self._shared_parts(rng))
-        entry = self._entry = Entry(self.current, self.in_flight)
         objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK, self.store.is_only_gateway)
+        self._generations = Generations(runtime, self._shared_parts(rng, objects))
+        entry = self._entry = Entry(self.current, self.in_flight)
         files = FileStore(objects, SYSTEM_CLOCK, lambda: self.current.value.runtime.files)
         responses = ResponseStore(objects, SYSTEM_CLOCK, self._off_loop)
         self.background = BackgroundResponses(responses, entry, self._off_loop)
@@ -276,7 +279,7 @@ class GatewayProcess:
         generation = self.current.value
         self.model_lists.apply(generation.catalog, generation.runtime.discovery_interval_s)
 
-    def _shared_parts(self, rng: random.Random) -> SharedParts:
+    def _shared_parts(self, rng: random.Random, objects: AsyncObjectStore) -> SharedParts:
         return SharedParts(
             upstream=self._upstream,
             sockets=SocketSwitch(WebSocketDialer(self.pool), _OTHER_VENDORS),
@@ -292,6 +295,8 @@ class GatewayProcess:
             cache=self._answer_stores.shared,
             memory_of=self._memories.of,
             lists=self._lists,
+            placements=self._placements,
+            pins=PinStage(PinStore(objects, SYSTEM_CLOCK), self._off_loop),
         )
 
     def _upstreams(self) -> Upstream:
@@ -372,6 +377,11 @@ class GatewayProcess:
             "intellirouter_reasoning_memory_bytes",
             "Size of the reasoning that is remembered because clients may not send it back.",
             lambda: float(self._memories.used_bytes),
+        )
+        add(
+            "intellirouter_affinity_sessions",
+            "Sessions whose last deployment is remembered.",
+            lambda: float(len(self._placements)),
         )
         memory = self._answer_stores.memory
         add("intellirouter_cache_bytes", "Size of the answers stored in memory.", lambda: float(memory.used_bytes))

@@ -11,9 +11,10 @@ from msgspec import Struct, structs
 from intellirouter.catalog import HealthBoard, ResolvedModel
 from intellirouter.core import Call, Candidate, Decision, Deployment, FallbackCause, Verdict, errors, estimate_tokens
 from intellirouter.dialects import CONTEXT_LENGTH, Endpoint
+from intellirouter.routing.broken_affinity import NOT_BROKEN, BrokenAffinity, broken_affinity
 from intellirouter.routing.filters import always_fits_tokens, exclusion_reason, is_about_context
 from intellirouter.routing.outliers import find_outliers
-from intellirouter.routing.strategies import RoutingContext, Scored, StrategyRow
+from intellirouter.routing.strategies import Affinity, RoutingContext, Scored, StrategyRow
 
 _DEFAULT_STRATEGY: Final = "priority"
 _TRIED_LAST: Final = "tried last"
@@ -90,8 +91,18 @@ class Router:
         self._turns = {} if turns is None else turns
         self._memo: dict[MemoKey, _Memo] = {}
 
-    def decide(self, endpoint: Endpoint, call: Call, resolved: ResolvedModel, now_s: float) -> Decision:
-        """Return the decision. Raises `NoEligibleDeployment` if no deployment can serve the request."""
+    def decide(
+        self,
+        endpoint: Endpoint,
+        call: Call,
+        resolved: ResolvedModel,
+        now_s: float,
+        affinity: Affinity | None = None,
+    ) -> Decision:
+        """Return the decision. Raises `NoEligibleDeployment` if no deployment can serve the request.
+
+        `affinity`: the session of the request. It has no effect if the order of the deployments is fixed.
+        """
         key = (resolved, endpoint.name, call.needs, endpoint.local is not None and endpoint.local.applies(call))
         memo = self._memo.get(key)
         if memo is not None and self._is_valid(memo, call, resolved, now_s):
@@ -112,7 +123,8 @@ class Router:
             raise _no_eligible(call, resolved, excluded, deferred)
         ready_fallbacks, unavailable_fallbacks = self._split(fallbacks, now_s)
         strategy = self._strategies.get(resolved.strategy) or self._strategies[_DEFAULT_STRATEGY]
-        scored = self._score(strategy, resolved, available, call, now_s) if available else []
+        affinity = None if strategy.stickiness is None else affinity
+        scored = self._score(strategy, resolved, available, call, now_s, affinity) if available else []
         remarks = self._remarks(available, resolved, now_s)
         order = _Order(
             scored=_with_remarks(scored, remarks) if remarks else scored,
@@ -122,7 +134,10 @@ class Router:
             note=note,
             remarks=remarks,
         )
-        decision = _decision(resolved, order, excluded)
+        broken = NOT_BROKEN
+        if affinity is not None and affinity.home:
+            broken = _broken_affinity(affinity, resolved, order, excluded, remarks)
+        decision = _decision(resolved, order, excluded, broken)
         if order.is_last_resort:  # an outage must not take away the retries
             pool_size = len(decision.order) - len(deferred)
             decision = structs.replace(decision, pool_size=pool_size, is_last_resort=True)
@@ -207,10 +222,16 @@ class Router:
         return remarks
 
     def _score(
-        self, strategy: StrategyRow, resolved: ResolvedModel, pool: tuple[Deployment, ...], call: Call, now_s: float
+        self,
+        strategy: StrategyRow,
+        resolved: ResolvedModel,
+        pool: tuple[Deployment, ...],
+        call: Call,
+        now_s: float,
+        affinity: Affinity | None,
     ) -> list[Scored]:
         turn = self._turns.get(resolved.model, 0)
-        if len(resolved.pool) > 1:
+        if len(resolved.pool) > 1 and affinity is None:
             self._turns[resolved.model] = turn + 1
         context = RoutingContext(
             call=call,
@@ -219,8 +240,13 @@ class Router:
             rng=self._rng,
             now_s=now_s,
             input_tokens=call.estimated_input_tokens(),
+            affinity=affinity,
         )
         scored = strategy.score(pool, context)
+        if affinity is not None and strategy.stickiness is not None:
+            scored = strategy.stickiness(scored, context)
+            scored.sort(key=lambda each: (each.score, each.deployment.name != affinity.home))
+            return scored
         scored.sort(key=lambda each: each.score)
         return scored
 
@@ -274,7 +300,9 @@ def _no_eligible(
     )
 
 
-def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate]) -> Decision:
+def _decision(
+    resolved: ResolvedModel, order: _Order, excluded: list[Candidate], broken: BrokenAffinity = NOT_BROKEN
+) -> Decision:
     candidates = [
         _candidate(each.deployment, "eligible", each.reason, each.score if math.isfinite(each.score) else None)
         for each in order.scored
@@ -289,7 +317,7 @@ def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate])
     first = candidates[0]
     reason = first.reason.replace(_TRIED_LAST, "but no other is available")
     candidates[0] = structs.replace(first, verdict="chosen", reason=reason)
-    note = [resolved.restriction] if resolved.restriction else []
+    note = [each for each in (broken.note, resolved.pin, resolved.restriction) if each]
     return Decision(
         model=resolved.model,
         strategy=resolved.strategy,
@@ -298,7 +326,26 @@ def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate])
         pool_size=len(order.scored),
         candidates=(*candidates, *excluded),
         restriction=resolved.restriction,
+        affinity_broken=broken.cause,
+        affinity_lost_microusd=broken.lost_microusd,
     )
+
+
+def _broken_affinity(
+    affinity: Affinity,
+    resolved: ResolvedModel,
+    order: _Order,
+    excluded: list[Candidate],
+    remarks: Mapping[str, _Remark],
+) -> BrokenAffinity:
+    """Return why the request does not stay where its session was served last, if it does not."""
+    reasons = {name: remark.text for name, remark in remarks.items() if remark.delay}
+    reasons |= {each.deployment.name: each.reason for each in order.unavailable}
+    reasons |= {each.deployment: each.reason for each in excluded}
+    if order.is_last_resort:
+        return NOT_BROKEN
+    first = order.scored[0].deployment.name if order.scored else ""
+    return broken_affinity(affinity, resolved, first, reasons)
 
 
 def _reasons_of_others(order: _Order, others: int) -> list[str]:

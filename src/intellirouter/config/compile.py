@@ -12,8 +12,6 @@ from pathlib import Path as FilePath
 from typing import Final
 from urllib.parse import urlsplit
 
-from msgspec import structs
-
 from intellirouter.config.attempts_section import compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
@@ -52,8 +50,7 @@ from intellirouter.config.runtime import (
     ServerSpec,
     StoreSpec,
 )
-from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider
-from intellirouter.config.schema import Timeouts as TimeoutsEntry
+from intellirouter.config.schema import Config, DeploymentEntry, ModelEntry, Provider
 from intellirouter.config.secret_references import (
     SecretReferenceError,
     SecretSources,
@@ -62,6 +59,7 @@ from intellirouter.config.secret_references import (
 )
 from intellirouter.config.server_section import Server
 from intellirouter.config.store_section import Store
+from intellirouter.config.timeouts_section import inherit_timeouts
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.unused_settings import is_region_name, is_regional, unused_settings
 from intellirouter.config.value_types import artifact_model
@@ -469,8 +467,3 @@ def _credential_hint(row: VendorRow) -> str:
     if row.credential_env:
         way = f"the environment variable {row.credential_env[0].replace('+', ' and ')}, or {way}"
     return f"Set {way}. If the endpoint needs no credential, set `credentials: []`."
-
-
-def inherit_timeouts(entry: TimeoutsEntry | DefaultTimeouts, base: Timeouts) -> Timeouts:
-    """Return `base` with the timeouts that are set in `entry`."""
-    return structs.replace(base, **entry.model_dump(exclude_none=True))

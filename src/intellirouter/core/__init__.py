@@ -87,6 +87,7 @@ from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s
 from intellirouter.core.secret import Secret
 from intellirouter.core.service_links import is_service_link, linked_service
 from intellirouter.core.tasks import TaskOwner
+from intellirouter.core.throughput import ThroughputFloor, TokenSource
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import (
     INPUT_COUNTS,
@@ -172,7 +173,9 @@ __all__ = [
     "SocketUpstream",
     "SystemClock",
     "TaskOwner",
+    "ThroughputFloor",
     "Timeouts",
+    "TokenSource",
     "TrustFiles",
     "Upstream",
     "UpstreamAddress",

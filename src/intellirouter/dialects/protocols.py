@@ -53,6 +53,11 @@ class StreamRelay(Protocol):
     def content_events(self) -> int: ...
 
     @property
+    def produced_tokens(self) -> int:
+        """About how many tokens the upstream has produced so far, for its throughput. Only read now and then."""
+        ...
+
+    @property
     def buffered_bytes(self) -> int:
         """How much has been fed that will be processed at once later: an incomplete event, arguments held back."""
         ...

@@ -229,11 +229,11 @@ class TranslatedStream(WatchedStream):
         watcher: AnswerWatcher | None = None,
     ) -> None:
         """`model_of` takes the model that the upstream reports, and returns the one that the client reads."""
-        super().__init__(decoder, encoder)
+        super().__init__(decoder, encoder, guard)
         self._model_of = model_of
         self._watcher = watcher
         self._held: list[Event] = []
-        self._guard = guard
+        self._guard: StreamGuard = guard
         self._repairs: dict[type, Callable[[Event], Event]] = {
             ToolCallStarted: guard.with_unique_id,
             ChoiceFinished: guard.with_calls_or_stop,
@@ -285,7 +285,7 @@ class TranslatedStream(WatchedStream):
 
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""
-        self._watch_guarded(self._guard, events)
+        self._watch_guarded(events)
         if self._model_of is not None:
             self._name_model(events, self._model_of)
         if self._guard.unusual_calls:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.core import (
     FREE_ANSWER_BYTES,
@@ -259,11 +259,19 @@ def _discard(context: AttemptContext, opened: WholeAnswer | OpenStream) -> None:
 
 
 def _stream_usage(context: AttemptContext, stream: OpenStream, estimated_tokens: int) -> Usage:
-    """Return the usage of a stream: what the upstream has reported, if it is possible, or else an estimate."""
-    usage = stream.relay.usage
-    if usage is None:
+    """Return the usage of a stream: what the upstream has reported, if it is possible, or else an estimate.
+
+    What upstreams report at the beginning of a stream contains hardly any output. The output of a stream that has not
+    come to its end is estimated, if that is more.
+    """
+    relay = stream.relay
+    if (reported := relay.usage) is None:
         return estimated_usage(context.call, estimated_tokens)
-    return plausible_usage(usage, context.call, context.deployment, stream.received_bytes)
+    usage = plausible_usage(reported, context.call, context.deployment, stream.received_bytes)
+    missing = estimated_tokens - usage.total_output_tokens
+    if missing > 0 and not (relay.is_finished and relay.error is None):
+        return structs.replace(usage, output_tokens=usage.output_tokens + missing, is_estimated=True)
+    return usage
 
 
 def _unusable(response: UpstreamResponse, error: errors.UpstreamMalformed) -> errors.UpstreamError | None:

@@ -61,7 +61,7 @@ class RelayedStream(WatchedStream):
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._sent = b""
-        """The last block that was sent to the client."""
+        """The last block with events that was sent to the client."""
         self._error_event = b""
 
     @property
@@ -94,7 +94,8 @@ class RelayedStream(WatchedStream):
             return b""
         if self._held:
             return self._released(block)
-        self._sent = block
+        if events or b"data:" in block:  # a ping has no number with which the error event could continue
+            self._sent = block
         return block
 
     def _relay_valid(self, block: bytes) -> bytes:

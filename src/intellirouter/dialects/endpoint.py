@@ -17,6 +17,7 @@ from intellirouter.dialects.protocols import (
     Route,
     SessionRoute,
 )
+from intellirouter.dialects.routes.continuation import Continuations
 from intellirouter.dialects.spec import LocalAnswer
 from intellirouter.dialects.wire.duplicates import check_unique
 
@@ -83,6 +84,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """The client codec, if answers are chat answers. It encodes answers that do not come from an upstream."""
     local: LocalAnswer | None = None
     """Requests that exist only in the client's dialect and are not conversations."""
+    continuations: Continuations | None = None
+    """Continues streams that have broken off; None if the endpoint has none that can be continued."""
     keep_alive: KeepAlive = COMMENTS
     """What clients are sent while a stream is silent."""
 

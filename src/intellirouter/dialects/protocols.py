@@ -220,10 +220,18 @@ class StreamEncoder(Protocol):
 
 @runtime_checkable
 class ResumingEncoder(Protocol):
-    """A `StreamEncoder` whose dialect numbers its events."""
+    """A `StreamEncoder` whose dialect numbers its events, and whose events refer to earlier ones by ids."""
 
     def resume(self, block: bytes) -> None:
         """Continue the numbering after these relayed events, for the event that `fail` returns."""
+        ...
+
+    def observe(self, block: bytes) -> None:
+        """Note the numbers and ids in these relayed events. All of a stream that is taken over must be observed."""
+        ...
+
+    def take_over(self, events: "Sequence[Event]") -> None:
+        """Continue the observed stream, which these events describe, as if this encoder had written it."""
         ...
 
 

@@ -193,6 +193,30 @@ class ChatTranslation(Route):
         guard = StreamGuard(deployment.limits, conversation.output, conversation)
         return translated_stream(decoder, self._client, call, deployment, guard, watcher)
 
+    @property
+    def dialect(self) -> str:
+        """That of the upstream."""
+        return self._upstream.dialect
+
+    def rest_of_stream(
+        self,
+        call: Call,
+        deployment: Deployment,
+        only_rest: Callable[[StreamDecoder], StreamDecoder],
+        encoder: StreamEncoder,
+        *,
+        is_whole: bool,
+    ) -> StreamRelay:
+        """Return the relay that writes the rest of a stream with its `encoder`. `only_rest` selects it.
+
+        `is_whole`: the upstream answers with a JSON document instead of a stream.
+        """
+        conversation = conversation_of(call, self._client.decode)
+        decoder = WholeAnswerDecoder(self._upstream, deployment) if is_whole else self._upstream.stream(deployment)
+        if (fit := self._fit(conversation)) is not None:
+            decoder = fit.stream(decoder, deployment.limits)
+        return TranslatedStream(only_rest(decoder), encoder, StreamGuard(deployment.limits, None, conversation))
+
     def _watcher(self, call: Call, conversation: Conversation, deployment: Deployment) -> AnswerWatcher | None:
         """Return what remembers the tokens in a stream; None if there can be none."""
         if call.memory is None:

@@ -47,6 +47,8 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     """The limit of the attempts of a request, of all kinds."""
     hedging: HedgingPolicy | None = None
+    continues_streams: bool = False
+    """Another deployment writes the rest of a stream that breaks off."""
     restriction: str = ""
     """How the headers of a request limit its attempts; empty if they do not."""
     by_name: dict[str, Deployment]
@@ -148,6 +150,7 @@ class Catalog:
             request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
             max_attempts=spec.max_attempts,
             hedging=spec.hedging,
+            continues_streams=spec.continues_streams,
             by_name=by_name,
             pool_policy=spec.pool,
             cache=spec.cache,

@@ -416,6 +416,7 @@ class _Compiler:
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 hedging=compile_hedging(entry.hedging),
+                continues_streams=entry.continuation == "prefill",
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
                 pool=inherit_pool(entry.pool, self._default_pool),
                 cache=entry.cache,

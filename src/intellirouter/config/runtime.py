@@ -278,6 +278,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     """None: the sum of the total timeouts of its deployments."""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     hedging: HedgingPolicy | None = None
+    continues_streams: bool = False
     pool: PoolPolicy = DEFAULT_POOL
     cache: CacheMode | None = None
 

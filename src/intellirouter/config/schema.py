@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from intellirouter.config.answers_section import Answers
-from intellirouter.config.attempts_section import HEDGING_TEXT, MAX_ATTEMPTS_TEXT, Backoff, Hedging, MaxAttempts
+from intellirouter.config.attempts_section import (
+    CONTINUATION_TEXT,
+    HEDGING_TEXT,
+    MAX_ATTEMPTS_TEXT,
+    Backoff,
+    ContinuationMode,
+    Hedging,
+    MaxAttempts,
+)
 from intellirouter.config.breaker_section import (
     Breaker,
     BreakerField,
@@ -291,6 +299,7 @@ class ModelEntry(Section):
     request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
     max_attempts: MaxAttempts | None = Field(default=None, description="Overrides defaults.max_attempts.")
     hedging: Hedging | None = Field(default=None, description=HEDGING_TEXT)
+    continuation: ContinuationMode = Field(default="off", description=CONTINUATION_TEXT)
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
     pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
     cache: CacheMode | None = Field(

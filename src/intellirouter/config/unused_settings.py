@@ -151,7 +151,7 @@ def _windows(config: Config) -> Found:
     """Yield the windows of the throughput of deployments and providers that need no throughput."""
     common = config.defaults.timeouts
     if not common.min_tokens_per_s and "throughput_window_s" in common.model_fields_set:
-        entries = (*config.providers.values(), *config.deployments.values())
+        entries: tuple[Provider | DeploymentEntry, ...] = (*config.providers.values(), *config.deployments.values())
         if not any(each.timeouts.min_tokens_per_s for each in entries):
             yield ("defaults", "timeouts", "throughput_window_s"), _WITHOUT_FLOOR
     for name, provider in config.providers.items():

@@ -90,6 +90,7 @@ from intellirouter.core.tasks import TaskOwner
 from intellirouter.core.throughput import ThroughputFloor, TokenSource
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import (
+    BYTES_PER_TOKEN,
     INPUT_COUNTS,
     NO_USAGE,
     OUTPUT_COUNTS,
@@ -100,6 +101,7 @@ from intellirouter.core.usage import (
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
+    "BYTES_PER_TOKEN",
     "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_BREAKER",
     "DEFAULT_LIMITS",

@@ -39,10 +39,11 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     """How the headers of the request limit its attempts; empty if they do not."""
 
 
-AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect", "hedge"]
+AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect", "hedge", "continuation"]
 """`next`: the first attempt on another deployment of the pool. `fallback`: one on a configured fallback. `credential`:
 an attempt on the same deployment with another of its credentials. `reconnect`: one on the same deployment over a new
-connection, because the pooled one had been closed. `hedge`: one on the next deployment while the first is silent."""
+connection, because the pooled one had been closed. `hedge`: one on the next deployment while the first is silent.
+`continuation`: one for the rest of an answer whose stream has broken off."""
 
 HEDGE_LOST: Final = "hedge_lost"
 """The outcome of an attempt that was canceled because another one has answered first."""

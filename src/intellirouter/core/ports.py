@@ -40,8 +40,8 @@ class UpstreamResponse(Protocol):
     async def next_chunk(self) -> bytes:
         """Return the bytes that have arrived (at least one), or `b""` at the end of a complete body.
 
-        Raises `UpstreamTimeout` when the idle or total timeout expires or the stream is too slow, `UpstreamDisconnected`
-        on a truncated body.
+        Raises `UpstreamTimeout` when the idle or total timeout expires or the stream is too slow, and
+        `UpstreamDisconnected` on a truncated body.
         """
         ...
 

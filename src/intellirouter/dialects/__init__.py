@@ -43,6 +43,8 @@ from intellirouter.dialects.registry import (
     Dialects,
     build_dialects,
 )
+from intellirouter.dialects.routes.continuation import Continuations
+from intellirouter.dialects.routes.stream_record import ContinuableRelay
 from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.answer_estimate import estimate_answer_tokens
 from intellirouter.dialects.wire.duplicates import check_unique
@@ -58,6 +60,8 @@ __all__ = [
     "ChatClient",
     "ChatUpstream",
     "ChoiceFinished",
+    "ContinuableRelay",
+    "Continuations",
     "DialectSpec",
     "Dialects",
     "Endpoint",

@@ -26,7 +26,7 @@ from intellirouter.core import (
     reason_of,
 )
 from intellirouter.dialects import Endpoint
-from intellirouter.governance import UNIDENTIFIED, Identity
+from intellirouter.governance import UNIDENTIFIED, Identity, cache_saving_of, cost_of
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -130,8 +130,10 @@ class Exchange:
     usage: Usage | None = None
     cost_microusd: int | None = None
     price_version: str | None = None
-    hedge_cost_microusd: int = 0
-    """What the attempt has cost whose answer was not used."""
+    other_cost_microusd: int = 0
+    """What other attempts have cost: the loser of a hedge, and streams that another attempt has continued."""
+    earlier_usage: Usage | None = None
+    """What the attempts have used whose streams another one has continued. Settlement adds it to `usage`."""
     prompt_cache_saved_microusd: int = 0
     finish_reason: str | None = None
     first_token_ms: float | None = None
@@ -173,6 +175,13 @@ class Exchange:
         self.started_s = started_s
         self.started_us = started_us
         self.attempts: list[Attempt] = []
+
+    def add_earlier(self, deployment: Deployment, usage: Usage) -> None:
+        """Add what an attempt has used whose stream another attempt continues."""
+        self.earlier_usage = usage if self.earlier_usage is None else self.earlier_usage.plus(usage)
+        self.other_cost_microusd += cost_of(deployment, usage)[0] or 0
+        self.prompt_cache_saved_microusd += cache_saving_of(deployment, usage)
+        self.usage = None
 
     def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the record of this exchange."""

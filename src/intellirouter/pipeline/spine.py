@@ -266,10 +266,13 @@ class Spine:
             return
         if exchange.deployment is not None:
             exchange.cost_microusd, exchange.price_version = cost_of(exchange.deployment, exchange.usage)
-            if exchange.hedge_cost_microusd and exchange.cost_microusd is not None:
-                exchange.cost_microusd += exchange.hedge_cost_microusd
+            if exchange.other_cost_microusd and exchange.cost_microusd is not None:
+                exchange.cost_microusd += exchange.other_cost_microusd
             if exchange.usage is not None:
-                exchange.prompt_cache_saved_microusd = cache_saving_of(exchange.deployment, exchange.usage)
+                exchange.prompt_cache_saved_microusd += cache_saving_of(exchange.deployment, exchange.usage)
+        if exchange.earlier_usage is not None:
+            own = exchange.usage
+            exchange.usage = exchange.earlier_usage if own is None else exchange.earlier_usage.plus(own)
         record = exchange.to_record(self._parts.clock.monotonic_s())
         self._parts.journal.append(record)
         exchange.record = record

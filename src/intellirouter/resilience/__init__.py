@@ -14,12 +14,14 @@ from intellirouter.resilience.causes import (
     refusal_status,
     with_same_limit,
 )
+from intellirouter.resilience.continuation import MAX_CONTINUATIONS, continuation_order, may_be_continued
 from intellirouter.resilience.deadline import attempt_limit_s
 from intellirouter.resilience.hedging import DelayHistogram, HedgeShare, may_hedge
 from intellirouter.resilience.planner import AttemptPlanner, Backoff, Retries, Step
 from intellirouter.resilience.retry import RetryPolicy
 
 __all__ = [
+    "MAX_CONTINUATIONS",
     "AttemptPlanner",
     "Backoff",
     "Breaker",
@@ -30,9 +32,11 @@ __all__ = [
     "Step",
     "WindowCounts",
     "attempt_limit_s",
+    "continuation_order",
     "counts_against_deployment",
     "is_credential_at_fault",
     "is_rejected_by_deployment",
+    "may_be_continued",
     "may_be_served_elsewhere",
     "may_hedge",
     "refusal_status",

@@ -46,7 +46,7 @@ class _ReadResponse:
     async def read(self, limit_bytes: int, tenant: str = "") -> bytes:  # noqa: ARG002 - required by the protocol
         return self._left[:limit_bytes]
 
-    def content_began(self, source: TokenSource | None = None) -> None:  # noqa: ARG002
+    def content_began(self, source: TokenSource | None = None) -> None:
         """Do nothing, because all content has arrived."""
 
     async def next_chunk(self) -> bytes:

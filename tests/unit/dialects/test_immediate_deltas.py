@@ -1,4 +1,4 @@
-"""A delta that arrives is sent on at once: it does not wait for another one, for any pair of dialects and any checks."""
+"""A delta that arrives is sent on at once, without waiting for another: for any dialects, and with any checks."""
 
 import json
 from collections.abc import Iterator

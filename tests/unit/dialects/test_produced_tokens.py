@@ -20,7 +20,9 @@ PAIRS = [(client, upstream) for client in CLIENTS for upstream in PINGS]
 
 def relay_of(client: str, upstream: str) -> StreamRelay:
     call = plain_call(client, is_stream=True)
-    return ENDPOINTS[endpoint_of(client, call.body)].route(call, BY_UPSTREAM[upstream]).relay(call, BY_UPSTREAM[upstream])
+    return (
+        ENDPOINTS[endpoint_of(client, call.body)].route(call, BY_UPSTREAM[upstream]).relay(call, BY_UPSTREAM[upstream])
+    )
 
 
 class Stream:

@@ -37,7 +37,7 @@ class RelayedItems:
                 self.response_id = response_id
             case {"type": "response.output_item.added", "item": {"id": str(item_id)}} if len(self.items) < _MAX_ITEMS:
                 self.items.setdefault(item_id)
-            case {"type": "response.output_item.done", "item": {"id": str(item_id), **item}} if item_id in self.items:
-                self.items[item_id] = {"id": item_id, **item}
+            case {"type": "response.output_item.done", "item": {"id": str(item_id)}} if item_id in self.items:
+                self.items[item_id] = document["item"]
             case _:
                 pass

@@ -152,8 +152,8 @@ def _rest_of(conversation: Conversation, text: str, sent_tokens: int, *, is_pref
 class RestDecoder:
     """Reads the answer to a request for the rest of an answer. Implements `protocols.StreamDecoder`.
 
-    What the model repeats is removed, and its reasoning, which cannot follow the text. The numbers of the parts continue
-    those of the unfinished answer, whose last part is its text.
+    What the model repeats is removed, and its reasoning, which cannot follow the text. The numbers of the parts
+    continue those of the unfinished answer, whose last part is its text.
     """
 
     def __init__(self, decoder: StreamDecoder, unfinished: UnfinishedText) -> None:
@@ -202,7 +202,7 @@ class RestDecoder:
             rest.append(structs.replace(event, part=self._number(event.part)) if hasattr(event, "part") else event)
 
     def _text_number(self, part: int) -> int:
-        """Return the number of a part with text. Until another part has begun, all text belongs to the unfinished one."""
+        """Return the number of a part with text: that of the unfinished text, until another part has begun."""
         if part not in self._parts and self._next_part == self._text_part + 1:
             self._parts[part] = self._text_part
         return self._number(part)
@@ -213,4 +213,3 @@ class RestDecoder:
             number = self._parts[part] = self._next_part
             self._next_part += 1
         return number
-

@@ -100,7 +100,7 @@ class StreamRecord:
 
     def _events(self) -> list[Event]:
         """Return the events of the unfinished answer. Its parts are numbered without gaps, and the last one is open."""
-        events = [
+        events: list[Event] = [
             event for event in events_of(self._collector.response()) if not isinstance(event, StreamEnded | UsageUpdate)
         ]
         if events and isinstance(events[-1], PartEnded):

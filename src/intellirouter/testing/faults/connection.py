@@ -39,7 +39,8 @@ def pings(reply: Reply, params: Mapping[str, Any]) -> Script:
     comment = reply.wire.filler_comment
     ping = b"\n" if comment is None else b"".join(comment)
     first = first_events(reply, int(params["after_events"]))
-    script.steps = [*first, *[Wait(params["delay_s"]), ping] * _MAX_PINGS]
+    wait: Step = Wait(params["delay_s"])
+    script.steps = [*first, *[wait, ping] * _MAX_PINGS]
     return script
 
 

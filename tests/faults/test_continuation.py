@@ -9,6 +9,7 @@ from msgspec import Struct
 from intellirouter.testing import MockVendor
 from tests.support.gateway.fixtures import KEYS
 from tests.support.gateway.process import GatewayProcess
+from tests.support.translation.prompt import Tool
 from tests.support.translation.world import CLIENTS, CREDENTIAL, PRICE, UPSTREAMS, World, config
 
 MODEL = "lorem-60"
@@ -21,7 +22,6 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "silent": ({"kind": "hang", "after_events": EVENTS}, "upstream_timeout"),
     "error": ({"kind": "error_in_stream", "after_events": EVENTS - 4}, "upstream_unavailable"),
     "slow": ({"kind": "pings", "after_events": EVENTS, "delay_s": 0.02}, "upstream_timeout"),
-    "invalid": ({"kind": "malformed", "how": "json"}, "upstream_malformed"),
 }
 TIMEOUTS = {"first_token_s": 5, "idle_s": 0.5, "total_s": 10, "min_tokens_per_s": 20, "throughput_window_s": 0.4}
 
@@ -39,7 +39,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     directory = tmp_path_factory.mktemp("continuation")
     with MockVendor(api_key=CREDENTIAL) as broken, MockVendor(api_key=CREDENTIAL) as sound:
         settings = config(sound, directory)
-        settings["defaults"] |= {"breaker": "off"}
+        settings["defaults"] |= {"breaker": "off", "pool": {"max_wait_s": 0, "outlier_min_attempts": 100_000}}
         settings["models"] = {}
         for name, upstream in UPSTREAMS.items():
             provider = settings["providers"][name]
@@ -47,6 +47,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             one = {"provider": f"{name}-1", "model": MODEL, "timeouts": TIMEOUTS, "price": PRICE}
             settings["deployments"][f"{name}-one"] = one
             settings["deployments"][f"{name}-two"] = {"provider": name, "model": MODEL, "price": PRICE}
+        tools = {name: {"provider": name, "model": "tools"} for name in ("openai-1", "openai")}
+        settings["deployments"] |= {f"{name}-tools": each for name, each in tools.items()}
+        names = [f"{name}-tools" for name in tools]
+        settings["models"]["calls-tools"] = {"deployments": names, "continuation": "prefill"}
         for name in UPSTREAMS:
             for after in {name, NEXT[name]}:
                 pool = [f"{name}-one", f"{after}-two"]
@@ -105,7 +109,7 @@ def test_stream_is_continued_after_every_fault(pair: Pair, client: str, fault: s
 def test_the_same_deployment_continues_if_there_is_no_other(pair: Pair, client: str) -> None:
     pair.broken.reset()
     pair.broken.fault(times=1, **FAULTS["drop"][0])
-    answer = pair.world.ask(client, "openai-alone", stream=True, text="go on")
+    answer = pair.world.ask(client, "openai-alone", stream=True, text="go on", max_tokens=500)
     assert (answer.parsed.error, answer.parsed.is_complete) == (None, True)
     assert answer.parsed.text == complete_text(pair)
     kinds = [each["kind"] for each in pair.world.record(answer)["attempts"]]
@@ -116,7 +120,7 @@ def test_the_same_deployment_continues_if_there_is_no_other(pair: Pair, client: 
 def test_stream_is_continued_twice_at_most(pair: Pair, client: str) -> None:
     pair.broken.reset()
     pair.broken.fault(**FAULTS["drop"][0])
-    answer = pair.world.ask(client, "openai-alone", stream=True, text="go on")
+    answer = pair.world.ask(client, "openai-alone", stream=True, text="go on", max_tokens=500)
     assert answer.parsed.error
     assert not answer.parsed.is_complete
     record = pair.world.record(answer)
@@ -137,16 +141,15 @@ def test_stream_of_other_models_ends_with_one_error(pair: Pair, client: str) -> 
 def test_stream_with_tool_calls_is_not_continued(pair: Pair, client: str) -> None:
     pair.broken.reset()
     pair.broken.fault(kind="drop", at="middle")
-    names = {"model": "tools"}
-    del names
-    answer = pair.world.ask(client, "openai-1/tools", stream=True, text="go on")
+    answer = pair.world.ask(client, "calls-tools", stream=True, text="go on", tools=[Tool("weather")])
     assert answer.parsed.error
+    assert [each["kind"] for each in pair.world.record(answer)["attempts"]] == ["first"]
 
 
 def test_cost_is_that_of_both_attempts(pair: Pair) -> None:
     pair.broken.reset()
     pair.broken.fault(**FAULTS["drop"][0])
-    answer = pair.world.ask("chat", "openai-then-anthropic", stream=True, text="go on")
+    answer = pair.world.ask("chat", "openai-then-responses", stream=True, text="go on")
     record = pair.world.record(answer)
     usage = record["usage"]
     assert usage["is_estimated"]

@@ -230,6 +230,11 @@ class ResumingEncoder(Protocol):
         """Note the numbers and ids in these relayed events. All of a stream that is taken over must be observed."""
         ...
 
+    @property
+    def can_take_over(self) -> bool:
+        """Whether the text of the observed stream can be continued. Not if its events say that it is complete."""
+        ...
+
     def take_over(self, events: "Sequence[Event]") -> None:
         """Continue the observed stream, which these events describe, as if this encoder had written it."""
         ...

@@ -151,8 +151,10 @@ class Continuation(Struct, kw_only=True):
             context = self.attempts.begin(failed.exchange, call, deployment, Step(deployment.name, "continuation", 0.0))
 
             def relays(_: Route, call: Call, deployment: Deployment) -> RelayPair:
-                relay = partial(self.continuations.relay, broken, call, deployment, before)
-                return relay(), partial(relay, is_whole=True)
+                relay_of = partial(self.continuations.relay, broken, call, deployment, before)
+                if (relay := relay_of()) is None:
+                    raise errors.InternalError("The rest of a stream has no relay.")
+                return relay, partial(relay_of, is_whole=True)
 
             def open_stream(attempt: AttemptContext) -> Awaitable[OpenStream]:
                 return self.open_stream(attempt, relays)

@@ -20,7 +20,8 @@ _MAX_OVERLAP_CHARS: Final = 2_000
 _MIN_WORD_CHARS: Final = 3
 _MIN_WHOLE_CHARS: Final = 4
 _RESTART_CHARS: Final = 64
-"""A continuation that begins like the whole text for so long, but differs then, is another answer."""
+"""A continuation that begins like the whole text for so long, but differs then, is another answer. So is one that ends
+before it has repeated the whole text."""
 
 
 class OverlapTrimmer:
@@ -57,7 +58,8 @@ class OverlapTrimmer:
         size = self._overlap(held)
         if size and self._is_repetition(size):
             return held[size:]
-        if _common_prefix(held, self._sent) >= _RESTART_CHARS:
+        repeated = _common_prefix(held, self._sent)
+        if repeated >= _RESTART_CHARS or MIN_REPEATED_CHARS <= repeated == len(held) < len(self._sent):
             raise errors.UpstreamOutputInvalid("The model began another answer instead of continuing this one.")
         return held
 
@@ -73,12 +75,19 @@ class OverlapTrimmer:
         overlap = sent[-size:]
         if overlap.isspace():
             return True
-        if overlap in sent[-2 * size : -1]:
+        if overlap in sent[-2 * size : -1] or _is_periodic(overlap):
             return False
         if size >= MIN_REPEATED_CHARS or (size == len(sent) and size >= _MIN_WHOLE_CHARS):
             return True
         is_at_word = size == len(sent) or not sent[-size - 1].isalnum()
         return size >= _MIN_WORD_CHARS and is_at_word and overlap.isalnum()
+
+
+def _is_periodic(text: str) -> bool:
+    """Return whether a text consists of one piece again and again."""
+    half = (len(text) + 1) // 2
+    period = text.find(text[:half], 1)
+    return 0 < period <= half and text[period:] == text[:-period]
 
 
 def _common_prefix(one: str, other: str) -> int:

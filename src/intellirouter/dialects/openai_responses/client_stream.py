@@ -140,6 +140,11 @@ class ResponseWriter:
         self.resume(block)
         self._relayed.observe(block)
 
+    @property
+    def can_take_over(self) -> bool:
+        """Implements `protocols.ResumingEncoder`."""
+        return not self._relayed.has_complete_text
+
     def take_over(self, events: Sequence[Event]) -> None:
         """Implements `protocols.ResumingEncoder`. Items that are complete are those of the relayed stream."""
         sequence, relayed = self._events.sequence, self._relayed

@@ -6,7 +6,7 @@ import msgspec
 
 from intellirouter.dialects.wire.sse import event_data, split_events
 
-_MARKS: Final = (b"response.created", b"response.output_item.")
+_MARKS: Final = (b"response.created", b"response.output_item.", b"response.output_text.done")
 """The types of the events that matter."""
 _MAX_ITEMS: Final = 1_000
 
@@ -18,6 +18,8 @@ class RelayedItems:
         self.response_id = ""
         self.items: dict[str, dict[str, Any] | None] = {}
         """The items by id, in order. None: the item is not complete."""
+        self.has_complete_text = False
+        """A text has ended, so that no more can be added to it."""
 
     def observe(self, block: bytes) -> None:
         """Read complete events."""
@@ -39,5 +41,7 @@ class RelayedItems:
                 self.items.setdefault(item_id)
             case {"type": "response.output_item.done", "item": {"id": str(item_id)}} if item_id in self.items:
                 self.items[item_id] = document["item"]
+            case {"type": "response.output_text.done"}:
+                self.has_complete_text = True
             case _:
                 pass

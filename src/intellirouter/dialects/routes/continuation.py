@@ -73,7 +73,9 @@ class Continuations:
         `call` is the client's, and `sent_tokens` is the size of what the client has been sent.
         """
         unfinished, translation = broken.record.unfinished(), self._translation(deployment)
-        if unfinished is None or translation is None or not isinstance(call, ConversationCall):
+        if unfinished is None or broken.finish_reason is not None:
+            return None
+        if translation is None or not isinstance(call, ConversationCall):
             return None
         try:
             conversation = conversation_of(call, self._client.decode)
@@ -87,10 +89,10 @@ class Continuations:
 
     def relay(
         self, broken: ContinuableRelay, call: Call, deployment: Deployment, earlier: Usage, *, is_whole: bool = False
-    ) -> ContinuableRelay:
+    ) -> ContinuableRelay | None:
         """Return the relay for the answer to `request`. `earlier` is what the upstreams before have used.
 
-        `is_whole`: the upstream answers with a JSON document instead of a stream.
+        `is_whole`: the upstream answers with a JSON document instead of a stream. None if that is a stream, too.
         """
         unfinished, translation = broken.record.unfinished(), self._translation(deployment)
         if unfinished is None or translation is None:
@@ -101,7 +103,7 @@ class Continuations:
             return RestDecoder(decoder, unfinished)
 
         relay = translation.rest_of_stream(call, deployment, only_rest, encoder, is_whole=is_whole)
-        return ContinuedRelay(relay, broken.record, encoder)
+        return None if relay is None else ContinuedRelay(relay, broken.record, encoder)
 
     def _translation(self, deployment: Deployment) -> ChatTranslation | None:
         """Return the translation from the dialect in which `RouteTable.route` sends an edited call."""

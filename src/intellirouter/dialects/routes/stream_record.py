@@ -19,6 +19,7 @@ from intellirouter.dialects.ir import (
     StreamEnded,
     StreamStarted,
     Text,
+    TextDelta,
     UsageUpdate,
     events_of,
     take_failure,
@@ -44,6 +45,9 @@ class StreamRecord:
         self._collector = Collector()
         self._is_readable = True
         self._is_encoded = False
+        self._ended: set[int] = set()
+        """The parts that are complete."""
+        self._last_part = 0
 
     def read(self, wire: bytes) -> None:
         """Read what the client is sent."""
@@ -69,11 +73,15 @@ class StreamRecord:
 
     def add(self, events: Iterable[Event]) -> None:
         for event in events:
+            if isinstance(event, PartEnded):
+                self._ended.add(event.part)
+            elif isinstance(event, TextDelta):
+                self._last_part = event.part
             self._collector.add(event)
 
     def unfinished(self) -> UnfinishedText | None:
-        """Return the text to be continued; None if the answer is not one choice that ends with plain text."""
-        if not self._is_readable:
+        """Return the text to be continued; None if the answer is not one choice that ends with unfinished text."""
+        if not self._is_readable or (self._resuming is not None and not self._resuming.can_take_over):
             return None
         response = self._collector.response()
         if len(response.choices) != 1 or response.choices[0].stop is not None or not response.choices[0].parts:
@@ -83,6 +91,8 @@ class StreamRecord:
             return None
         if not all(isinstance(part, Reasoning) for part in before):
             return None
+        if self._last_part in self._ended:
+            return None
         return UnfinishedText(last.text, len(before))
 
     def encoder(self) -> StreamEncoder:
@@ -91,6 +101,7 @@ class StreamRecord:
             self._is_encoded = True
             events = self._events()
             self._collector = Collector()
+            self._ended.clear()
             self.add(events)
             if self._resuming is not None:
                 self._resuming.take_over(events)

@@ -206,11 +206,13 @@ class ChatTranslation(Route):
         encoder: StreamEncoder,
         *,
         is_whole: bool,
-    ) -> StreamRelay:
+    ) -> StreamRelay | None:
         """Return the relay that writes the rest of a stream with its `encoder`. `only_rest` selects it.
 
-        `is_whole`: the upstream answers with a JSON document instead of a stream.
+        `is_whole`: the upstream answers with a JSON document instead of a stream; None if its streams are JSON, too.
         """
+        if is_whole and isinstance(self._upstream.splitter(), LineSplitter):
+            return None
         conversation = conversation_of(call, self._client.decode)
         decoder = WholeAnswerDecoder(self._upstream, deployment) if is_whole else self._upstream.stream(deployment)
         if (fit := self._fit(conversation)) is not None:

@@ -43,12 +43,19 @@ def explain_view(
             {
                 "deployment": name,
                 "kind": "fallback" if name in fallbacks else "pool",
+                **_causes_view(resolved, name),
                 "tries": 1 + resolved.retries if number < decision.pool_size else 1,
             }
             | _losses_view(losses[name])
             for number, name in enumerate(decision.order)
         ],
     }
+
+
+def _causes_view(resolved: ResolvedModel, name: str) -> dict[str, Any]:
+    """Return the member for the causes of a fallback that is not tried for all of them."""
+    causes = resolved.fallback_causes.get(name)
+    return {} if causes is None else {"on": sorted(causes)}
 
 
 def _losses_view(losses: tuple[Loss, ...] | str) -> dict[str, Any]:

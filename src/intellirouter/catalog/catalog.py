@@ -14,6 +14,7 @@ from intellirouter.core import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_POOL,
     Deployment,
+    FallbackCause,
     HedgingPolicy,
     PoolPolicy,
     Price,
@@ -40,6 +41,8 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     strategy: str
     pool: tuple[Deployment, ...]
     fallbacks: tuple[Deployment, ...] = ()
+    fallback_causes: dict[str, frozenset[FallbackCause]] = {}
+    """The causes for which a fallback is tried, by name. All others are tried for every cause."""
     retries: int = 2
     retry_order: RetryOrder = "next_first"
     request_timeout_s: float
@@ -145,6 +148,7 @@ class Catalog:
             strategy=spec.strategy,
             pool=tuple(self.deployments[name] for name in spec.deployments),
             fallbacks=tuple(self.deployments[name] for name in spec.fallbacks),
+            fallback_causes=spec.fallback_causes,
             retries=spec.retries,
             retry_order=spec.retry_order,
             request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),

@@ -8,11 +8,12 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import Final
 from urllib.parse import urlsplit
 
-from intellirouter.config.attempts_section import compile_hedging
+from intellirouter.config.attempts_section import causes_of, compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
 from intellirouter.config.deployment_lists import DeploymentLists
@@ -26,6 +27,7 @@ from intellirouter.config.feature_support import (
 )
 from intellirouter.config.keys import auth_warnings, compile_keys, requires_key
 from intellirouter.config.load import process_environment
+from intellirouter.config.model_section import ModelEntry
 from intellirouter.config.prices import compile_price
 from intellirouter.config.problems import (
     ConfigError,
@@ -50,7 +52,7 @@ from intellirouter.config.runtime import (
     ServerSpec,
     StoreSpec,
 )
-from intellirouter.config.schema import Config, DeploymentEntry, ModelEntry, Provider
+from intellirouter.config.schema import Config, DeploymentEntry, Provider
 from intellirouter.config.secret_references import (
     SecretReferenceError,
     SecretSources,
@@ -396,10 +398,12 @@ class _Compiler:
         models: dict[str, ModelSpec] = {}
         for name, entry in self._config.models.items():
             pool = lists.expand(entry.deployments, ("models", name, "deployments"))
-            fallbacks = lists.expand(entry.fallbacks, ("models", name, "fallbacks"))
+            names = [each.deployment for each in entry.fallbacks]
+            expanded = lists.expand_each(names, ("models", name, "fallbacks"))
+            fallbacks = tuple(dict.fromkeys(chain.from_iterable(expanded)))
             self._warnings += [
                 f"{format_path(('models', name, 'fallbacks'))}: `{each}` is a deployment of the model already."
-                for each in entry.fallbacks
+                for each in names
                 if each in pool
             ]
             if name in self._config.deployments and name not in (*pool, *fallbacks):
@@ -411,6 +415,7 @@ class _Compiler:
                 name=name,
                 deployments=pool,
                 fallbacks=tuple(item for item in fallbacks if item not in pool),
+                fallback_causes=causes_of(entry.fallbacks, expanded),
                 strategy=self._strategy(name, entry),
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
                 retry_order=entry.retry_order or self._config.defaults.retry_order,

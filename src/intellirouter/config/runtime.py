@@ -20,6 +20,7 @@ from intellirouter.core import (
     AuthScheme,
     BreakerPolicy,
     ClientCertificate,
+    FallbackCause,
     HedgingPolicy,
     PoolPolicy,
     Price,
@@ -271,6 +272,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     deployments: tuple[str, ...]
     """Names of deployments in order of preference. `*` and `provider/*` have been expanded."""
     fallbacks: tuple[str, ...] = ()
+    fallback_causes: dict[str, frozenset[FallbackCause]] = {}
+    """The causes for which a fallback is tried, for those that are not tried for all."""
     strategy: str = "priority"
     retries: int = 2
     retry_order: RetryOrder = "next_first"

@@ -11,12 +11,8 @@ from pydantic import Field, PrivateAttr
 
 from intellirouter.config.answers_section import Answers
 from intellirouter.config.attempts_section import (
-    CONTINUATION_TEXT,
-    HEDGING_TEXT,
     MAX_ATTEMPTS_TEXT,
     Backoff,
-    ContinuationMode,
-    Hedging,
     MaxAttempts,
 )
 from intellirouter.config.breaker_section import (
@@ -25,10 +21,10 @@ from intellirouter.config.breaker_section import (
     DefaultBreaker,
     DefaultBreakerField,
     DefaultPool,
-    Pool,
 )
 from intellirouter.config.cache_section import Cache, CacheMode
 from intellirouter.config.files_section import Files
+from intellirouter.config.model_section import ModelEntry
 from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
 from intellirouter.config.server_section import Server
@@ -275,40 +271,6 @@ class DeploymentEntry(Section):
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the timeouts of the provider.")
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides the circuit breaker of the model.")
-
-
-class ModelEntry(Section):
-    """A name that clients can call, backed by one or more deployments."""
-
-    deployments: list[Text] = Field(
-        min_length=1,
-        description='Deployments in order of preference: names, provider/model, "provider/*", or "*" for all '
-        "deployments in the order of the file.",
-    )
-    strategy: Text = Field(
-        default="priority",
-        description="How the deployments are ordered for each request: priority, round_robin, weighted, least_busy, "
-        "power_of_two, "
-        "latency or cost.",
-    )
-    fallbacks: list[Text] = Field(
-        default_factory=list, description="Deployments to try after all entries of deployments have failed."
-    )
-    retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
-    retry_order: RetryOrder | None = Field(default=None, description="Overrides defaults.retry_order.")
-    request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
-    max_attempts: MaxAttempts | None = Field(default=None, description="Overrides defaults.max_attempts.")
-    hedging: Hedging | None = Field(default=None, description=HEDGING_TEXT)
-    continuation: ContinuationMode = Field(default="off", description=CONTINUATION_TEXT)
-    breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
-    pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
-    cache: CacheMode | None = Field(
-        default=None,
-        description="Overrides defaults.cache. If the tenant has another setting, off wins. With semantic, requests "
-        "also get the answers to similar requests of the same tenant, unless the tenant has a setting of its own.",
-    )
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
-    target_quality: float | None = Field(default=None, ge=0, le=1, description="Has no effect in this version.")
 
 
 class Budget(Section):

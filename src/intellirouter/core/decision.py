@@ -49,6 +49,11 @@ HEDGE_LOST: Final = "hedge_lost"
 """The outcome of an attempt that was canceled because another one has answered first."""
 
 RetryOrder = Literal["next_first", "same_first"]
+FallbackCause = Literal[
+    "error", "timeout", "rate_limit", "credential", "context_length", "content_policy", "unavailable", "unsupported"
+]
+"""Why a request needs a fallback. The last two are known before an attempt: no deployment of the pool is available, or
+none can serve the request."""
 """Whether a failed request first goes to the next deployment, or is first retried on the same one."""
 
 

@@ -145,6 +145,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             retries=resolved.retries,
             order=resolved.retry_order,
             fallbacks=frozenset([each.name for each in resolved.fallbacks]),
+            causes=resolved.fallback_causes,
         )
         planner = AttemptPlanner(decision.order, retries, self.backoff, self.rng)
         if hedge is not None and (failure := hedge.failure) is not None and hedge.context is not None:
@@ -213,7 +214,8 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
 
 
 def _untried_s(request: Decided, exchange: Exchange) -> float:
-    """Return the sum of the timeouts of the deployments that have not been tried yet."""
-    order = request.decision.order
-    tried, by_name = {each.deployment for each in exchange.attempts}, request.resolved.by_name
-    return sum([by_name[name].timeouts.total_s for name in order if name not in tried])
+    """Return the sum of the timeouts of the deployments that are tried after a timeout, and have not been tried yet."""
+    resolved = request.resolved
+    skipped = {each.deployment for each in exchange.attempts}
+    skipped.update([name for name, causes in resolved.fallback_causes.items() if "timeout" not in causes])
+    return sum([resolved.by_name[name].timeouts.total_s for name in request.decision.order if name not in skipped])

@@ -8,6 +8,7 @@ event, as for other models.
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Final
 
 from msgspec import Struct
 
@@ -20,14 +21,21 @@ from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
 from intellirouter.pipeline.stream import OpenStream, relay_stream
 from intellirouter.pipeline.stream_usage import stream_usage
-from intellirouter.resilience import MAX_CONTINUATIONS, Step, continuation_order, may_be_continued
+from intellirouter.resilience import (
+    MAX_CONTINUATIONS,
+    Step,
+    continuation_order,
+    fallback_cause,
+    may_be_continued,
+)
 
 logger = logging.getLogger(__name__)
-
 
 RelayPair = tuple[StreamRelay, Callable[[], StreamRelay | None]]
 """The relay of an attempt, and a function that returns the one for a JSON document instead of a stream."""
 Relays = Callable[[Route, Call, Deployment], RelayPair]
+_TRIES: Final = 2
+"""A pooled connection that was dead costs one."""
 
 
 def plain_relays(route: Route, call: Call, deployment: Deployment) -> RelayPair:
@@ -43,6 +51,19 @@ def recorded_relays(continuations: Continuations) -> Relays:
         return relay, partial(route.relay_whole, call, deployment)
 
     return relays
+
+
+class _Rest(Struct):
+    """What is known when a stream has broken off."""
+
+    context: AttemptContext
+    relay: ContinuableRelay
+    failure: errors.GatewayError
+    used: Usage
+    """What its attempt has used."""
+    earlier: Usage
+    """What all attempts so far have used, this one included."""
+    deadline_s: float
 
 
 class Continuation(Struct, kw_only=True):
@@ -73,122 +94,120 @@ class Continuation(Struct, kw_only=True):
     async def _send(self, context: AttemptContext, stream: OpenStream) -> tuple[AttemptContext, OpenStream] | None:
         """Relay one stream, and end its attempt. Return the one that continues it; None if the client's has ended."""
         exchange, relay, delivery = context.exchange, stream.relay, self.delivery
-        last, failure = b"", None
+        last, raised = b"", None
         try:
             if not self.count:
                 await delivery.reply.begin(exchange, context.call.stream_type)
             last = await relay_stream(stream, delivery)
         except errors.GatewayError as error:
-            failure = error
+            raised = error
             self.attempts.fail(context, error)
         finally:
             stream.close()
-            exchange.usage = stream_usage(context, stream, relay.content_events)
+            used = exchange.usage = stream_usage(context, stream, relay.content_events)
             exchange.finish_reason = relay.finish_reason
-        if failure is None and relay.error is None:
+        failure = raised or relay.error
+        if failure is None:
             self.attempts.succeed(context)
             await delivery.end(last)
             return None
-        if failure is None and relay.error is not None:
+        if raised is None and relay.error is not None:
             self.judge_credential(stream.response, relay.error)
             self.attempts.fail_in_stream(context, relay.error)
-        if self._can_be_continued(relay, failure or relay.error):
+        if isinstance(relay, ContinuableRelay) and self.count < MAX_CONTINUATIONS and may_be_continued(failure):
             if last:
                 await delivery.write(last)
                 last = b""
-            if (following := await self._continue(context, relay, exchange.usage)) is not None:
+            if (following := await self._continue(self._rest(context, relay, failure, used))) is not None:
                 return following
-        if failure is not None:
-            exchange.error_event = relay.fail(failure)
-            raise failure
+        if raised is not None:
+            exchange.error_event = relay.fail(raised)
+            raise raised
         exchange.error = relay.error
         event = relay.error_event() if isinstance(relay, ContinuableRelay) else b""
         await delivery.end(last + mask_credentials_in_bytes(event, stream.secrets))
         return None
 
-    def _can_be_continued(self, relay: StreamRelay, failure: errors.GatewayError | None) -> bool:
-        return (
-            self.count < MAX_CONTINUATIONS
-            and isinstance(relay, ContinuableRelay)
-            and failure is not None
-            and may_be_continued(failure)
-        )
+    def _rest(
+        self, context: AttemptContext, relay: ContinuableRelay, failure: errors.GatewayError, used: Usage
+    ) -> _Rest:
+        exchange = context.exchange
+        earlier = used if exchange.earlier_usage is None else exchange.earlier_usage.plus(used)
+        deadline_s = exchange.started_s + self.request.resolved.request_timeout_s
+        return _Rest(context, relay, failure, used, earlier, deadline_s)
 
-    async def _continue(
-        self, context: AttemptContext, broken: StreamRelay, used: Usage
-    ) -> tuple[AttemptContext, OpenStream] | None:
+    async def _continue(self, rest: _Rest) -> tuple[AttemptContext, OpenStream] | None:
         """Open the stream with the rest; None if no deployment can write it."""
-        exchange, request = context.exchange, self.request
-        if not isinstance(broken, ContinuableRelay):
-            return None
-        before = used if exchange.earlier_usage is None else exchange.earlier_usage.plus(used)
-        clock, board = self.attempts.clock, self.attempts.board
-        deadline_s = exchange.started_s + request.resolved.request_timeout_s
-        for name in continuation_order(request.decision.order, exchange.attempts, context.deployment.name):
-            left_s = deadline_s - clock.monotonic_s()
-            if left_s <= 0 or len(exchange.attempts) >= request.resolved.max_attempts:
+        request, exchange, board = self.request, rest.context.exchange, self.attempts.board
+        order = continuation_order(
+            request.decision.order,
+            exchange.attempts,
+            rest.context.deployment.name,
+            fallback_cause(rest.failure),
+            request.resolved.fallback_causes,
+        )
+        for name in order:
+            now_s, deployment = self.attempts.clock.monotonic_s(), request.resolved.by_name[name]
+            if now_s >= rest.deadline_s or len(exchange.attempts) >= request.resolved.max_attempts:
                 return None
-            deployment = request.resolved.by_name[name]
-            call = self.continuations.request(broken, request.call, deployment, before.total_output_tokens)
-            if call is None or not board.of(name).breaker.is_available(clock.monotonic_s()):
+            if not board.of(name).breaker.is_available(now_s):
                 continue
-            if (opened := await self._open(context, call, deployment, (broken, before), left_s)) is not None:
-                self._count(context, used)
+            sent_tokens = rest.earlier.total_output_tokens
+            call = self.continuations.request(rest.relay, request.call, deployment, sent_tokens)
+            if call is not None and (opened := await self._open(rest, call, deployment)) is not None:
+                self._count(rest, opened[0])
                 return opened
         return None
 
-    async def _open(
-        self,
-        failed: AttemptContext,
-        call: Call,
-        deployment: Deployment,
-        state: tuple[ContinuableRelay, Usage],
-        left_s: float,
-    ) -> tuple[AttemptContext, OpenStream] | None:
-        """Make one attempt, and a second one if the pooled connection was dead. None if it fails."""
-        broken, before = state
-        for _ in range(2):
-            context = self.attempts.begin(failed.exchange, call, deployment, Step(deployment.name, "continuation", 0.0))
-
-            def relays(_: Route, call: Call, deployment: Deployment) -> RelayPair:
-                relay_of = partial(self.continuations.relay, broken, call, deployment, before)
-                if (relay := relay_of()) is None:
-                    raise errors.InternalError("The rest of a stream has no relay.")
-                return relay, partial(relay_of, is_whole=True)
-
-            def open_stream(attempt: AttemptContext) -> Awaitable[OpenStream]:
-                return self.open_stream(attempt, relays)
-
-            limit_s = min(left_s, deployment.timeouts.total_s)
+    async def _open(self, rest: _Rest, call: Call, deployment: Deployment) -> tuple[AttemptContext, OpenStream] | None:
+        """Make one attempt, and a second one if the pooled connection was dead. Return None if it fails."""
+        exchange, attempts = rest.context.exchange, self.attempts
+        for _ in range(_TRIES):
+            left_s = rest.deadline_s - attempts.clock.monotonic_s()
+            context = attempts.begin(exchange, call, deployment, Step(deployment.name, "continuation", 0.0))
+            opening = open_within(
+                min(left_s, deployment.timeouts.total_s),
+                left_s,
+                context,
+                self.request,
+                partial(self._open_rest, rest),
+            )
             try:
-                return context, await open_within(limit_s, left_s, context, self.request, open_stream)
+                return context, await opening
             except errors.GatewayError as error:
-                failed.exchange.deployment = failed.deployment
-                can_rotate = self.attempts.can_rotate(context, error, failed.exchange.attempts)
-                self.attempts.fail(context, error, is_neutral=can_rotate or is_stale(error))
+                exchange.deployment = rest.context.deployment
+                can_rotate = attempts.can_rotate(context, error, exchange.attempts)
+                attempts.fail(context, error, is_neutral=can_rotate or is_stale(error))
                 if not is_stale(error):
                     return None
             except BaseException as error:
-                failed.exchange.deployment = failed.deployment
-                self.attempts.abandon(context, error)
+                exchange.deployment = rest.context.deployment
+                attempts.abandon(context, error)
                 raise
         return None
 
-    def _count(self, broken: AttemptContext, used: Usage) -> None:
+    def _open_rest(self, rest: _Rest, context: AttemptContext) -> Awaitable[OpenStream]:
+        def relays(_: Route, call: Call, deployment: Deployment) -> RelayPair:
+            relay_of = partial(self.continuations.relay, rest.relay, call, deployment, rest.earlier)
+            if (relay := relay_of()) is None:
+                raise errors.InternalError("The rest of a stream has no relay.")
+            return relay, partial(relay_of, is_whole=True)
+
+        return self.open_stream(context, relays)
+
+    def _count(self, rest: _Rest, following: AttemptContext) -> None:
         """Count what the attempt has used that has broken off, and log who continues it."""
         self.count += 1
-        exchange = broken.exchange
-        exchange.add_earlier(broken.deployment, used)
+        exchange, broken = following.exchange, rest.context
+        exchange.add_earlier(broken.deployment, rest.used)
         unlogged = self.attempts.recoveries.unlogged(broken.deployment.name, self.attempts.clock.monotonic_s())
         if unlogged is None:
             return
-        name, code = exchange.attempts[-1].deployment, broken.attempt.outcome
-        more = f" {unlogged} earlier failures of {broken.deployment.name} were not logged." if unlogged else ""
         logger.warning(
             "%s: %s continues the stream that %s has broken off (%s).%s",
             exchange.request_id,
-            name,
+            following.deployment.name,
             broken.deployment.name,
-            code,
-            more,
+            broken.attempt.outcome,
+            f" {unlogged} earlier failures of {broken.deployment.name} were not logged." if unlogged else "",
         )

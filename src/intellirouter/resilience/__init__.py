@@ -8,6 +8,7 @@ logs.
 from intellirouter.resilience.breaker import Breaker, WindowCounts
 from intellirouter.resilience.causes import (
     counts_against_deployment,
+    fallback_cause,
     is_credential_at_fault,
     is_rejected_by_deployment,
     may_be_served_elsewhere,
@@ -34,6 +35,7 @@ __all__ = [
     "attempt_limit_s",
     "continuation_order",
     "counts_against_deployment",
+    "fallback_cause",
     "is_credential_at_fault",
     "is_rejected_by_deployment",
     "may_be_continued",

@@ -1,9 +1,9 @@
 """Whether, and by which deployments, the rest of an answer can be requested whose stream has broken off."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from intellirouter.core import HEDGE_LOST, Attempt, errors
+from intellirouter.core import HEDGE_LOST, Attempt, FallbackCause, errors
 
 MAX_CONTINUATIONS: Final = 2
 """How many times one stream is continued."""
@@ -19,10 +19,18 @@ def may_be_continued(error: errors.GatewayError) -> bool:
     return isinstance(error, errors.HostError) or (isinstance(error, errors.UpstreamError) and error.retryable)
 
 
-def continuation_order(order: Sequence[str], attempts: Sequence[Attempt], broken: str) -> list[str]:
+def continuation_order(
+    order: Sequence[str],
+    attempts: Sequence[Attempt],
+    broken: str,
+    cause: FallbackCause,
+    causes: Mapping[str, frozenset[FallbackCause]],
+) -> list[str]:
     """Return the deployments to ask for the rest, the best one first.
 
-    `broken` is the one whose stream has broken off. It is asked again after all others. Those that have failed are not.
+    `broken` is the one whose stream has broken off. It is asked again after all others. Those that have failed are not,
+    nor are fallbacks that are not tried for this cause. `causes`: those of fallbacks that are not tried for all.
     """
     failed = {broken, *[each.deployment for each in attempts if each.outcome != HEDGE_LOST]}
-    return [*[name for name in order if name not in failed], broken]
+    others = [name for name in order if name not in failed and cause in causes.get(name, (cause,))]
+    return [*others, broken]

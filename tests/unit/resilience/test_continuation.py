@@ -2,7 +2,7 @@
 
 import pytest
 
-from intellirouter.core import HEDGE_LOST, Attempt, errors
+from intellirouter.core import HEDGE_LOST, Attempt, FallbackCause, errors
 from intellirouter.resilience import continuation_order, may_be_continued
 
 
@@ -23,7 +23,14 @@ def attempts(*outcomes: tuple[str, str]) -> list[Attempt]:
 def test_others_are_asked_before_the_deployment_that_has_broken_off(
     made: list[tuple[str, str]], broken: str, order: list[str]
 ) -> None:
-    assert continuation_order("abc", attempts(*made), broken) == order
+    assert continuation_order("abc", attempts(*made), broken, "timeout", {}) == order
+
+
+def test_fallbacks_are_asked_for_their_causes_only() -> None:
+    causes: dict[str, frozenset[FallbackCause]] = {"b": frozenset({"rate_limit"}), "c": frozenset({"timeout", "error"})}
+    made = attempts(("a", "upstream_timeout"))
+    assert continuation_order("abc", made, "a", "timeout", causes) == ["c", "a"]
+    assert continuation_order("abc", made, "a", "rate_limit", causes) == ["b", "a"]
 
 
 @pytest.mark.parametrize(

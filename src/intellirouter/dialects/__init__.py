@@ -7,9 +7,10 @@ providers, keys and deployments, a codec knows only what is passed to it. See DE
 
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.choices import frame
+from intellirouter.dialects.adapt.stream_record import ContinuableRelay
 from intellirouter.dialects.answer_texts import answer_text
 from intellirouter.dialects.bedrock import event_stream
-from intellirouter.dialects.endpoint import Endpoint
+from intellirouter.dialects.endpoint import Endpoint, StreamContinuer
 from intellirouter.dialects.error_causes import CONTEXT_LENGTH
 from intellirouter.dialects.ir import ChoiceFinished, Event, Response, StreamEnded, collect, events_of
 from intellirouter.dialects.ir.last_turn import LastTurn, last_turn_of
@@ -43,8 +44,6 @@ from intellirouter.dialects.registry import (
     Dialects,
     build_dialects,
 )
-from intellirouter.dialects.routes.continuation import Continuations
-from intellirouter.dialects.routes.stream_record import ContinuableRelay
 from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.answer_estimate import estimate_answer_tokens
 from intellirouter.dialects.wire.duplicates import check_unique
@@ -61,7 +60,6 @@ __all__ = [
     "ChatUpstream",
     "ChoiceFinished",
     "ContinuableRelay",
-    "Continuations",
     "DialectSpec",
     "Dialects",
     "Endpoint",
@@ -79,6 +77,7 @@ __all__ = [
     "SessionRoute",
     "SseEvent",
     "SseParser",
+    "StreamContinuer",
     "StreamEnded",
     "StreamRelay",
     "answer_text",

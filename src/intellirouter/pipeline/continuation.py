@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import Call, Deployment, UpstreamResponse, Usage, errors, mask_credentials_in_bytes
-from intellirouter.dialects import ContinuableRelay, Continuations, Route, StreamRelay
+from intellirouter.dialects import ContinuableRelay, Route, StreamContinuer, StreamRelay
 from intellirouter.pipeline.attempt_errors import is_stale
 from intellirouter.pipeline.attempt_outcomes import AttemptContext, open_within
 from intellirouter.pipeline.attempts import Attempts
@@ -43,7 +43,7 @@ def plain_relays(route: Route, call: Call, deployment: Deployment) -> RelayPair:
     return route.relay(call, deployment), partial(route.relay_whole, call, deployment)
 
 
-def recorded_relays(continuations: Continuations) -> Relays:
+def recorded_relays(continuations: StreamContinuer) -> Relays:
     """Return the relays of first attempts, which are recorded so that they can be continued."""
 
     def relays(route: Route, call: Call, deployment: Deployment) -> RelayPair:
@@ -70,7 +70,7 @@ class Continuation(Struct, kw_only=True):
     """Serves one stream."""
 
     attempts: Attempts
-    continuations: Continuations
+    continuations: StreamContinuer
     request: Decided
     delivery: Delivery
     open_stream: Callable[[AttemptContext, Relays], Awaitable[OpenStream]]

@@ -102,6 +102,8 @@ class Metrics(Collector):
         self._cache: Counter[str | None] = Counter()
         """What the cache did; None where it does not apply."""
         self._saved_microusd = 0
+        self._continuations: Counter[str] = Counter()
+        """How the attempts have ended that were to write the rest of a stream."""
         self._pending: list[tuple[str, ExchangeRecord]] = []
         self.finished = 0
         self.failed = 0
@@ -133,6 +135,10 @@ class Metrics(Collector):
             self._cache.update(map(_cache_of, records))
         if len(self._cache) > 1 or None not in self._cache:  # the cache is on
             self._saved_microusd += sum([record.saved_microusd or 0 for _, record in pending])
+        repeated = [record for _, record in pending if len(record.attempts) > 1]
+        self._continuations.update(
+            [each.outcome for record in repeated for each in record.attempts if each.kind == "continuation"]
+        )
         attempts = Counter([_labels_of(attempt) for _, record in pending for attempt in record.attempts])
         for pair, number in attempts.items():
             is_known = pair in self._attempts or self._takes("attempts", len(self._attempts), pair[0])
@@ -199,7 +205,14 @@ class Metrics(Collector):
             "What answers from the cache have cost when they were made, in micro-USD.",
             value=self._saved_microusd,
         )
-        yield from (cache, saved)
+        continuations = CounterMetricFamily(
+            "intellirouter_continuations",
+            "Attempts to write the rest of a stream that has broken off, by outcome.",
+            labels=["outcome"],
+        )
+        for outcome, number in self._continuations.items():
+            continuations.add_metric([outcome], number)
+        yield from (cache, saved, continuations)
         yield from (requests, tokens, cost, unpriced, duration, first, attempts)
         for name, (description, read) in self._gauges.items():
             yield GaugeMetricFamily(name, description, value=read())

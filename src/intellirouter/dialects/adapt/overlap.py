@@ -1,7 +1,7 @@
 """The beginning of a continued answer: models often repeat the end of the text that they are asked to continue.
 
-What is repeated is removed. A repetition and a text that happens to begin with the same characters cannot always be
-told apart ("very" + "very good"), so only these count as repetitions:
+What is repeated is removed. A repetition and a text that happens to begin with the same characters can look the
+same ("very" + "very good"), so only these count as repetitions:
 
 - white space, because the model is not shown the white space at the end;
 - the whole text so far, or its last characters, if they are at least `MIN_REPEATED_CHARS`;

@@ -12,6 +12,14 @@ from msgspec import structs
 from intellirouter.core import Call, Deployment, LossReport, Usage, errors
 from intellirouter.dialects.adapt.overlap import OverlapTrimmer
 from intellirouter.dialects.adapt.prefill import INSTRUCTION
+from intellirouter.dialects.adapt.stream_record import (
+    ContinuableRelay,
+    ContinuedEncoder,
+    ContinuedRelay,
+    RecordedRelay,
+    StreamRecord,
+    UnfinishedText,
+)
 from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
 from intellirouter.dialects.edits import edited_call
 from intellirouter.dialects.ir import (
@@ -28,14 +36,6 @@ from intellirouter.dialects.ir import (
     UsageUpdate,
 )
 from intellirouter.dialects.protocols import ChatClient, Splitter, StreamDecoder, StreamRelay
-from intellirouter.dialects.routes.stream_record import (
-    ContinuableRelay,
-    ContinuedEncoder,
-    ContinuedRelay,
-    RecordedRelay,
-    StreamRecord,
-    UnfinishedText,
-)
 from intellirouter.dialects.routes.translation import ChatTranslation
 
 _PREFILLING: Final = frozenset({"anthropic_messages", "bedrock", "gemini", "ollama"})
@@ -45,7 +45,7 @@ _REASONING: Final = (ReasoningDelta, ReasoningToken)
 
 
 class Continuations:
-    """Records and continues the streams of one endpoint."""
+    """Implements `endpoint.StreamContinuer`."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ def _can_be_continued(conversation: Conversation) -> bool:
 
 
 def _takes_prefill(conversation: Conversation, deployment: Deployment) -> bool:
-    """Return whether the model continues an answer by itself. With reasoning, models begin anew."""
+    """Return whether the model continues an answer by itself. With reasoning, models do not."""
     return deployment.profile.takes_prefill and conversation.reasoning is None
 
 

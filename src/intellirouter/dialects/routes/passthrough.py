@@ -94,7 +94,7 @@ class RelayedStream(WatchedStream):
             return b""
         if self._held:
             return self._released(block)
-        if events or b"data:" in block:  # a ping has no number with which the error event could continue
+        if events or b"data:" in block:  # pings are not numbered
             self._sent = block
         return block
 

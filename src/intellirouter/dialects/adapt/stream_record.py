@@ -193,7 +193,7 @@ class ContinuedEncoder:
         return self._encoder.encode(written) if written else b""
 
     def _written(self, event: Event) -> Event | None:
-        """Return what the client is told. The stream has begun, and its usage covers all upstreams."""
+        """Return what the client is sent. The stream has begun, and its usage covers all upstreams."""
         if not isinstance(event, StreamStarted | UsageUpdate):
             return event
         return None if event.usage is None else UsageUpdate(usage=self._earlier.plus(event.usage))

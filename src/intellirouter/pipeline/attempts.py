@@ -85,7 +85,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         resolved = request.resolved
         order = request.decision.order
         step, is_pool = Step(order[0], "first", 0.0), len(order) > 1
-        if request.decision.is_last_resort:
+        if request.decision.is_last_resort and resolved.retries:
             step = await self._wait_until_called(step, request)
         deadline_s = exchange.started_s + resolved.request_timeout_s
         policy = resolved.hedging
@@ -174,7 +174,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         self.defer(context, failure, now_s)
         planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
         next_step = planner.after(name, failure, now_s, deadline_s)
-        if next_step is None and request.decision.is_last_resort:
+        if next_step is None and request.decision.is_last_resort and request.resolved.retries:
             available_at_s = {each: self.board.of(each).breaker.available_at_s for each in request.decision.order}
             max_wait_s = request.resolved.pool_policy.max_wait_s - attempts[0].waited_ms / 1e3
             limit_s = min(deadline_s, now_s + max_wait_s)

@@ -39,6 +39,7 @@ def explain_view(
         "retry_order": resolved.retry_order,
         "request_timeout_s": resolved.request_timeout_s,
         "max_attempts": resolved.max_attempts,
+        "continuation": "prefill" if resolved.continues_streams else "off",
         "plan": [
             {
                 "deployment": name,

@@ -47,6 +47,8 @@ def _blocks(explanation: "client.Explanation") -> Iterator[Any]:
     yield f"Estimated input: {format_value(explanation.input_tokens_estimate)} tokens{needs}"
     if failures := _after_failures(explanation):
         yield failures
+    if explanation.continuation == "prefill":
+        yield "If a stream breaks off: another deployment writes the rest"
     yield ""
     ranks = {name: rank for rank, name in enumerate(decision.order, start=1)}
     candidates = sorted(decision.candidates, key=lambda each: ranks.get(each.deployment, len(ranks) + 1))

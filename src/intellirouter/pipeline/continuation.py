@@ -12,7 +12,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import Call, Deployment, UpstreamResponse, Usage, errors, mask_credentials_in_bytes
+from intellirouter.core import (
+    Call,
+    Deployment,
+    OffLoop,
+    UpstreamResponse,
+    Usage,
+    errors,
+    mask_credentials_in_bytes,
+)
 from intellirouter.dialects import ContinuableRelay, Route, StreamContinuer, StreamRelay
 from intellirouter.pipeline.attempt_errors import is_stale
 from intellirouter.pipeline.attempt_outcomes import AttemptContext, open_within
@@ -64,6 +72,8 @@ class _Rest(Struct):
     earlier: Usage
     """What all attempts so far have used, this one included."""
     deadline_s: float
+    following: ContinuableRelay | None = None
+    """The relay of the last attempt to continue it."""
 
 
 class Continuation(Struct, kw_only=True):
@@ -75,6 +85,8 @@ class Continuation(Struct, kw_only=True):
     delivery: Delivery
     open_stream: Callable[[AttemptContext, Relays], Awaitable[OpenStream]]
     """Opens one attempt with these relays. Raises `GatewayError`."""
+    off_loop: OffLoop
+    """Encodes large requests."""
     judge_credential: Callable[[UpstreamResponse, errors.UpstreamError], None]
     count: int = 0
     """How many times the stream has been continued."""
@@ -152,12 +164,22 @@ class Continuation(Struct, kw_only=True):
                 return None
             if not board.of(name).breaker.is_available(now_s):
                 continue
-            sent_tokens = rest.earlier.total_output_tokens
-            call = self.continuations.request(rest.relay, request.call, deployment, sent_tokens)
-            if call is not None and (opened := await self._open(rest, call, deployment)) is not None:
+            if (call := await self._call(rest, deployment)) is None:
+                continue
+            if (opened := await self._open(rest, call, deployment)) is not None:
                 self._count(rest, opened[0])
                 return opened
+            if rest.following is not None and rest.following.has_content:
+                return None  # it has ended in the middle of its first content, which was not sent
         return None
+
+    async def _call(self, rest: _Rest, deployment: Deployment) -> Call | None:
+        """Return the call for the rest of the answer; None if this deployment cannot be asked for it."""
+        call, sent_tokens = self.request.call, rest.earlier.total_output_tokens
+        if call.is_large:
+            make = partial(self.continuations.request, rest.relay, call, deployment, sent_tokens)
+            return await self.off_loop.run(len(call.body), make)
+        return self.continuations.request(rest.relay, call, deployment, sent_tokens)
 
     async def _open(self, rest: _Rest, call: Call, deployment: Deployment) -> tuple[AttemptContext, OpenStream] | None:
         """Make one attempt, and a second one if the pooled connection was dead. Return None if it fails."""
@@ -191,6 +213,7 @@ class Continuation(Struct, kw_only=True):
             relay_of = partial(self.continuations.relay, rest.relay, call, deployment, rest.earlier)
             if (relay := relay_of()) is None:
                 raise errors.InternalError("The rest of a stream has no relay.")
+            rest.following = relay
             return relay, partial(relay_of, is_whole=True)
 
         return self.open_stream(context, relays)

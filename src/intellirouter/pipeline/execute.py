@@ -102,6 +102,7 @@ class Executor(Struct, frozen=True, kw_only=True):
                 request=request,
                 delivery=delivery,
                 open_stream=self._open_rest,
+                off_loop=self.off_loop,
                 judge_credential=self._judge_credential,
             )
             return stream.send(context, opened)

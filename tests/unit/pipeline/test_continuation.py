@@ -358,3 +358,10 @@ async def test_no_text_is_lost_wherever_the_stream_breaks_off(at: int) -> None:
     world = World(continued(), a=begun(TEXT[:at]), b=rest(TEXT[at:]))
     await world.serve(STREAM_BODY)
     assert text_of(world.reply.body) == TEXT
+
+
+async def test_large_request_is_continued() -> None:
+    body = STREAM_BODY.replace(b"hello", b"hello " * 300_000)
+    world = World(continued(), a=begun("Once upon a time"), b=rest(" there was a fox."))
+    await world.serve(body)
+    assert text_of(world.reply.body) == TEXT

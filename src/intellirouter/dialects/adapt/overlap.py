@@ -30,14 +30,19 @@ class OverlapTrimmer:
     def __init__(self, sent: str) -> None:
         self._sent = sent
         self._tail = sent[-_MAX_OVERLAP_CHARS:]
-        self._held = ""
+        self._held: list[str] = []
+        self._held_chars = 0
+        self._is_restart = True
+        """What is held is the beginning of the whole text."""
         self._is_resolved = not sent
 
     def feed(self, text: str) -> str:
         """Return what is new of the continuation so far. Raises `UpstreamOutputInvalid` if it is another answer."""
         if self._is_resolved:
             return text
-        self._held += text
+        self._is_restart = self._is_restart and self._sent.startswith(text, self._held_chars)
+        self._held.append(text)
+        self._held_chars += len(text)
         return "" if self._may_grow() else self._resolve()
 
     def end(self) -> str:
@@ -46,20 +51,20 @@ class OverlapTrimmer:
 
     def _may_grow(self) -> bool:
         """Return whether more text can make what is held a longer repetition."""
-        held = self._held
-        if len(held) < len(self._sent) and self._sent.startswith(held):
+        if self._is_restart and self._held_chars < len(self._sent):
             return True
-        at = self._tail.find(held)
-        return 0 <= at < len(self._tail) - len(held)
+        room = len(self._tail) - self._held_chars
+        return room > 0 and 0 <= self._tail.find("".join(self._held)) < room
 
     def _resolve(self) -> str:
         self._is_resolved = True
-        held, self._held = self._held, ""
+        held, sent = "".join(self._held), self._sent
+        self._held.clear()
         size = self._overlap(held)
         if size and self._is_repetition(size):
             return held[size:]
-        repeated = _common_prefix(held, self._sent)
-        if repeated >= _RESTART_CHARS or MIN_REPEATED_CHARS <= repeated == len(held) < len(self._sent):
+        is_cut = MIN_REPEATED_CHARS <= len(held) < len(sent) and sent.startswith(held)
+        if is_cut or (len(held) >= _RESTART_CHARS and sent.startswith(held[:_RESTART_CHARS])):
             raise errors.UpstreamOutputInvalid("The model began another answer instead of continuing this one.")
         return held
 
@@ -88,8 +93,3 @@ def _is_periodic(text: str) -> bool:
     half = (len(text) + 1) // 2
     period = text.find(text[:half], 1)
     return 0 < period <= half and text[period:] == text[:-period]
-
-
-def _common_prefix(one: str, other: str) -> int:
-    size = min(len(one), len(other))
-    return next((at for at in range(size) if one[at] != other[at]), size)

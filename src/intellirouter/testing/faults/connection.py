@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Final
 
-from intellirouter.fake.faults import cut, first_events, hang
+from intellirouter.fake.faults import cut, first_events
 from intellirouter.fake.reply import JSON_TYPE, Reply
 from intellirouter.fake.script import Cut, Script, Step, Wait, script_of
 
@@ -32,15 +32,16 @@ def slow_drip(reply: Reply, params: Mapping[str, Any]) -> Script:
 
 
 def pings(reply: Reply, params: Mapping[str, Any]) -> Script:
-    """Stop in the middle of a stream, but keep the connection alive. A body that is not streamed never arrives."""
-    if not reply.is_stream:
-        return hang(reply, params)
+    """Stop in the middle of a stream, but keep the connection alive. Other answers come after white space."""
     script = script_of(reply)
+    wait: Step = Wait(params["delay_s"])
+    if not reply.is_stream:
+        blank: Step = b"\n"
+        script.steps = [*[wait, blank] * _MAX_PINGS, *script.steps]
+        return script
     comment = reply.wire.filler_comment
     ping = b"\n" if comment is None else b"".join(comment)
-    first = first_events(reply, int(params["after_events"]))
-    wait: Step = Wait(params["delay_s"])
-    script.steps = [*first, *[wait, ping] * _MAX_PINGS]
+    script.steps = [*first_events(reply, int(params["after_events"])), *[wait, ping] * _MAX_PINGS]
     return script
 
 

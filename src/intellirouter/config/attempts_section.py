@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from intellirouter.config.section import Section
-from intellirouter.config.value_types import Seconds, Switch, Text
+from intellirouter.config.value_types import Seconds, Switch, Text, Usd
 from intellirouter.core import FallbackCause, HedgingPolicy
 
 MaxAttempts = Annotated[int, Field(ge=1, le=100)]
@@ -19,6 +19,11 @@ CONTINUATION_TEXT: Final = (
     "What happens to a stream that breaks off after its first content. With off, it ends with an error event. With "
     "prefill, another deployment is asked for the rest, with the text so far as the beginning of its answer, if the "
     "answer consists of text only."
+)
+MaxCost = Annotated[Usd, Field(gt=0)]
+MAX_COST_TEXT: Final = (
+    "When the attempts of a request whose answers could not be used have cost this much, in US dollars, no further "
+    "attempt is made. Costs that the provider has not reported are estimated. There is no limit unless set."
 )
 HEDGING_TEXT: Final = (
     "Calls the next deployment of the model in addition, if the first one has sent no content after some time. The "

@@ -25,6 +25,7 @@ from intellirouter.dialects import ContinuableRelay, Route, StreamContinuer, Str
 from intellirouter.pipeline.attempt_errors import is_stale
 from intellirouter.pipeline.attempt_outcomes import AttemptContext, open_within
 from intellirouter.pipeline.attempts import Attempts
+from intellirouter.pipeline.costs import add_continued, spent
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
 from intellirouter.pipeline.stream import OpenStream, relay_stream
@@ -144,7 +145,7 @@ class Continuation(Struct, kw_only=True):
         self, context: AttemptContext, relay: ContinuableRelay, failure: errors.GatewayError, used: Usage
     ) -> _Rest:
         exchange = context.exchange
-        earlier = used if exchange.earlier_usage is None else exchange.earlier_usage.plus(used)
+        earlier = used if exchange.continued_usage is None else exchange.continued_usage.plus(used)
         deadline_s = exchange.started_s + self.request.resolved.request_timeout_s
         return _Rest(context, relay, failure, used, earlier, deadline_s)
 
@@ -160,7 +161,7 @@ class Continuation(Struct, kw_only=True):
         )
         for name in order:
             now_s, deployment = self.attempts.clock.monotonic_s(), request.resolved.by_name[name]
-            if now_s >= rest.deadline_s or len(exchange.attempts) >= request.resolved.max_attempts:
+            if spent(exchange, request.resolved, now_s).obstacle is not None:
                 return None
             if not board.of(name).breaker.is_available(now_s):
                 continue
@@ -222,7 +223,7 @@ class Continuation(Struct, kw_only=True):
         """Count what the attempt has used that has broken off, and log who continues it."""
         self.count += 1
         exchange, broken = following.exchange, rest.context
-        exchange.add_earlier(broken.deployment, rest.used)
+        add_continued(exchange, broken.deployment, rest.used)
         unlogged = self.attempts.recoveries.unlogged(broken.deployment.name, self.attempts.clock.monotonic_s())
         if unlogged is None:
             return

@@ -104,6 +104,8 @@ class Metrics(Collector):
         self._saved_microusd = 0
         self._continuations: Counter[str] = Counter()
         """How the attempts have ended that were to write the rest of a stream."""
+        self._degraded: Counter[tuple[str, str]] = Counter()
+        """By model and step. Only configured models have ladders."""
         self._pending: list[tuple[str, ExchangeRecord]] = []
         self.finished = 0
         self.failed = 0
@@ -139,6 +141,9 @@ class Metrics(Collector):
         self._continuations.update(
             [each.outcome for record in repeated for each in record.attempts if each.kind == "continuation"]
         )
+        for model, record in pending:
+            if record.degraded is not None:
+                self._degraded[model, record.degraded] += 1
         attempts = Counter([_labels_of(attempt) for _, record in pending for attempt in record.attempts])
         for pair, number in attempts.items():
             is_known = pair in self._attempts or self._takes("attempts", len(self._attempts), pair[0])
@@ -200,6 +205,13 @@ class Metrics(Collector):
         for done, number in self._cache.items():
             if done is not None:
                 cache.add_metric([done], number)
+        degraded = CounterMetricFamily(
+            "intellirouter_degraded",
+            "Requests that a step of a degradation ladder has answered.",
+            labels=["model", "step"],
+        )
+        for (model, step), number in self._degraded.items():
+            degraded.add_metric([model, step], number)
         saved = CounterMetricFamily(
             "intellirouter_cache_saved_microusd",
             "What answers from the cache have cost when they were made, in micro-USD.",
@@ -212,7 +224,7 @@ class Metrics(Collector):
         )
         for outcome, number in self._continuations.items():
             continuations.add_metric([outcome], number)
-        yield from (cache, saved, continuations)
+        yield from (cache, saved, degraded, continuations)
         yield from (requests, tokens, cost, unpriced, duration, first, attempts)
         for name, (description, read) in self._gauges.items():
             yield GaugeMetricFamily(name, description, value=read())

@@ -54,6 +54,9 @@ def test_only_fallbacks_of_the_configuration_are_called_fallbacks(
         max_attempts=16,
         continues_streams=False,
         fallback_causes={},
+        max_cost_microusd=None,
+        hedging=None,
+        degradation=(),
         fallbacks=(fallback,),
     )
     call: Any = SimpleNamespace(needs=frozenset(), estimated_input_tokens=lambda: 1)

@@ -56,7 +56,7 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = MappingProxyType(
             apply=connection.slow_drip,
         ),
         "pings": FaultKind(
-            description="Stops in the middle of a stream and sends 10,000 pings; sends white space before other answers.",
+            description="Stops in the middle of a stream and sends pings; sends white space before other answers.",
             params={"after_events": 1, "delay_s": 0.05},
             apply=connection.pings,
         ),

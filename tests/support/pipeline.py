@@ -83,7 +83,7 @@ class Response:
             raise errors.UpstreamMalformed("too large")
         return body
 
-    def content_began(self) -> None:
+    def content_began(self, source: object = None) -> None:
         """Do nothing: there are no timeouts."""
 
     def spare_credential(self) -> None:

@@ -40,6 +40,7 @@ def explain_view(
         "retry_order": resolved.retry_order,
         "request_timeout_s": resolved.request_timeout_s,
         "max_attempts": resolved.max_attempts,
+        "continuation": "prefill" if resolved.continues_streams else "off",
         "max_cost_usd": None if resolved.max_cost_microusd is None else format_usd(resolved.max_cost_microusd),
         "hedging": None if resolved.hedging is None else to_builtins(resolved.hedging),
         "degradation": [_ladder_view(each) for each in resolved.degradation],

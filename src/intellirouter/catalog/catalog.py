@@ -64,6 +64,8 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     hedging: HedgingPolicy | None = None
     affinity: AffinityPolicy | None = None
     """None: requests do not stay where their session was served last, or there is nothing to choose."""
+    continues_streams: bool = False
+    """Another deployment writes the rest of a stream that breaks off."""
     degradation: tuple[LadderStep, ...] = ()
     """What is tried if all attempts have failed."""
     reserved_s: float = 0.0
@@ -203,6 +205,7 @@ class Catalog:
             hedging=spec.hedging,
             affinity=self._affinity(spec, by_name.values()),
             has_one_account=_have_one_account(by_name.values()),
+            continues_streams=spec.continues_streams,
             by_name=by_name,
             pool_policy=spec.pool,
             queue_wait_s=spec.queue_wait_s,

@@ -13,8 +13,6 @@ from pathlib import Path as FilePath
 from typing import Final
 from urllib.parse import urlsplit
 
-from msgspec import structs
-
 from intellirouter.config.affinity_section import compile_affinity
 from intellirouter.config.attempts_section import causes_of, compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
@@ -66,8 +64,7 @@ from intellirouter.config.secret_references import (
 from intellirouter.config.server_section import Server
 from intellirouter.config.slot_settings import default_slots, slot_warnings, with_slots
 from intellirouter.config.store_section import Store
-from intellirouter.config.timeouts_section import DefaultTimeouts
-from intellirouter.config.timeouts_section import Timeouts as TimeoutsEntry
+from intellirouter.config.timeouts_section import inherit_timeouts
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.unused_settings import is_region_name, is_regional, unused_settings
 from intellirouter.config.value_types import artifact_model
@@ -438,6 +435,7 @@ class _Compiler:
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 hedging=compile_hedging(entry.hedging),
                 affinity=compile_affinity(entry.affinity, self._config.defaults.affinity),
+                continues_streams=entry.continuation == "prefill",
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
                 max_cost_microusd=microusd(entry.max_cost_usd or self._config.defaults.max_cost_usd),
                 degradation=compile_ladder(self._config, name, self._report, self._suggestions),
@@ -492,8 +490,3 @@ def _credential_hint(row: VendorRow) -> str:
     if row.credential_env:
         way = f"the environment variable {row.credential_env[0].replace('+', ' and ')}, or {way}"
     return f"Set {way}. If the endpoint needs no credential, set `credentials: []`."
-
-
-def inherit_timeouts(entry: TimeoutsEntry | DefaultTimeouts, base: Timeouts) -> Timeouts:
-    """Return `base` with the timeouts that are set in `entry`."""
-    return structs.replace(base, **entry.model_dump(exclude_none=True))

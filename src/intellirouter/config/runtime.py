@@ -322,6 +322,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     hedging: HedgingPolicy | None = None
     affinity: AffinityPolicy | None = DEFAULT_AFFINITY
     """None: it is off."""
+    continues_streams: bool = False
     degradation: tuple[DegradationStep, ...] = ()
     pool: PoolPolicy = DEFAULT_POOL
     queue_wait_s: float | None = None

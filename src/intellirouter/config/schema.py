@@ -131,11 +131,11 @@ class Defaults(Section):
     pool: DefaultPool = Field(
         default_factory=DefaultPool, description="What happens when deployments of a model are unavailable."
     )
-    affinity: DefaultAffinityField = Field(default_factory=DefaultAffinity, description=AFFINITY_TEXT)
     concurrency: DefaultConcurrencyField = Field(
         default_factory=DefaultConcurrency, description="Limit of the requests in flight of each deployment, or off."
     )
     queue: DefaultQueue = Field(default_factory=DefaultQueue, description="Requests that wait for a deployment.")
+    affinity: DefaultAffinityField = Field(default_factory=DefaultAffinity, description=AFFINITY_TEXT)
 
 
 class Provider(Section):

@@ -115,8 +115,10 @@ from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s
 from intellirouter.core.secret import Secret
 from intellirouter.core.service_links import is_service_link, linked_service
 from intellirouter.core.tasks import TaskOwner
+from intellirouter.core.throughput import ThroughputFloor, TokenSource
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import (
+    BYTES_PER_TOKEN,
     INPUT_COUNTS,
     NO_USAGE,
     OUTPUT_COUNTS,
@@ -127,6 +129,7 @@ from intellirouter.core.usage import (
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
+    "BYTES_PER_TOKEN",
     "DEFAULT_ADAPTIVE_MAX",
     "DEFAULT_AFFINITY",
     "DEFAULT_ANSWER_LIMITS",
@@ -225,7 +228,9 @@ __all__ = [
     "StepResult",
     "SystemClock",
     "TaskOwner",
+    "ThroughputFloor",
     "Timeouts",
+    "TokenSource",
     "TrustFiles",
     "Upstream",
     "UpstreamAddress",

@@ -18,8 +18,8 @@ RETRIES_HEADER: Final = "x-intellirouter-retries"
 FALLBACKS_HEADER: Final = "x-intellirouter-fallbacks"
 TIMEOUT_HEADER: Final = "x-intellirouter-timeout-s"
 PRIORITY_HEADER: Final = "x-intellirouter-priority"
-MAX_COST_HEADER: Final = "x-intellirouter-max-cost-usd"
 SESSION_HEADER: Final = "x-intellirouter-session"
+MAX_COST_HEADER: Final = "x-intellirouter-max-cost-usd"
 _HEADERS: Final = frozenset(
     {RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER, PRIORITY_HEADER, MAX_COST_HEADER, SESSION_HEADER}
 )

@@ -43,11 +43,14 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     """About how much more its input costs because of that, in micro-USD; 0 if unknown."""
 
 
-AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect", "hedge", "degraded"]
+AttemptKind = Literal[
+    "first", "retry", "next", "fallback", "credential", "reconnect", "hedge", "degraded", "continuation"
+]
 """`next`: the first attempt on another deployment of the pool. `fallback`: one on a configured fallback. `credential`:
 an attempt on the same deployment with another of its credentials. `reconnect`: one on the same deployment over a new
 connection, because the pooled one had been closed. `hedge`: one on the next deployment while the first is silent.
-`degraded`: the first attempt of a step of the degradation ladder."""
+`degraded`: the first attempt of a step of the degradation ladder. `continuation`: one for the rest of an answer whose
+stream has broken off."""
 
 HEDGE_LOST: Final = "hedge_lost"
 """The outcome of an attempt that was canceled because another one has answered first."""

@@ -7,9 +7,10 @@ providers, keys and deployments, a codec knows only what is passed to it. See DE
 
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.choices import frame
+from intellirouter.dialects.adapt.stream_record import ContinuableRelay
 from intellirouter.dialects.answer_texts import answer_text
 from intellirouter.dialects.bedrock import event_stream
-from intellirouter.dialects.endpoint import Endpoint
+from intellirouter.dialects.endpoint import Endpoint, StreamContinuer
 from intellirouter.dialects.error_causes import CONTEXT_LENGTH
 from intellirouter.dialects.ir import (
     Choice,
@@ -82,6 +83,7 @@ __all__ = [
     "ChatUpstream",
     "Choice",
     "ChoiceFinished",
+    "ContinuableRelay",
     "Conversation",
     "DialectSpec",
     "Dialects",
@@ -103,6 +105,7 @@ __all__ = [
     "SseEvent",
     "SseParser",
     "Stop",
+    "StreamContinuer",
     "StreamEnded",
     "StreamRelay",
     "Text",

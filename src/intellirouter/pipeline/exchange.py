@@ -157,9 +157,11 @@ class Exchange:
     cost_microusd: int | None = None
     price_version: str | None = None
     unused_cost_microusd: int = 0
-    """What the attempts have cost whose answers were not used."""
+    """What the attempts have cost whose answers were not used, or only in part."""
     unused_usage: Usage | None = None
-    """The usage of these attempts; None if there are none."""
+    """What attempts have used whose answers were not used; None if there are none."""
+    continued_usage: Usage | None = None
+    """What the attempts have used whose streams another one has continued. Settlement adds it to `usage`."""
     degradation: Degradation | None = None
     """What became of the steps of the degradation ladder; None if none was considered."""
     prompt_cache_saved_microusd: int = 0

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from intellirouter.core import Deployment, TaskOwner, Upstream, UpstreamRequest, UpstreamResponse
+from intellirouter.core import Deployment, TaskOwner, TokenSource, Upstream, UpstreamRequest, UpstreamResponse
 from intellirouter.dialects import frame
 
 
@@ -79,9 +79,9 @@ class MergedResponse:
             parts.append(frame(copy, body))
         return b"".join(parts)
 
-    def content_began(self) -> None:
+    def content_began(self, source: TokenSource | None = None) -> None:
         for response in self._responses:
-            response.content_began()
+            response.content_began(source)
 
     def spare_credential(self) -> None:
         """Do nothing: only successful responses are merged."""

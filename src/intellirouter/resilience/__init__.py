@@ -17,6 +17,7 @@ from intellirouter.resilience.causes import (
     refusal_status,
     with_same_limit,
 )
+from intellirouter.resilience.continuation import MAX_CONTINUATIONS, continuation_order, may_be_continued
 from intellirouter.resilience.deadline import attempt_limit_s
 from intellirouter.resilience.degradation import Spent, cost_note, may_call_again, may_step_down, model_obstacle
 from intellirouter.resilience.hedging import DelayHistogram, HedgeShare, may_hedge
@@ -25,6 +26,7 @@ from intellirouter.resilience.retry import RetryPolicy
 from intellirouter.resilience.slots import WAIT_BOUNDS_S, Refusal, RefusalReason, Slots, Waiter, WaitTimes
 
 __all__ = [
+    "MAX_CONTINUATIONS",
     "WAIT_BOUNDS_S",
     "AttemptPlanner",
     "Backoff",
@@ -42,6 +44,7 @@ __all__ = [
     "Waiter",
     "WindowCounts",
     "attempt_limit_s",
+    "continuation_order",
     "cost_note",
     "counts_against_deployment",
     "fallback_cause",
@@ -49,6 +52,7 @@ __all__ = [
     "is_overload",
     "is_rejected_by_deployment",
     "is_too_long",
+    "may_be_continued",
     "may_be_served_elsewhere",
     "may_call_again",
     "may_hedge",

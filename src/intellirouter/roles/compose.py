@@ -113,8 +113,6 @@ class GatewayProcess:
         self._off_loop = OffLoop()
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
         self._placements = Placements()
-        objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK, self.store.is_only_gateway)
-        self._pins = PinStage(PinStore(objects, SYSTEM_CLOCK), self._off_loop)
         self._answer_stores = AnswerStores(SYSTEM_CLOCK, rng, runtime.trust)
         self._similar = self._answer_stores.shared.similar
         self._hedging = Hedging()
@@ -123,7 +121,8 @@ class GatewayProcess:
             RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng, traffic=self._traffic
         )
         self._upstream = self._upstreams()
-        self._generations = Generations(runtime, self._shared_parts(rng))
+        objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK, self.store.is_only_gateway)
+        self._generations = Generations(runtime, self._shared_parts(rng, objects))
         entry = self._entry = Entry(self.current, self.in_flight)
         files = FileStore(objects, SYSTEM_CLOCK, lambda: self.current.value.runtime.files)
         responses = ResponseStore(objects, SYSTEM_CLOCK, self._off_loop)
@@ -280,7 +279,7 @@ class GatewayProcess:
         generation = self.current.value
         self.model_lists.apply(generation.catalog, generation.runtime.discovery_interval_s)
 
-    def _shared_parts(self, rng: random.Random) -> SharedParts:
+    def _shared_parts(self, rng: random.Random, objects: AsyncObjectStore) -> SharedParts:
         return SharedParts(
             upstream=self._upstream,
             sockets=SocketSwitch(WebSocketDialer(self.pool), _OTHER_VENDORS),
@@ -297,7 +296,7 @@ class GatewayProcess:
             memory_of=self._memories.of,
             lists=self._lists,
             placements=self._placements,
-            pins=self._pins,
+            pins=PinStage(PinStore(objects, SYSTEM_CLOCK), self._off_loop),
         )
 
     def _upstreams(self) -> Upstream:

@@ -136,7 +136,7 @@ class Router:
         )
         broken = NOT_BROKEN
         if affinity is not None and affinity.home:
-            broken = _broken_affinity(affinity, resolved, order, excluded)
+            broken = _broken_affinity(affinity, resolved, order, excluded, remarks)
         decision = _decision(resolved, order, excluded, broken)
         if order.is_last_resort:  # an outage must not take away the retries
             pool_size = len(decision.order) - len(deferred)
@@ -332,10 +332,14 @@ def _decision(
 
 
 def _broken_affinity(
-    affinity: Affinity, resolved: ResolvedModel, order: _Order, excluded: list[Candidate]
+    affinity: Affinity,
+    resolved: ResolvedModel,
+    order: _Order,
+    excluded: list[Candidate],
+    remarks: Mapping[str, _Remark],
 ) -> BrokenAffinity:
     """Return why the request does not stay where its session was served last, if it does not."""
-    reasons = {name: remark.text for name, remark in order.remarks.items() if remark.delay}
+    reasons = {name: remark.text for name, remark in remarks.items() if remark.delay}
     reasons |= {each.deployment.name: each.reason for each in order.unavailable}
     reasons |= {each.deployment: each.reason for each in excluded}
     if order.is_last_resort:

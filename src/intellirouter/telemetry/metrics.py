@@ -119,6 +119,8 @@ class Metrics(Collector):
         self._cache: Counter[str | None] = Counter()
         """What the cache did; None where it does not apply."""
         self._saved_microusd = 0
+        self._continuations: Counter[str] = Counter()
+        """How the attempts have ended that were to write the rest of a stream."""
         self._degraded: Counter[tuple[str, str]] = Counter()
         """By model and step. Only configured models have ladders."""
         self._pending: list[tuple[str, ExchangeRecord]] = []
@@ -152,6 +154,10 @@ class Metrics(Collector):
             self._cache.update(map(_cache_of, records))
         if len(self._cache) > 1 or None not in self._cache:  # the cache is on
             self._saved_microusd += sum([record.saved_microusd or 0 for _, record in pending])
+        repeated = [record for _, record in pending if len(record.attempts) > 1]
+        self._continuations.update(
+            [each.outcome for record in repeated for each in record.attempts if each.kind == "continuation"]
+        )
         for model, record in pending:
             if record.degraded is not None:
                 self._degraded[model, record.degraded] += 1
@@ -228,7 +234,14 @@ class Metrics(Collector):
             "What answers from the cache have cost when they were made, in micro-USD.",
             value=self._saved_microusd,
         )
-        yield from (cache, saved, degraded)
+        continuations = CounterMetricFamily(
+            "intellirouter_continuations",
+            "Attempts to write the rest of a stream that has broken off, by outcome.",
+            labels=["outcome"],
+        )
+        for outcome, number in self._continuations.items():
+            continuations.add_metric([outcome], number)
+        yield from (cache, saved, degraded, continuations)
         yield from (requests, tokens, cost, unpriced, duration, first, attempts)
         yield from affinity_metrics(
             AffinityView(model, deployment, series.affinity, series.affinity_lost_microusd)

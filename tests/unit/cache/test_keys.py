@@ -167,11 +167,6 @@ def test_key_of_the_client_depends_on_the_request_only() -> None:
     assert keys.client_key_of("t1", CHAT, one) != keys.client_key_of("t2", CHAT, one)
 
 
-def test_session_of_a_request_makes_no_difference() -> None:
-    request = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
-    assert key(request, session="s") == key(request, session="t") == key(request)
-
-
 @given(requests=st.lists(st.tuples(REQUESTS, TENANTS, st.sampled_from([True, False])), max_size=6))
 def test_what_is_remembered_is_the_key(requests: list[tuple[Any, str, bool]]) -> None:
     keys = CacheKeys(names_requested_model=False)
@@ -213,3 +208,8 @@ def test_zeros() -> None:
     )
     assert zero == negative
     assert len({zero, decimal, negative_decimal}) == 3
+
+
+def test_session_of_a_request_makes_no_difference() -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    assert key(request, session="s") == key(request, session="t") == key(request)

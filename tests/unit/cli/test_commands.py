@@ -160,6 +160,14 @@ def test_explain_shows_what_follows_a_failure(
     assert f"After a failure: {text}\n" in run("explain", "Hi").stdout
 
 
+@pytest.mark.parametrize(("continuation", "is_shown"), [("prefill", True), ("off", False)])
+def test_explain_shows_whether_streams_are_continued(
+    run: Any, gateway: Any, *, continuation: str, is_shown: bool
+) -> None:
+    gateway.on_json("/api/v1/explain", {"model": "auto", "decision": DECISION, "continuation": continuation})
+    assert ("If a stream breaks off: another deployment writes the rest\n" in run("explain", "Hi").stdout) is is_shown
+
+
 LEARNED = "the 95th percentile of its times to the first content"
 
 
@@ -309,23 +317,6 @@ def test_requests_are_listed_with_the_cursor_of_the_next_page(run: Any, gateway:
     assert gateway.requests[0].path == "/api/v1/requests?limit=1&model=auto&errors=1"
     data = json.loads(run("requests", "list", "--format", "json").stdout)
     assert (data["requests"][0]["cost_usd"], data["next"]) == ("0.001500", "c9")
-
-
-def test_list_shows_what_the_cache_did_if_it_is_on(run: Any, gateway: Any) -> None:
-    gateway.on_json("/api/v1/requests", {"requests": [row(RECORD)], "next": None})
-    assert "CACHE" not in run("requests", "list").stdout
-    gateway.on_json("/api/v1/requests", {"requests": [row(RECORD) | {"cache": "hit"}, row(RECORD)], "next": None})
-    heading, hit, other = run("requests", "list").stdout.splitlines()
-    column = heading.index("CACHE")
-    assert (hit[column:].split()[0], other[column:].split()[0]) == ("hit", "–")
-
-
-def test_line_of_a_finished_request_shows_what_the_cache_did(run: Any, gateway: Any) -> None:
-    gateway.on_json("/api/v1/requests", {"requests": [row(RECORD)], "next": None})
-    gateway.on_json("/api/v1/requests/req_1", RECORD)
-    assert "cache" not in run("requests", "tail", "--no-follow").stdout
-    gateway.on_json("/api/v1/requests/req_1", RECORD | {"cache": "joined"})
-    assert "cache joined" in run("requests", "tail", "--no-follow").stdout
 
 
 def test_request_is_shown_with_its_attempts_over_time(run: Any, gateway: Any) -> None:

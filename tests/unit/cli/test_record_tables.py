@@ -39,6 +39,20 @@ def test_what_the_cache_did(members: dict[str, Any], expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({}, " "),
+        ({"message": "down."}, "down."),
+        ({"queued_ms": 119.6}, "queued 120 ms"),
+        ({"queued_ms": 5.0, "message": "a is down."}, "queued 5 ms. a is down."),
+    ],
+)
+def test_wait_for_a_slot_is_shown_with_its_attempt(members: dict[str, Any], message: str) -> None:
+    one = Attempt(deployment="a", kind="first", started_ms=1.0, ended_ms=2.0, **members)
+    assert attempts_table((one,), 3.0).rows[0][-1] == message
+
+
+@pytest.mark.parametrize(
     ("members", "expected"),
     [
         ({"outcome": "new"}, "session: new"),
@@ -53,17 +67,3 @@ def test_what_the_cache_did(members: dict[str, Any], expected: str) -> None:
 def test_what_affinity_did(members: dict[str, Any], expected: str) -> None:
     assert shown(row="affinity", affinity=AffinityUse(kind="session", **members)) == str([expected])
     assert shown(row="affinity") == "[]"
-
-
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ({}, " "),
-        ({"message": "down."}, "down."),
-        ({"queued_ms": 119.6}, "queued 120 ms"),
-        ({"queued_ms": 5.0, "message": "a is down."}, "queued 5 ms. a is down."),
-    ],
-)
-def test_wait_for_a_slot_is_shown_with_its_attempt(members: dict[str, Any], message: str) -> None:
-    one = Attempt(deployment="a", kind="first", started_ms=1.0, ended_ms=2.0, **members)
-    assert attempts_table((one,), 3.0).rows[0][-1] == message

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from intellirouter.core import errors
-from intellirouter.pipeline import execute
+from intellirouter.pipeline import execute, stream_usage
 from tests.support.dialects.standard import ENDPOINTS
 from tests.support.pipeline import (
     ANSWER,
@@ -152,7 +152,8 @@ async def test_nothing_stays_in_flight_after_a_bug_before_the_outcome(
     body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The usage is estimated after the answer has arrived and before the attempt has its outcome."""
-    monkeypatch.setattr(execute, "estimated_usage", _raise)
+    for module in (execute, stream_usage):
+        monkeypatch.setattr(module, "estimated_usage", _raise)
     whole = b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
     streamed = Response(*EVENTS[:3], b"data: [DONE]\n\n")
     world = World(a=Response(whole) if body == BODY else streamed)

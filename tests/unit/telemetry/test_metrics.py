@@ -105,6 +105,19 @@ def test_attempts_are_counted_by_outcome() -> None:
     assert found["intellirouter_attempts_total{deployment=b,outcome=ok}"] == 1
 
 
+def test_continuations_are_counted_by_outcome() -> None:
+    attempts = (
+        Attempt(deployment="a", kind="first", started_ms=0.0, outcome="upstream_disconnected"),
+        Attempt(deployment="b", kind="continuation", started_ms=0.0, outcome="upstream_timeout"),
+        Attempt(deployment="c", kind="continuation", started_ms=0.0, outcome="ok"),
+    )
+    found = samples(counted(record(attempts=attempts), record()))
+    assert {key: value for key, value in found.items() if key.startswith("intellirouter_continuations")} == {
+        "intellirouter_continuations_total{outcome=upstream_timeout}": 1.0,
+        "intellirouter_continuations_total{outcome=ok}": 1.0,
+    }
+
+
 def test_request_without_a_deployment_has_empty_labels() -> None:
     found = samples(counted(record(deployment=None, status=404), model=""))
     assert found["intellirouter_requests_total{model=,deployment=,status=404}"] == 1

@@ -4,7 +4,6 @@ from typing import Final
 
 from intellirouter.core import Call, Deployment, LossReport
 from intellirouter.dialects.adapt.answer_checks import (
-    GuardedRelay,
     checked_answer,
     expected_output,
     guard_for,
@@ -12,6 +11,7 @@ from intellirouter.dialects.adapt.answer_checks import (
     relies_on_format,
 )
 from intellirouter.dialects.adapt.answer_limits import check_limits
+from intellirouter.dialects.adapt.guarded_relay import GuardedRelay
 from intellirouter.dialects.calls import answer_model
 from intellirouter.dialects.ir import finish_reason_of
 from intellirouter.dialects.openai_chat.client import ChatClient

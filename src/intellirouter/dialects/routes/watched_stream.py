@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from operator import length_hint
 from typing import Final
 
-from intellirouter.core import Usage, errors
-from intellirouter.dialects.adapt.answer_limits import AnswerCounter
+from intellirouter.core import Usage, errors, estimate_tokens
+from intellirouter.dialects.adapt.answer_checks import RepetitionGuard
 from intellirouter.dialects.ir import (
     CONTENT_EVENTS,
     ChoiceFinished,
@@ -25,9 +25,10 @@ MAX_HELD_BYTES: Final = 256 * 1024
 class WatchedStream:
     """Implements the state of a `StreamRelay`. Subclasses produce the client's bytes."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, guard: RepetitionGuard) -> None:
         self._decoder = decoder
         self._encoder = encoder
+        self._guard = guard
         self.has_content = False
         self.is_finished = False
         self.is_heavy = False
@@ -41,6 +42,10 @@ class WatchedStream:
     def fail(self, error: errors.GatewayError) -> bytes:
         """Return the error event that ends the stream."""
         return self._encoder.fail(error)
+
+    @property
+    def produced_tokens(self) -> int:
+        return max(self.content_events, estimate_tokens(self._guard.watched_chars))
 
     def _watch(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -66,7 +71,7 @@ class WatchedStream:
         self._is_unclear = self._is_unclear or reason is None
         self.finish_reason = None if self._is_unclear else reason
 
-    def _watch_guarded(self, guard: AnswerCounter, events: list[Event]) -> None:
+    def _watch_guarded(self, events: list[Event]) -> None:
         """Watch events after the guard has checked them.
 
         Sets `_guard_error` after the first content, and removes the event that caused it and those after it. Before
@@ -74,7 +79,7 @@ class WatchedStream:
         """
         unchecked = iter(events)
         try:
-            guard.watch(unchecked)
+            self._guard.watch(unchecked)
         except errors.UpstreamMalformed as error:
             if not self.has_content:
                 raise

@@ -428,8 +428,8 @@ class UpstreamPool:
         for connection, pool in list(self._connections.items()):
             is_any_open = True
             if connection.is_busy:
-                if now_s >= connection.deadline_s:
-                    connection.time_out()
+                if now_s >= connection.deadline_s or connection.floor is not None:
+                    connection.check(now_s)
             elif now_s - connection.idle_since_s > connection.max_idle_s and connection in pool.idle:
                 connection.close()
         if is_any_open:

@@ -26,8 +26,7 @@ from intellirouter.admin.views import explain_view, models_view, record_view, wi
 from intellirouter.core import ExchangeRecord, RequestContext, attempt_control_of, encoding_refusal, errors
 from intellirouter.dialects import encode_error
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
-from intellirouter.pipeline import Generation
-from intellirouter.store import LogFilter, StoreUnavailable
+from intellirouter.store import LogFilter, StoreHealth, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +224,9 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     is_worker_down = any(map(_is_down, workers))
     circuits = circuits_view(plane.board, plane.clock.monotonic_s())
     are_circuits_open = is_degraded(circuits, plane.current.value.catalog.deployments)
-    is_healthy = store.state != "degraded" and not is_worker_down and not are_circuits_open
+    cache = plane.answer_store()
+    is_degraded_store = "degraded" in {store.state, cache.state}
+    is_healthy = not is_degraded_store and not is_worker_down and not are_circuits_open
     liveness = {
         "status": "healthy" if is_healthy else "degraded",
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -238,6 +239,7 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
         "uptime_s": round(time.monotonic() - plane.started_s, 1),
         "services": {
             "store": msgspec.to_builtins(store),
+            "cache": msgspec.to_builtins(cache),
             "workers": workers,
             "circuits": circuits,
             "limits": limits_view(plane.board),
@@ -245,7 +247,7 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
         "model_lists": lists,
         "in_flight": plane.in_flight(),
         "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},
-        "warnings": [*_warnings(plane.current.value), *_list_warnings(lists)],
+        "warnings": [*_warnings(plane), *_store_warnings(store), *_list_warnings(lists)],
     }
 
 
@@ -259,9 +261,18 @@ def _is_down(worker: Mapping[str, Any]) -> bool:
     )
 
 
-def _warnings(generation: Generation) -> list[str]:
+def _warnings(plane: ControlPlane) -> list[str]:
+    generation = plane.current.value
+    problem = plane.reload_problem()
+    failed = [] if problem is None else [f"The last reload has failed. {problem}"]
     pending = [f"{setting} has changed. It takes effect after a restart." for setting in generation.pending_restart]
-    return [*generation.runtime.warnings, *pending]
+    return [*failed, *generation.runtime.warnings, *pending]
+
+
+def _store_warnings(store: StoreHealth) -> list[str]:
+    if not store.has_other_gateways:
+        return []
+    return ["store.spool_dir: Another gateway uses this directory and its database as well."]
 
 
 def _list_warnings(lists: list[dict[str, Any]]) -> list[str]:

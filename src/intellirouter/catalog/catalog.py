@@ -1,7 +1,7 @@
 """The names that clients can call, and the deployments behind each name."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct, structs
@@ -134,6 +134,15 @@ class Catalog:
         if (resolved := self.resolve(model)) is None:
             return None
         return self._lists.find(model.partition("/")[0], model) or facts_of(model, resolved.kind, resolved.pool)
+
+    def offered_by_wildcards(self, model: str) -> Iterator[str]:
+        """Yield `provider/model` for each wildcard provider that has listed this model, or has a price for it."""
+        for name in self.wildcard_providers:
+            row = self._vendors[self._runtime.providers[name].vendor]
+            known = self._prices.lookup(row.price_provider, model) if row.price_provider else None
+            full_name = f"{name}/{model}"
+            if self._lists.find(name, full_name) is not None or (known is not None and known.model_id == model):
+                yield full_name
 
     def describe(self, provider: str, model: str, context_tokens: int | None) -> ModelFacts:
         """Return the facts of a model that a wildcard provider has listed with this context window."""

@@ -47,6 +47,7 @@ def record_line(record: "core.ExchangeRecord") -> list[Part]:
         Part(f"{tokens:>6} tokens", 6, "TOKENS"),
         Part(f"{format_value(record_cost(record)):>8} USD", 7, "USD"),
         Part(f"{attempts:<10}", 8, "ATTEMPTS"),
+        Part("" if record.cache is None else f"cache {record.cache}", 9, "CACHE"),
         Part(route, 4, "MODEL"),
         Part(record.error_code or "", 3, "ERROR"),
     ]

@@ -179,7 +179,7 @@ class _Compiler:
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
             default_slots=default_slots(config),
-            cache=compile_cache(config),
+            cache=compile_cache(config, self._sources, self._report),
             answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,

@@ -64,7 +64,10 @@ def auth_warnings(config: Config) -> list[str]:
     host, has_keys, is_required = config.server.host, bool(config.keys), requires_key(config)
     warnings = []
     if is_required and not has_keys:
-        warnings.append("auth.required: A key is required but `keys` is empty. Every request is rejected.")
+        warnings.append(
+            "auth.required: A key is required but `keys` is empty. Every request is rejected. Add a key, for example "
+            '`keys: [{key: "env:MY_KEY", name: me}]`.'
+        )
     if not is_required and not is_loopback(host):
         warnings.append(f"auth.required: No key is required. Anyone who can reach {host} can send requests.")
     if not is_required and any("*" not in key.models for key in config.keys):

@@ -34,6 +34,7 @@ from intellirouter.core import (
     SlotPolicy,
     Timeouts,
     TrustFiles,
+    format_authority,
 )
 
 CacheMode = Literal["off", "exact", "semantic"]
@@ -164,6 +165,30 @@ class SemanticSpec(Struct, frozen=True, kw_only=True):
     max_bytes: int = 64 * 1024 * 1024
 
 
+class RedisSpec(Struct, frozen=True, kw_only=True):
+    """The Redis or Valkey server of the response cache."""
+
+    host: str = ""
+    port: int = 6379
+    uds: str | None = None
+    """The socket of a server on this machine, instead of host and port."""
+    is_tls: bool = False
+    ca_file: str | None = None
+    database: int = 0
+    username: str | None = None
+    password: Secret | None = None
+    prefix: str = "intellirouter:"
+    timeout_s: float = 0.05
+    connect_timeout_s: float = 1.0
+
+    @property
+    def shown_address(self) -> str:
+        """The address for messages, without a login."""
+        if self.uds is not None:
+            return f"Redis at unix:{self.uds}"
+        return f"Redis at {format_authority(self.host, self.port)}"
+
+
 class CacheSpec(Struct, frozen=True, kw_only=True):
     """Settings of the response cache."""
 
@@ -182,6 +207,10 @@ class CacheSpec(Struct, frozen=True, kw_only=True):
     join_window_s: float = 5.0
     tool_calls: bool = False
     max_temperature: float | None = None
+    redis: RedisSpec | None = None
+    """None: answers are stored in the memory of the process."""
+    max_replay_s: float | None = None
+    """How long stored streams may take at their original pace. None: they are sent at once."""
     semantic: SemanticSpec | None = None
     """None: no model has the mode `semantic`, or what it needs is not installed. Then `exact` is used instead."""
 

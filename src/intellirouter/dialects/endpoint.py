@@ -75,6 +75,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """False: the body is a form (`multipart/form-data`)."""
     allows_any_media_type: bool = False
     """The body is read as JSON, whatever its content type says."""
+    decodes_alike: bool = True
+    """The same request is always decoded to the same call, so that a decoded one can be used again."""
     unique_members: tuple[str, ...] = ()
     """The members on which the gateway decides. Requests that have one of them twice are refused."""
     conversations: ConversationClient | None = None

@@ -191,6 +191,7 @@ class _Builder:
             unique_members=row.unique_members,
             is_json=not isinstance(row, PassthroughEndpoint) or row.is_json,
             allows_any_media_type=spec.allows_any_media_type,
+            decodes_alike=spec.decodes_alike,
             conversations=row.client if isinstance(row, ChatEndpoint | CountEndpoint) else None,
             chat=row.client if isinstance(row, ChatEndpoint) else None,
             local=row.local if isinstance(row, ChatEndpoint) else None,

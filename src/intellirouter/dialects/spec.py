@@ -146,6 +146,8 @@ class DialectSpec(Struct, frozen=True, kw_only=True):
     """Prefixes of paths on which errors have the dialect's format, even if there is no such endpoint."""
     allows_any_media_type: bool = False
     """Its clients need not declare that they send JSON. The content type is ignored, except in browsers."""
+    decodes_alike: bool = True
+    """The same request is always decoded to the same call, so that a decoded one can be used again."""
     error_header: bytes | None = None
     """A header that only clients of this dialect send. Errors for requests with it have the dialect's format."""
     chat: ChatUpstream | None = None

@@ -159,6 +159,8 @@ class Exchange:
     error_event: bytes | None = None
     """The error event of the client's dialect, for a stream that fails after it has begun."""
     is_client_disconnected: bool = False
+    answer_error: errors.GatewayError | None = None
+    """The error that ended the answer after its beginning, if the client had disconnected before."""
     losses: tuple[Loss, ...] = ()
     """Fields that the last attempt did not pass on as requested."""
     ignored: tuple[Loss, ...] = ()

@@ -47,6 +47,7 @@ from intellirouter.pipeline.exchange import Decided, Decoded, Exchange, Reply, R
 from intellirouter.pipeline.execute import Executor
 from intellirouter.pipeline.ladder import Ladder
 from intellirouter.pipeline.recall import check_may_call, deliver, recall
+from intellirouter.pipeline.recent_calls import RecentCalls
 from intellirouter.pipeline.sessions import Session, SessionExecutor
 from intellirouter.pipeline.stages import NO_STAGES, AnswerTap, Stages
 from intellirouter.routing import Router
@@ -94,6 +95,7 @@ class Spine:
         self._parts = parts
         self._memory_of = parts.memory_of
         self._stages = stages
+        self._recent = RecentCalls() if runtime.cache.is_used else None
         self._stages_by_dialect: dict[str, Stages] = {}
         self._restricted = lru_cache(maxsize=_MAX_RESTRICTED)(restricted)
         self._executor = Executor(
@@ -139,11 +141,15 @@ class Spine:
         self, exchange: Exchange, body: bytes, context: RequestContext, responder: R, serve: Serve[R]
     ) -> None:
         try:
-            endpoint = exchange.endpoint
-            if self._is_large(endpoint, body):
-                call = await self._decode_large(endpoint, body, context)
-            else:
-                call = endpoint.decode_request(body, context)
+            endpoint, recent = exchange.endpoint, self._recent
+            call = None if recent is None else recent.copy_of(endpoint, body, context)
+            if call is None:
+                if self._is_large(endpoint, body):
+                    call = await self._decode_large(endpoint, body, context)
+                else:
+                    call = endpoint.decode_request(body, context)
+                    if recent is not None:
+                        recent.offer(endpoint, body, context, call)
             request = self._resolve(exchange, call, context.control)
             dialect = request.call.dialect
             stages = self._stages_by_dialect.get(dialect) or self._stages_for(dialect)
@@ -151,6 +157,8 @@ class Spine:
                 request = await stage.prepare(exchange, request)
                 exchange.call = request.call
             await serve(exchange, request, responder, stages)
+            if recent is not None and exchange.cache is not None and exchange.cache.status == "hit":
+                recent.expect(endpoint, body, context)
         except errors.GatewayError as error:
             await self.refuse(exchange, error, responder)
         except asyncio.CancelledError:

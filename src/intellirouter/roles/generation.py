@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct, field, structs
 
+from intellirouter.cache import SharedCache
 from intellirouter.catalog import Catalog, HealthBoard, PriceList, ProviderLists
 from intellirouter.config import Runtime
 from intellirouter.core import (
@@ -26,7 +27,7 @@ from intellirouter.core import (
 )
 from intellirouter.dialects import Dialects
 from intellirouter.governance import BrowserAccess, KeyRing
-from intellirouter.pipeline import Attempts, BodyLog, CacheStage, Generation, Hedging, Parts, SharedCache, Spine, Stages
+from intellirouter.pipeline import Attempts, BodyLog, CacheStage, Generation, Hedging, Parts, Spine, Stages
 from intellirouter.providers import UrlFetcher
 from intellirouter.resilience import Backoff
 from intellirouter.routing import Router, StrategyRow

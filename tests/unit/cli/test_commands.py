@@ -311,6 +311,23 @@ def test_requests_are_listed_with_the_cursor_of_the_next_page(run: Any, gateway:
     assert (data["requests"][0]["cost_usd"], data["next"]) == ("0.001500", "c9")
 
 
+def test_list_shows_what_the_cache_did_if_it_is_on(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/requests", {"requests": [row(RECORD)], "next": None})
+    assert "CACHE" not in run("requests", "list").stdout
+    gateway.on_json("/api/v1/requests", {"requests": [row(RECORD) | {"cache": "hit"}, row(RECORD)], "next": None})
+    heading, hit, other = run("requests", "list").stdout.splitlines()
+    column = heading.index("CACHE")
+    assert (hit[column:].split()[0], other[column:].split()[0]) == ("hit", "–")
+
+
+def test_line_of_a_finished_request_shows_what_the_cache_did(run: Any, gateway: Any) -> None:
+    gateway.on_json("/api/v1/requests", {"requests": [row(RECORD)], "next": None})
+    gateway.on_json("/api/v1/requests/req_1", RECORD)
+    assert "cache" not in run("requests", "tail", "--no-follow").stdout
+    gateway.on_json("/api/v1/requests/req_1", RECORD | {"cache": "joined"})
+    assert "cache joined" in run("requests", "tail", "--no-follow").stdout
+
+
 def test_request_is_shown_with_its_attempts_over_time(run: Any, gateway: Any) -> None:
     gateway.on_json("/api/v1/requests/req_1", RECORD)
     shown = run("requests", "show", "req_1").stdout

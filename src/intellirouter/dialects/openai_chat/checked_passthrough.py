@@ -13,6 +13,7 @@ from intellirouter.dialects.adapt.answer_checks import (
 )
 from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.calls import answer_model
+from intellirouter.dialects.ir import finish_reason_of
 from intellirouter.dialects.openai_chat.client import ChatClient
 from intellirouter.dialects.openai_chat.client_request import decode_conversation
 from intellirouter.dialects.openai_chat.client_response import encode_response
@@ -38,9 +39,8 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
             check_limits(response, deployment.limits)
             response = checked_answer(response, expected_output(call, decode_conversation))
             response.model = answer_model(response.model, call, deployment)
-            stop = response.choices[0].stop
             encoded = encode_response(response, call, LossReport())
-            return Answer(response.usage, None if stop is None else stop.reason, encoded)
+            return Answer(response.usage, finish_reason_of(response.choices), encoded)
         answer = super().decode_response(body, call, deployment)
         if call is None or deployment is None or not relies_on_format(call):
             return answer

@@ -228,7 +228,7 @@ class OpenAIChatPassthrough(Route):
                 error.usage = decode_usage(response.usage)
                 raise
         if None in [each.finish_reason for each in response.choices]:
-            return Answer(decode_usage(response.usage), choice.finish_reason, with_finishes(body))
+            return Answer(decode_usage(response.usage), None, with_finishes(body))
         return Answer(decode_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002

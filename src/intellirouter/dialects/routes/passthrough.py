@@ -22,7 +22,7 @@ from intellirouter.dialects.adapt.json_merge import merge
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS
 from intellirouter.dialects.calls import answer_model, conversation_of, original_of
 from intellirouter.dialects.edits import only_differences
-from intellirouter.dialects.ir import Conversation, Event, StreamFailed, take_failure
+from intellirouter.dialects.ir import Conversation, Event, StreamFailed, finish_reason_of, take_failure
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
@@ -212,8 +212,7 @@ class ChatPassthrough(Route):
                 changed = self._client.encode(repaired, call, LossReport())
         if changed is None and (edit := self.answer_edit(call)) is not None:
             changed = edit(body)
-        stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
-        return Answer(response.usage, None if stop is None else stop.reason, changed)
+        return Answer(response.usage, finish_reason_of(response.choices), changed)
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
         decoder, encoder = self.decoder(deployment), self._client.stream(call, LossReport())

@@ -40,6 +40,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolCallStarted,
     ToolResult,
+    finish_reason_of,
     take_failure,
 )
 from intellirouter.dialects.protocols import (
@@ -173,8 +174,7 @@ class ChatTranslation(Route):
         response.model = answer_model(response.model, call, deployment)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
-        stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
-        return Answer(response.usage, None if stop is None else stop.reason, encoded, losses.taken())
+        return Answer(response.usage, finish_reason_of(response.choices), encoded, losses.taken())
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
         conversation = conversation_of(call, self._client.decode)

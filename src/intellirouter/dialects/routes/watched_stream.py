@@ -10,6 +10,7 @@ from intellirouter.dialects.ir import (
     CONTENT_EVENTS,
     ChoiceFinished,
     Event,
+    Stop,
     StreamEnded,
     StreamStarted,
     TextDelta,
@@ -34,6 +35,7 @@ class WatchedStream:
         self.finish_reason: str | None = None
         self.content_events = 0
         self.error: errors.UpstreamError | None = None
+        self._is_unclear = False
         self._guard_error: errors.UpstreamMalformed | None = None
 
     def fail(self, error: errors.GatewayError) -> bytes:
@@ -50,13 +52,19 @@ class WatchedStream:
                 self.content_events += 1
             elif isinstance(event, ChoiceFinished):
                 self.has_content = True
-                self.finish_reason = event.stop.reason
+                self._note_finish(event.stop)
             elif isinstance(event, UsageUpdate):
                 self.usage = event.usage
             elif isinstance(event, StreamStarted):
                 self.usage = event.usage or self.usage
             elif isinstance(event, StreamEnded):
                 self.is_finished = True
+
+    def _note_finish(self, stop: Stop) -> None:
+        """Note the reason, unless it is unknown whether this choice or one before it is complete."""
+        reason = stop.known_reason
+        self._is_unclear = self._is_unclear or reason is None
+        self.finish_reason = None if self._is_unclear else reason
 
     def _watch_guarded(self, guard: AnswerCounter, events: list[Event]) -> None:
         """Watch events after the guard has checked them.

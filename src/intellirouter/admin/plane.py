@@ -37,6 +37,8 @@ class ControlPlane(Struct, frozen=True, kw_only=True):
     """Returns the current state of the local workers, as JSON."""
     credentials: Callable[[], list[dict[str, Any]]]
     """Returns the current state of the providers' credentials, as JSON, without any part of a credential."""
+    reload_problem: Callable[[], str | None]
+    """Returns why the configuration of the last reload is not in use; None if it is."""
     model_lists: Callable[[], list[dict[str, Any]]]
     """Returns the state of the lists of models of wildcard providers, as JSON."""
     answer_store: Callable[[], RedisHealth]

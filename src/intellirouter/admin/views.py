@@ -193,4 +193,6 @@ def _health_view(health: DeploymentHealth, now_s: float) -> dict[str, Any]:
         "first_token_ms": None if health.first_token_ms is None else round(health.first_token_ms, 1),
         "last_error": health.last_error,
         "circuit": health.breaker.state_at(now_s),
+        "limit": None if health.slots is None or health.slots.limit is None else health.slots.limit.value,
+        "waiting": 0 if health.slots is None else health.slots.waiting,
     }

@@ -8,6 +8,7 @@ import hashlib
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from intellirouter.catalog import ResolvedModel
 from intellirouter.core import Call, Deployment, RequestContext
@@ -50,7 +51,7 @@ class CacheKeys:
 
     def key_of(self, tenant: str, endpoint: Endpoint, call: Call, resolved: ResolvedModel) -> bytes:
         """Return the key of a request. Call it off the event loop if the call is large."""
-        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context)
+        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, _compared(call.context))
         digest = (self._prefixes.get(outside) or self._prefix_of(outside, call.dialect, resolved)).copy()
         digest.update(canonical_body(call.body, call.dialect) if endpoint.is_json else call.body)
         key = digest.digest()
@@ -71,7 +72,8 @@ class CacheKeys:
 
     def client_key_of(self, tenant: str, endpoint: Endpoint, call: Call) -> bytes:
         """Return the key of what the client has sent, whatever the configuration is. The same rules apply as above."""
-        outside = repr((_VERSION, tenant, endpoint.name, call.dialect, call.is_stream, call.model, call.context))
+        context = _compared(call.context)
+        outside = repr((_VERSION, tenant, endpoint.name, call.dialect, call.is_stream, call.model, context))
         digest = hashlib.sha256(outside.encode("utf-8", "surrogatepass") + b"\0")
         digest.update(canonical_body(call.body, call.dialect) if endpoint.is_json else call.body)
         return digest.digest()
@@ -86,7 +88,7 @@ class CacheKeys:
         rest = body_without_last_turn(call.body, call.dialect, last_turn) if endpoint.is_json else None
         if rest is None:
             return None
-        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context)
+        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, _compared(call.context))
         digest = (self._prefixes.get(outside) or self._prefix_of(outside, call.dialect, resolved)).copy()
         digest.update(b"\1" + rest)
         return digest.digest()
@@ -115,6 +117,11 @@ def idempotency_key_of(tenant: str, key_name: str | None, client_key: bytes) -> 
     Each API key has its own, because two programs of a tenant may count from 1.
     """
     return hashlib.sha256(repr(("idempotency", tenant, key_name, client_key)).encode()).digest()
+
+
+def _compared(context: RequestContext) -> RequestContext:
+    """Return what is compared of a context. The session does not change the answer."""
+    return structs.replace(context, session="") if context.session else context
 
 
 def canonical_body(body: bytes, dialect: str) -> bytes:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from intellirouter.config.affinity_section import compile_affinity
 from intellirouter.config.attempts_section import causes_of, compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
@@ -63,6 +64,7 @@ from intellirouter.config.secret_references import (
     usual_variable,
 )
 from intellirouter.config.server_section import Server
+from intellirouter.config.slot_settings import default_slots, slot_warnings, with_slots
 from intellirouter.config.store_section import Store
 from intellirouter.config.timeouts_section import DefaultTimeouts
 from intellirouter.config.timeouts_section import Timeouts as TimeoutsEntry
@@ -158,15 +160,16 @@ class _Compiler:
             hint = "Set server.tls_cert_file as well, or remove this setting."
             self._report(("server", "tls_key_file"), "A private key needs a certificate.", hint)
         self.problems += environment_problems(providers.values())
+        deployments = with_slots(config, with_breakers(config, deployments, models), self._vendors)
         if not self.problems:
-            self._add_warnings(providers, models)
+            self._add_warnings(providers, models, deployments)
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
             server=_server(server),
             auth_required=config.auth.required,
             store=store,
             providers=providers,
-            deployments=with_breakers(config, deployments, models),
+            deployments=deployments,
             models=models,
             keys=keys,
             backoff=BackoffSpec(base_s=defaults.backoff.base_s, max_s=defaults.backoff.max_s),
@@ -176,6 +179,8 @@ class _Compiler:
             default_max_cost_microusd=microusd(defaults.max_cost_usd),
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
+            default_affinity=compile_affinity(None, defaults.affinity),
+            default_slots=default_slots(config),
             cache=compile_cache(config, self._sources, self._report),
             answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
@@ -192,10 +197,16 @@ class _Compiler:
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )
 
-    def _add_warnings(self, providers: Mapping[str, ProviderSpec], models: Mapping[str, ModelSpec]) -> None:
+    def _add_warnings(
+        self,
+        providers: Mapping[str, ProviderSpec],
+        models: Mapping[str, ModelSpec],
+        deployments: Mapping[str, DeploymentSpec],
+    ) -> None:
         config = self._config
         self._warnings += auth_warnings(config)
         self._warnings += breaker_warnings(config, models)
+        self._warnings += slot_warnings(config, deployments, self._vendors)
         self._warnings += egress_warnings(config.providers, providers, self._origin)
         self._warnings += unused_ports(providers, self._sources.environ)
         is_auth_required = requires_key(config)
@@ -426,10 +437,12 @@ class _Compiler:
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 hedging=compile_hedging(entry.hedging),
+                affinity=compile_affinity(entry.affinity, self._config.defaults.affinity),
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
                 max_cost_microusd=microusd(entry.max_cost_usd or self._config.defaults.max_cost_usd),
                 degradation=compile_ladder(self._config, name, self._report, self._suggestions),
                 pool=inherit_pool(entry.pool, self._default_pool),
+                queue_wait_s=entry.queue.max_wait_s,
                 cache=entry.cache,
             )
         self._warnings += [

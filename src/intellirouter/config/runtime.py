@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from intellirouter.core import (
+    DEFAULT_AFFINITY,
     DEFAULT_ANSWER_LIMITS,
     DEFAULT_BREAKER,
     DEFAULT_LIMITS,
@@ -16,6 +17,7 @@ from intellirouter.core import (
     DEFAULT_POOL,
     DIRECT,
     SYSTEM_TRUST,
+    AffinityPolicy,
     AnswerLimits,
     AuthScheme,
     BreakerPolicy,
@@ -25,11 +27,13 @@ from intellirouter.core import (
     HedgingPolicy,
     PoolPolicy,
     Price,
+    Priority,
     Proxy,
     ProxyRules,
     RequestLimits,
     RetryOrder,
     Secret,
+    SlotPolicy,
     Timeouts,
     TrustFiles,
     format_authority,
@@ -294,6 +298,8 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int | None = None
     breaker: BreakerPolicy = DEFAULT_BREAKER
+    slots: SlotPolicy | None = None
+    """How many requests are processed at the same time, and how many wait; None: there is no limit."""
     cache: CacheMode | None = None
     """For requests for the deployment itself."""
     marks_prompt_cache: bool = True
@@ -314,8 +320,12 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     max_cost_microusd: int | None = None
     hedging: HedgingPolicy | None = None
+    affinity: AffinityPolicy | None = DEFAULT_AFFINITY
+    """None: it is off."""
     degradation: tuple[DegradationStep, ...] = ()
     pool: PoolPolicy = DEFAULT_POOL
+    queue_wait_s: float | None = None
+    """How long a request may wait for a slot of a deployment; None: as long as the deployment's queue allows."""
     cache: CacheMode | None = None
 
 
@@ -328,6 +338,7 @@ class KeySpec(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ("*",)
     """Glob patterns of model names."""
     grants: frozenset[str] = frozenset()
+    priority: Priority = "normal"
     expires_us: int | None = None
 
 
@@ -347,7 +358,11 @@ class Runtime(Struct, frozen=True, kw_only=True):
     default_max_cost_microusd: int | None = None
     default_breaker: BreakerPolicy = DEFAULT_BREAKER
     """For deployments of wildcards."""
+    default_slots: SlotPolicy | None = None
+    """The same."""
     default_pool: PoolPolicy = DEFAULT_POOL
+    default_affinity: AffinityPolicy | None = DEFAULT_AFFINITY
+    """For requests for deployments themselves."""
     cache: CacheSpec = field(default_factory=CacheSpec)
     answers: AnswersSpec = field(default_factory=AnswersSpec)
     logs_bodies: bool = False

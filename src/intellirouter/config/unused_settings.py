@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from intellirouter.config.degradation import unused_steps
+from intellirouter.config.feature_support import DEFAULT_STRATEGY
 from intellirouter.config.problems import did_you_mean, quoted
 from intellirouter.config.runtime import ModelSpec
 from intellirouter.config.schema import Config, DeploymentEntry, Provider
@@ -35,6 +36,7 @@ def unused_settings(
         *_deployments(config, vendors, models),
         *_host(config, vendors),
         *_tenants(config),
+        *_affinity(config, models),
         *unused_steps(config),
     )
     return tuple(f"{format_path(path)}: {text}" for path, text in found)
@@ -144,6 +146,24 @@ def _host(config: Config, vendors: Mapping[str, VendorRow]) -> Found:
     }
     if config.host.model_fields_set and not any(each.provider in hosts for each in config.deployments.values()):
         yield ("host",), "This section has no effect, because no deployment has a provider of the vendor `host`."
+
+
+def _affinity(config: Config, models: Mapping[str, ModelSpec]) -> Found:
+    """Models that set it, and have one deployment with one credential, or use the deployments in a fixed order."""
+    for name, spec in models.items():
+        entry = config.models[name].affinity
+        if not entry.model_fields_set or entry.mode == "off":
+            continue
+        providers = {config.deployments[each].provider for each in spec.deployments if each in config.deployments}
+        if any(len(config.providers[each].credentials or ()) > 1 for each in providers if each in config.providers):
+            continue
+        if len(spec.deployments) < 2:
+            text = "This setting has no effect, because the model has one deployment with one credential."
+        elif spec.strategy == DEFAULT_STRATEGY:
+            text = f"This setting has no effect, because the strategy {DEFAULT_STRATEGY} has a fixed order."
+        else:
+            continue
+        yield ("models", name, "affinity"), text
 
 
 def _tenants(config: Config) -> Found:

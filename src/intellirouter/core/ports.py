@@ -22,6 +22,11 @@ class UpstreamResponse(Protocol):
         """The response headers, with names in lower case."""
         ...
 
+    @property
+    def credential_fingerprint(self) -> str:
+        """Identifies the credential of the request; empty if it had none, or if it is not known."""
+        ...
+
     async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
         """Return the whole body. `tenant`: for whom, so that tenants share the memory for large answers.
 

@@ -38,6 +38,7 @@ from intellirouter.dialects.ollama import model_pages as ollama_models
 from intellirouter.dialects.openai.client_errors import encode_error, encode_error_event
 from intellirouter.dialects.openai_media import Form, FormPart, read_form
 from intellirouter.dialects.openai_responses import storage as responses_storage
+from intellirouter.dialects.prompt_start import PromptStart, prompt_start_of
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
@@ -56,6 +57,15 @@ from intellirouter.dialects.registry import (
 )
 from intellirouter.dialects.shortening import Shortened, shortened
 from intellirouter.dialects.spec import DialectSpec
+from intellirouter.dialects.vendor_ids import (
+    NO_IDS,
+    VendorIds,
+    created_in,
+    ids_in_request,
+    ids_in_response,
+    may_create_ids,
+    may_have_ids,
+)
 from intellirouter.dialects.wire.answer_estimate import estimate_answer_tokens
 from intellirouter.dialects.wire.duplicates import check_unique
 from intellirouter.dialects.wire.json_depth import check_depth
@@ -66,6 +76,7 @@ from intellirouter.dialects.wire.sse import SseEvent, SseParser
 __all__ = [
     "CONTEXT_LENGTH",
     "DIALECTS",
+    "NO_IDS",
     "Answer",
     "ChatClient",
     "ChatUpstream",
@@ -83,6 +94,7 @@ __all__ = [
     "LastTurn",
     "MessageRefused",
     "ModelEntry",
+    "PromptStart",
     "Response",
     "Route",
     "SessionRelay",
@@ -94,6 +106,7 @@ __all__ = [
     "StreamEnded",
     "StreamRelay",
     "Text",
+    "VendorIds",
     "answer_text",
     "anthropic_list",
     "anthropic_model",
@@ -102,6 +115,7 @@ __all__ = [
     "check_json",
     "check_unique",
     "collect",
+    "created_in",
     "decode_body",
     "describe_json_error",
     "encode_error",
@@ -112,11 +126,16 @@ __all__ = [
     "frame",
     "gemini_list",
     "gemini_model",
+    "ids_in_request",
+    "ids_in_response",
     "is_sse",
     "last_turn_of",
+    "may_create_ids",
+    "may_have_ids",
     "ollama_models",
     "openai_list",
     "openai_model",
+    "prompt_start_of",
     "read_form",
     "responses_storage",
     "shortened",

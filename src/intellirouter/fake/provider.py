@@ -98,6 +98,10 @@ class FakeResponse:
     def headers(self) -> Sequence[tuple[str, str]]:
         return self._headers
 
+    @property
+    def credential_fingerprint(self) -> str:
+        return ""
+
     async def wait_for_head(self) -> None:
         for step in self._script.before_head:
             await self._play(step)

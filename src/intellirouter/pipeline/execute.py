@@ -24,6 +24,7 @@ from intellirouter.core import (
 )
 from intellirouter.dialects import Answer, Route, StreamRelay, estimate_answer_tokens
 from intellirouter.governance import estimated_usage, plausible_usage
+from intellirouter.pipeline.affinity import with_credential_choice
 from intellirouter.pipeline.answer_bytes import (
     compressed_error_note,
     content_encoding,
@@ -93,10 +94,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             request = route.encode_request(call, deployment)
         if request.cache_marks:
             attempt.cache_marks = request.cache_marks
-        if request.copies == 1:
-            response = await self.upstream.send(deployment, request)
-        else:
-            response = await send_copies(self.upstream, deployment, request)
+        response = await self._send(context, request)
         attempt.status = response.status
         attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
         if not 200 <= response.status < 300:
@@ -121,6 +119,26 @@ class Executor(Struct, frozen=True, kw_only=True):
         except errors.UpstreamError as error:  # an error document or event with a 2xx status
             self._judge_credential(response, error)
             raise
+
+    def _send(self, context: AttemptContext, request: UpstreamRequest) -> Awaitable[UpstreamResponse]:
+        deployment = context.deployment
+        if len(deployment.credentials) > 1:
+            return self._send_with_choice(context, request)
+        if request.copies == 1:
+            return self.upstream.send(deployment, request)
+        return send_copies(self.upstream, deployment, request)
+
+    async def _send_with_choice(self, context: AttemptContext, request: UpstreamRequest) -> UpstreamResponse:
+        """Send the request with the credential of its session, if it belongs to one, or else with the next one."""
+        deployment, place = context.deployment, context.exchange.place
+        if place is not None:
+            request = with_credential_choice(request, place, deployment)
+        if request.copies == 1:
+            response = await self.upstream.send(deployment, request)
+        else:
+            response = await send_copies(self.upstream, deployment, request)
+        context.attempt.credential = response.credential_fingerprint
+        return response
 
     async def _read_whole(
         self, context: AttemptContext, response: UpstreamResponse, route: Route, request: UpstreamRequest

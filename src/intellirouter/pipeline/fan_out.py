@@ -45,6 +45,7 @@ class RefusedResponse:
 
     def __init__(self, first: UpstreamResponse, others: Sequence[UpstreamResponse]) -> None:
         self.status, self.headers = first.status, first.headers
+        self.credential_fingerprint = first.credential_fingerprint
         self.read, self.next_chunk = first.read, first.next_chunk
         self.content_began, self.release, self.abort = first.content_began, first.release, first.abort
         self._responses = (first, *others)
@@ -67,6 +68,7 @@ class MergedResponse:
         self._reads: dict[asyncio.Task[bytes], int] = {}
         self.status = 200
         self.headers = responses[0].headers
+        self.credential_fingerprint = responses[0].credential_fingerprint
 
     async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
         parts: list[bytes] = []

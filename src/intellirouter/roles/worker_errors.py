@@ -43,6 +43,10 @@ class _ReadResponse:
         others = [pair for pair in self._response.headers if pair[0] != "content-length"]
         return [*others, ("content-length", str(len(self._body)))]
 
+    @property
+    def credential_fingerprint(self) -> str:
+        return self._response.credential_fingerprint
+
     async def read(self, limit_bytes: int, tenant: str = "") -> bytes:  # noqa: ARG002 - required by the protocol
         return self._left[:limit_bytes]
 

@@ -1,12 +1,13 @@
 """Observability: metrics, the live feed and logs. Everything happens after the last byte of a response.
 
-Door: `Metrics`, `breaker_metrics`, `redis_cache_metrics`, `semantic_cache_metrics`, `LiveFeed`, `set_up_logging`,
-`is_writable`, `CONTENT_TYPE`.
+Door: `Metrics`, `breaker_metrics`, `limit_metrics`, `redis_cache_metrics`, `semantic_cache_metrics`, `LiveFeed`,
+`set_up_logging`, `is_writable`, `CONTENT_TYPE`.
 """
 
 from intellirouter.telemetry.breakers import BreakerView, breaker_metrics
 from intellirouter.telemetry.descriptors import is_writable
 from intellirouter.telemetry.feed import LiveFeed
+from intellirouter.telemetry.limits import LimitView, limit_metrics
 from intellirouter.telemetry.logs import set_up_logging
 from intellirouter.telemetry.metrics import CONTENT_TYPE, Metrics
 from intellirouter.telemetry.redis_cache import RedisCacheView, redis_cache_metrics
@@ -15,6 +16,7 @@ from intellirouter.telemetry.semantic_cache import ModelPrecision, SemanticCache
 __all__ = [
     "CONTENT_TYPE",
     "BreakerView",
+    "LimitView",
     "LiveFeed",
     "Metrics",
     "ModelPrecision",
@@ -22,6 +24,7 @@ __all__ = [
     "SemanticCacheView",
     "breaker_metrics",
     "is_writable",
+    "limit_metrics",
     "redis_cache_metrics",
     "semantic_cache_metrics",
     "set_up_logging",

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from intellirouter.core import INPUT_COUNTS, OUTPUT_COUNTS, ExchangeRecord
+from intellirouter.telemetry.affinity import AffinityView, affinity_metrics
 
 _MAX_SERIES: Final = 2000
 _MAX_UNCONFIGURED: Final = 100
@@ -27,6 +28,7 @@ _FOLD_AFTER: Final = 64
 _status_of: Final = attrgetter("status")
 _cache_of: Final = attrgetter("cache")
 _usage_of: Final = attrgetter("usage")
+_affinity_of: Final = attrgetter("affinity")
 _duration_of: Final = attrgetter("duration_ms")
 _labels_of: Final = attrgetter("deployment", "outcome")
 
@@ -57,9 +59,21 @@ class _Histogram:
 class _Series:
     """Counters of one pair of model and deployment."""
 
-    __slots__ = ("cost_microusd", "duration", "first_token", "statuses", "tokens_in", "tokens_out", "unpriced")
+    __slots__ = (
+        "affinity",
+        "affinity_lost_microusd",
+        "cost_microusd",
+        "duration",
+        "first_token",
+        "statuses",
+        "tokens_in",
+        "tokens_out",
+        "unpriced",
+    )
 
     def __init__(self) -> None:
+        self.affinity: Counter[str] = Counter()
+        self.affinity_lost_microusd = 0
         self.statuses: Counter[int] = Counter()
         self.tokens_in = 0
         self.tokens_out = 0
@@ -77,6 +91,9 @@ class _Series:
         costs = [record.cost_microusd for record in used if record.cost_microusd is not None]
         self.cost_microusd += sum(costs)
         self.unpriced += len(used) - len(costs)
+        if affinities := [use for use in map(_affinity_of, records) if use is not None]:
+            self.affinity.update([use.outcome for use in affinities])
+            self.affinity_lost_microusd += sum([use.lost_microusd for use in affinities])
         self.duration.observe(list(map(_duration_of, records)))
         first = [record.first_token_ms for record in records if record.first_token_ms is not None]
         if first:
@@ -213,6 +230,11 @@ class Metrics(Collector):
         )
         yield from (cache, saved, degraded)
         yield from (requests, tokens, cost, unpriced, duration, first, attempts)
+        yield from affinity_metrics(
+            AffinityView(model, deployment, series.affinity, series.affinity_lost_microusd)
+            for (model, deployment), series in self._series.items()
+            if series.affinity
+        )
         for name, (description, read) in self._gauges.items():
             yield GaugeMetricFamily(name, description, value=read())
         for source in self._sources:

@@ -208,3 +208,8 @@ def test_zeros() -> None:
     )
     assert zero == negative
     assert len({zero, decimal, negative_decimal}) == 3
+
+
+def test_session_of_a_request_makes_no_difference() -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    assert key(request, session="s") == key(request, session="t") == key(request)

@@ -376,6 +376,7 @@ def test_key_of_an_unknown_tenant_gets_a_suggestion(compile_problems):
     [
         ("", False, ""),
         ("server: {host: 0.0.0.0}", True, "`keys` is empty"),
+        ("server: {host: 0.0.0.0}", True, 'for example `keys: [{key: "env:MY_KEY", name: me}]`'),
         ("auth: {required: true}\nkeys: [{key: 'env:K'}]", True, ""),
         ("server: {host: 0.0.0.0}\nauth: {required: false}", False, "Anyone who can reach 0.0.0.0 can send requests."),
         ("server: {host: '::1'}", False, ""),

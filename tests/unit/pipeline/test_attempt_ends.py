@@ -1,4 +1,4 @@
-"""Every attempt that begins ends exactly once, whatever happens: nothing stays in flight."""
+"""Every attempt that begins ends exactly once, whatever happens: nothing stays in flight, and no slot stays taken."""
 
 import asyncio
 from collections.abc import Callable
@@ -63,14 +63,18 @@ class SlowReply(Reply):
 
 def world_of(path: str) -> World:
     answers = PATHS[path][2]()
-    return World(resolved(" ".join(answers) or "a"), **answers)
+    world = World(resolved(" ".join(answers) or "a"), **answers)
+    world.limit(a=1, b=1)
+    return world
 
 
 def in_flight(world: World) -> dict[str, int]:
-    return {name: world.board.of(name).in_flight for name in "ab"} | {"requests": len(world.in_flight)}
+    held = sum(slots.held + slots.waiting for _, slots in world.board.limited())
+    own = {name: world.board.of(name).in_flight for name in "ab"}
+    return own | {"requests": len(world.in_flight), "slots": held}
 
 
-NONE = {"a": 0, "b": 0, "requests": 0}
+NONE = {"a": 0, "b": 0, "requests": 0, "slots": 0}
 
 
 @pytest.mark.parametrize("path", PATHS)

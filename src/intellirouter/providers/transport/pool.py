@@ -100,7 +100,8 @@ class UpstreamPool:
         state = self._states.get(deployment) or self._create_state(deployment)
         rotation = state.rotation
         now_s = self._loop.time()
-        index = rotation.pick(now_s)
+        choice = request.credential
+        index = rotation.pick(now_s) if choice is None else rotation.pick_for(choice, now_s)
         try:
             response = await self._send_with(
                 state, request, index, now_s + state.timeouts.total_s if deadline_s is None else deadline_s

@@ -63,6 +63,10 @@ class HttpResponse:
         """Names in lower case."""
         return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._raw_headers]
 
+    @property
+    def credential_fingerprint(self) -> str:
+        return "" if self.credential is None else self.credential.fingerprint
+
     def content_began(self) -> None:
         self._first_token_deadline_s = None
 

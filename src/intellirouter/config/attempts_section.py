@@ -6,13 +6,18 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from intellirouter.config.section import Section
-from intellirouter.config.value_types import Seconds, Text
+from intellirouter.config.value_types import Seconds, Text, Usd
 from intellirouter.core import FallbackCause, HedgingPolicy
 
 MaxAttempts = Annotated[int, Field(ge=1, le=100)]
 MAX_ATTEMPTS_TEXT: Final = (
     "Limit of the attempts of a request over all deployments. Attempts of all kinds count: retries, fallbacks, and "
     "attempts with another credential or over a new connection."
+)
+MaxCost = Annotated[Usd, Field(gt=0)]
+MAX_COST_TEXT: Final = (
+    "When the attempts of a request whose answers could not be used have cost this much, in US dollars, no further "
+    "attempt is made. Costs that the provider has not reported are estimated. There is no limit unless set."
 )
 HEDGING_TEXT: Final = (
     "Calls the next deployment of the model in addition, if the first one has sent no content after some time. The "

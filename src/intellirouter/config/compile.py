@@ -18,6 +18,7 @@ from msgspec import structs
 from intellirouter.config.attempts_section import causes_of, compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
+from intellirouter.config.degradation import compile_ladder, microusd
 from intellirouter.config.deployment_lists import DeploymentLists
 from intellirouter.config.egress import EgressCompiler, egress_warnings, environment_problems
 from intellirouter.config.feature_support import (
@@ -172,6 +173,7 @@ class _Compiler:
             default_retries=defaults.retries,
             default_request_timeout_s=defaults.request_timeout_s,
             default_max_attempts=defaults.max_attempts,
+            default_max_cost_microusd=microusd(defaults.max_cost_usd),
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
             cache=compile_cache(config),
@@ -425,6 +427,8 @@ class _Compiler:
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 hedging=compile_hedging(entry.hedging),
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
+                max_cost_microusd=microusd(entry.max_cost_usd or self._config.defaults.max_cost_usd),
+                degradation=compile_ladder(self._config, name, self._report, self._suggestions),
                 pool=inherit_pool(entry.pool, self._default_pool),
                 cache=entry.cache,
             )

@@ -2,9 +2,10 @@
 
 from pydantic import Field
 
-from intellirouter.config.attempts_section import HEDGING_TEXT, FallbackField, Hedging, MaxAttempts
+from intellirouter.config.attempts_section import HEDGING_TEXT, FallbackField, Hedging, MaxAttempts, MaxCost
 from intellirouter.config.breaker_section import Breaker, BreakerField, Pool
 from intellirouter.config.cache_section import CacheMode
+from intellirouter.config.degradation_section import DEGRADATION_TEXT, DegradationStep
 from intellirouter.config.section import Section
 from intellirouter.config.timeouts_section import Timeouts
 from intellirouter.config.value_types import Retries, Seconds, Text
@@ -34,6 +35,8 @@ class ModelEntry(Section):
     retry_order: RetryOrder | None = Field(default=None, description="Overrides defaults.retry_order.")
     request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
     max_attempts: MaxAttempts | None = Field(default=None, description="Overrides defaults.max_attempts.")
+    max_cost_usd: MaxCost | None = Field(default=None, description="Overrides defaults.max_cost_usd.")
+    degradation: list[DegradationStep] = Field(default_factory=list, max_length=10, description=DEGRADATION_TEXT)
     hedging: Hedging | None = Field(default=None, description=HEDGING_TEXT)
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
     pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")

@@ -12,8 +12,10 @@ from pydantic import Field, PrivateAttr
 from intellirouter.config.answers_section import Answers
 from intellirouter.config.attempts_section import (
     MAX_ATTEMPTS_TEXT,
+    MAX_COST_TEXT,
     Backoff,
     MaxAttempts,
+    MaxCost,
 )
 from intellirouter.config.breaker_section import (
     Breaker,
@@ -24,6 +26,7 @@ from intellirouter.config.breaker_section import (
 )
 from intellirouter.config.cache_section import Cache, CacheMode
 from intellirouter.config.files_section import Files
+from intellirouter.config.host_section import Batches, Host
 from intellirouter.config.model_section import ModelEntry
 from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
@@ -112,6 +115,7 @@ class Defaults(Section):
         "attempt may use at most half of the time that is left, as long as other deployments have not been tried.",
     )
     max_attempts: MaxAttempts = Field(default=DEFAULT_MAX_ATTEMPTS, description=MAX_ATTEMPTS_TEXT)
+    max_cost_usd: MaxCost | None = Field(default=None, description=MAX_COST_TEXT)
     backoff: Backoff = Field(default_factory=Backoff, description="Delay between retries.")
     breaker: DefaultBreakerField = Field(
         default_factory=DefaultBreaker, description="Circuit breakers: a mapping, or off."
@@ -352,43 +356,6 @@ class Logging(Section):
         default="off",
         description="With full, the request log also contains prompts and responses, but not those of realtime "
         "sessions.",
-    )
-
-
-class Host(Section):
-    """Local models, which are served by providers of the vendor host."""
-
-    cache_dir: Text | None = Field(
-        default=None, description="Directory of model weights. If not set, the user's cache directory is used."
-    )
-    run_dir: Text | None = Field(
-        default=None, description="Directory of worker sockets. If not set, a private directory is used."
-    )
-    context_tokens: int = Field(
-        default=4096, ge=256, le=1_048_576, description="Context window of a worker in tokens, shared by its slots."
-    )
-    slots: int = Field(default=4, ge=1, le=64, description="Number of requests that a worker processes concurrently.")
-    threads: int | None = Field(
-        default=None,
-        ge=1,
-        le=1024,
-        description="Number of CPU threads of a worker. If not set, it depends on the number of cores.",
-    )
-
-
-class Batches(Section):
-    """Batches, which the gateway processes itself."""
-
-    concurrency: int = Field(
-        default=4, ge=1, le=1024, description="Number of lines, over all batches, that are processed concurrently."
-    )
-    max_lines: int = Field(default=50_000, ge=1, le=1_000_000, description="Maximum number of lines of a batch.")
-    max_file_bytes: int = Field(
-        default=200 * 1024**2,
-        ge=1024,
-        le=1024**3,
-        description="Maximum size of the input file of a batch, in bytes. Every upload is also limited by "
-        "server.max_body_bytes.",
     )
 
 

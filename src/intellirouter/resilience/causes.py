@@ -11,6 +11,7 @@ _POLICY_CODES: Final = frozenset(
     {"content_filter", "content_policy_violation", "image_content_policy_violation", "moderation_blocked"}
 )
 _SIZE_CODES: Final = frozenset({"request_too_large"})
+_TOO_LONG: Final = _CONTEXT_CODES | _SIZE_CODES
 _CODES: Final = _CONTEXT_CODES | _POLICY_CODES | _SIZE_CODES
 
 
@@ -41,6 +42,11 @@ def may_be_served_elsewhere(error: errors.GatewayError) -> bool:
 def is_rejected_by_deployment(error: errors.GatewayError) -> bool:
     """Return whether a deployment has rejected the request because of its context window, content policy or size."""
     return isinstance(error, errors.UpstreamRejected) and error.code in _CODES
+
+
+def is_too_long(error: errors.GatewayError) -> bool:
+    """Return whether the request was too long for a context window, or alone exceeded a rate limit."""
+    return error.code in _TOO_LONG
 
 
 def fallback_cause(error: errors.GatewayError) -> FallbackCause:

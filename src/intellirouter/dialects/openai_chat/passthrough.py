@@ -222,7 +222,11 @@ class OpenAIChatPassthrough(Route):
         if choice.finish_reason in FAILED_FINISHES:
             raise upstream_errors.failed_finish(choice.finish_reason)
         if len(body) >= MIN_REPETITION_CHARS:
-            check_texts(body, response.choices)
+            try:
+                check_texts(body, response.choices)
+            except errors.UpstreamMalformed as error:
+                error.usage = decode_usage(response.usage)
+                raise
         if None in [each.finish_reason for each in response.choices]:
             return Answer(decode_usage(response.usage), choice.finish_reason, with_finishes(body))
         return Answer(decode_usage(response.usage), choice.finish_reason)

@@ -20,7 +20,6 @@ from tests.support.matrix.world import (
     NEXT,
     STRATEGY_NAMES,
     Matrix,
-    faulty_deployments,
     faulty_model,
     model_name,
 )
@@ -81,12 +80,11 @@ def run_cells(matrix: Matrix, row: Row, cells: Sequence[Cell]) -> list[str]:
     gateway, vendor = matrix.gateway, matrix.vendor
     vendor.reset()
     vendor.fault(match={"model": FAULTY}, **row.fault)
-    failures = failures_by_upstream(gateway, row)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         sent = list(threads.map(lambda cell: send(gateway.port, matrix.records, row, cell), cells))
     received = Counter(_mark_in(each["body"]) for each in vendor.requests())
     problems = [problem_of(each, row, received[_mark_in(each.text)]) for each in sent]
-    return [each for each in problems if each] + health_problems(gateway, row, sent, failures)
+    return [each for each in problems if each] + health_problems(matrix, sent)
 
 
 def send(port: int, records: Records, row: Row, cell: Cell) -> Sent:
@@ -251,33 +249,32 @@ def outcomes(record: dict[str, Any]) -> list[tuple[str, str]]:
     return [(each["deployment"], each["outcome"]) for number, each in enumerate(attempts) if number not in stale]
 
 
-def failures_by_upstream(gateway: GatewayProcess, row: Row) -> Counter[str]:
-    """Return how many attempts have counted against the deployments of each upstream."""
-    models = {each["name"]: each for each in gateway.get("/api/v1/models").json()["models"]}
-    found: Counter[str] = Counter()
-    for upstream in ALL_UPSTREAMS:
-        metrics = models[model_name(STRATEGY_NAMES[0], upstream, is_silent=row.is_silent)]["metrics"]
-        for name in faulty_deployments(upstream, is_silent=row.is_silent):
-            found[upstream] += metrics[name]["failures"]
-            assert metrics[name]["in_flight"] == 0, f"{name} still has requests in flight."
-        found["good"] += metrics[f"{NEXT[upstream]}-good"]["failures"]
-    return found
-
-
-def health_problems(gateway: GatewayProcess, row: Row, sent: Sequence[Sent], before: Counter[str]) -> list[str]:
+def health_problems(matrix: Matrix, sent: Sequence[Sent]) -> list[str]:
     """Return the upstreams for which another number of attempts has counted as failures than declared."""
-    expected: Counter[str] = Counter(before)
+    before, expected = matrix.failures, Counter(matrix.failures)
     for each in sent:
         if each.outcome.counts:
             expected[each.cell.upstream] += each.outcome.failures
-    after = failures_by_upstream(gateway, row)
+    after = matrix.failures = count_failures(matrix.gateway)
     fault, client = sent[0].cell.fault, sent[0].cell.client
     return [
         f"{fault} × {client} client, {upstream} upstream: {after[upstream] - before[upstream]} attempts count as "
         f"failures instead of {expected[upstream] - before[upstream]}."
-        for upstream in expected
+        for upstream in after.keys() | expected.keys()
         if after[upstream] != expected[upstream]
     ]
+
+
+def count_failures(gateway: GatewayProcess) -> Counter[str]:
+    """Return how many attempts have counted against the deployments of each upstream, and against all good ones."""
+    models = gateway.get("/api/v1/models").json()["models"]
+    by_deployment = {name: each for model in models for name, each in model["metrics"].items()}
+    found: Counter[str] = Counter()
+    for name, each in by_deployment.items():
+        upstream, kind, *_ = name.split("-")
+        found[upstream if kind == "faulty" else "good"] += each["failures"]
+        assert each["in_flight"] == 0, f"{name} still has requests in flight."
+    return found
 
 
 def _mark_in(text: str) -> str:

@@ -1,11 +1,12 @@
 """One gateway with a model for each strategy and upstream, whose deployments have the fault of the moment."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from intellirouter.routing.strategies import STRATEGIES
 from intellirouter.testing import MockVendor
@@ -73,6 +74,8 @@ class Matrix(Struct):
     gateway: GatewayProcess
     vendor: MockVendor
     records: Records
+    failures: Counter[str] = field(default_factory=Counter)
+    """How many attempts have counted against the deployments of each upstream so far."""
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def configuration(vendor: MockVendor, silent_port: int) -> dict[str, Any]:
             "rescued": {"deployments": ["fails"], "fallbacks": ["good"], "retries": 2},
             "limited-rescued": {"deployments": ["limited"], "fallbacks": ["good"], "retries": 2},
             "strict": {"deployments": ["refusing", "good"], "breaker": {"consecutive_failures": 1}},
-            "storm": {"deployments": ["storm-a", "storm-b"], "breaker": {"consecutive_failures": 1}},
+            "storm": {"deployments": ["storm-a", "storm-b"], "retries": 1, "breaker": {"consecutive_failures": 1}},
             "clinic": {"deployments": ["sick", "good"], "breaker": {"consecutive_failures": 1}},
         },
         "logging": {"level": "error"},

@@ -447,6 +447,13 @@ class _Compiler:
             f"{format_path(path)}: The list names the deployment `{each}` more than once, which has no effect."
             for path, each in dict.fromkeys(lists.repeated)
         ]
+        self._add_implicit(lists, deployments, providers)
+        return models
+
+    def _add_implicit(
+        self, lists: DeploymentLists, deployments: dict[str, DeploymentSpec], providers: Mapping[str, ProviderSpec]
+    ) -> None:
+        """Add the deployments that models name as `provider/model`, and that no entry declares."""
         for name, (provider, model) in lists.implicit.items():
             if (spec := providers.get(provider)) is not None:
                 deployments[name] = DeploymentSpec(
@@ -458,7 +465,6 @@ class _Compiler:
                     cache=spec.cache,
                     marks_prompt_cache=spec.marks_prompt_cache,
                 )
-        return models
 
     def _strategy(self, name: str, entry: ModelEntry) -> str:
         if entry.strategy in self._strategies:

@@ -51,7 +51,7 @@ class AnswerWriter:
         settings, pieces = self._settings, flight.pieces
         is_once = flight.is_once
         ttl_s = settings.ttl_s.get(request.call.operation, 0.0)
-        if not may_store(request.call, settings, exchange.finish_reason, pieces):
+        if not self._may_store(exchange, request, pieces):
             ttl_s = 0.0
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if len(body) > settings.max_entry_bytes or not (ttl_s or is_once):
@@ -77,6 +77,12 @@ class AnswerWriter:
         if is_once:
             await self._shared.store.put(tenant, flight.key, structs.replace(answer, expires_s=now_s + _ONCE_S))
 
+    def _may_store(self, exchange: Exchange, request: Decoded, pieces: list[bytes]) -> bool:
+        """Return whether later requests may get this answer. A degraded one is not what their model would answer."""
+        if exchange.degradation is not None:
+            return False
+        return may_store(request.call, self._settings, exchange.finish_reason, pieces)
+
     def release(self, exchange: Exchange, flight: Flight) -> None:
         """Give up the claim of an `Idempotency-Key` whose answer was not stored."""
         if flight.is_once:
@@ -91,7 +97,7 @@ class AnswerWriter:
         codec, deployment = self._codecs.get(request.call.dialect), exchange.deployment
         if lookup is None or codec is None or deployment is None:
             return
-        if not may_store(request.call, self._settings, exchange.finish_reason, pieces):
+        if not self._may_store(exchange, request, pieces):
             return
         bodies = (found.stored.body, b"".join(pieces))
         is_stream, agree = request.call.is_stream, self._similar.agree

@@ -396,10 +396,19 @@ class GatewayProcess:
             "Records that could not be stored.",
             lambda: float(self.store.health().lost_records),
         )
+        self._add_resource_gauges()
         self.metrics.add_source(lambda: breaker_metrics(self._breakers()))
         self.metrics.add_source(self._answer_stores.metrics)
         self.metrics.add_source(lambda: limit_metrics(self._limits(), WAIT_BOUNDS_S))
         self.metrics.add_source(lambda: semantic_cache_metrics(self._semantic_caches()))
+
+    def _add_resource_gauges(self) -> None:
+        """Add what must return to its idle value when there is no load, so that a leak can be noticed."""
+        add, count = self.metrics.add_gauge, self.pool.count_connections
+        add("intellirouter_tasks", "Tasks of the event loop.", lambda: float(len(asyncio.all_tasks())))
+        add("intellirouter_upstream_connections", "Open connections to upstreams.", lambda: float(count()[0]))
+        add("intellirouter_idle_upstream_connections", "Those that no request uses.", lambda: float(count()[1]))
+        add("intellirouter_waiting_for_connection", "Requests that wait for one.", lambda: float(count()[2]))
 
     def _semantic_caches(self) -> SemanticCacheView:
         models = [

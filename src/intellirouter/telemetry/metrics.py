@@ -211,6 +211,20 @@ class Metrics(Collector):
             unpriced.add_metric(pair, series.unpriced)
             duration.add_metric(pair, series.duration.buckets(), series.duration.sum_s)
             first.add_metric(pair, series.first_token.buckets(), series.first_token.sum_s)
+        yield from self._outcomes()
+        yield from (requests, tokens, cost, unpriced, duration, first)
+        yield from affinity_metrics(
+            AffinityView(model, deployment, series.affinity, series.affinity_lost_microusd)
+            for (model, deployment), series in self._series.items()
+            if series.affinity
+        )
+        for name, (description, read) in self._gauges.items():
+            yield GaugeMetricFamily(name, description, value=read())
+        for source in self._sources:
+            yield from source()
+
+    def _outcomes(self) -> Iterator[Metric]:
+        """Yield what attempts, the cache, degradation and continuation have done."""
         attempts = CounterMetricFamily(
             "intellirouter_attempts", "Attempts by outcome.", labels=["deployment", "outcome"]
         )
@@ -222,6 +236,11 @@ class Metrics(Collector):
         for done, number in self._cache.items():
             if done is not None:
                 cache.add_metric([done], number)
+        saved = CounterMetricFamily(
+            "intellirouter_cache_saved_microusd",
+            "What answers from the cache have cost when they were made, in micro-USD.",
+            value=self._saved_microusd,
+        )
         degraded = CounterMetricFamily(
             "intellirouter_degraded",
             "Requests that a step of a degradation ladder has answered.",
@@ -229,11 +248,6 @@ class Metrics(Collector):
         )
         for (model, step), number in self._degraded.items():
             degraded.add_metric([model, step], number)
-        saved = CounterMetricFamily(
-            "intellirouter_cache_saved_microusd",
-            "What answers from the cache have cost when they were made, in micro-USD.",
-            value=self._saved_microusd,
-        )
         continuations = CounterMetricFamily(
             "intellirouter_continuations",
             "Attempts to write the rest of a stream that has broken off, by outcome.",
@@ -241,14 +255,4 @@ class Metrics(Collector):
         )
         for outcome, number in self._continuations.items():
             continuations.add_metric([outcome], number)
-        yield from (cache, saved, degraded, continuations)
-        yield from (requests, tokens, cost, unpriced, duration, first, attempts)
-        yield from affinity_metrics(
-            AffinityView(model, deployment, series.affinity, series.affinity_lost_microusd)
-            for (model, deployment), series in self._series.items()
-            if series.affinity
-        )
-        for name, (description, read) in self._gauges.items():
-            yield GaugeMetricFamily(name, description, value=read())
-        for source in self._sources:
-            yield from source()
+        yield from (cache, saved, degraded, continuations, attempts)

@@ -1,5 +1,7 @@
 """The relay of streams that are not decoded: audio, and server-sent events whose types do not matter."""
 
+from typing import Final
+
 import msgspec
 
 from intellirouter.core import Usage, errors, estimate_tokens
@@ -8,6 +10,8 @@ from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
 from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.sse import LARGE_EVENT_BYTES, EventSplitter, check_utf8, event_data, split_events
+
+_HTML: Final = b"<!doctype html"
 
 
 class RawStream:
@@ -41,6 +45,8 @@ class RawStream:
             if data:
                 check_utf8(data)
                 self._inspect(data)
+        elif not self.has_content and data[: len(_HTML)].lower() == _HTML:
+            raise errors.UpstreamMalformed("The upstream returned an HTML page instead of audio.")
         if not data:
             return b""
         self.has_content = True

@@ -218,6 +218,17 @@ class UpstreamPool:
         pools = [pool for address, pool in self._address_pools.items() if address.uds == uds]
         return sum(pool.open_count - len(pool.idle) + len(pool.waiting) for pool in pools)
 
+    def count_connections(self) -> tuple[int, int, int]:
+        """Return how many connections are open or being opened, how many of them are idle, and how many requests wait
+        for one.
+        """
+        pools = self._address_pools.values()
+        return (
+            sum([pool.open_count for pool in pools]),
+            sum([len(pool.idle) for pool in pools]),
+            sum([len(pool.waiting) for pool in pools]),
+        )
+
     def apply(self, deployments: Iterable[Deployment]) -> None:
         """Adopt a reloaded configuration. `deployments` are those that are configured now.
 

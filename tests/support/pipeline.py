@@ -257,6 +257,9 @@ class NamedModels:
     def resolve(self, model: str) -> ResolvedModel | None:
         return self._resolved if model == self._resolved.model else None
 
+    def offered_by_wildcards(self, _model: str) -> Iterator[str]:
+        return iter(())
+
 
 def deployment(name: str, **members: Any) -> Deployment:
     return Deployment(

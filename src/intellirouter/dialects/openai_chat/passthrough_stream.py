@@ -39,6 +39,7 @@ _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[
 _ERROR_TYPE: Final = re.compile(rb"event:[ ]?error[\r\n]")
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
+_KEEP_ALIVE: Final = b":\n\n"
 _NULL_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
 _COMMENT_STARTS: Final = (b":", b"\n")
 _LAST_EVENTS: Final = 3
@@ -284,8 +285,10 @@ class ChatStreamRelay:
 
     def _read_event(self, event: bytes, data: bytes) -> bytes:
         """Read one event, and return what the client gets for it."""
-        if data.strip() == _DONE:
+        if (stripped := data.strip()) == _DONE:
             return self._read_done(event)
+        if not stripped:
+            return _KEEP_ALIVE  # Clients cannot decode an event whose data is empty.
         try:
             chunk = _decode_chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -334,6 +337,8 @@ class ChatStreamRelay:
             if choice.delta is not None and choice.delta.tool_calls:
                 calls = self._calls.setdefault(choice.index or 0, CallCompletion())
                 is_changed = calls.complete(choice.delta.tool_calls) or is_changed
+                if calls.is_renumbering:
+                    self._check = _check_none
         return is_changed
 
     def _read_choices(self, event: bytes, choices: list[_Choice]) -> bytes:

@@ -82,7 +82,7 @@ _EMPTY: Final = (
     r"|(?:doesn't|does not) have any credits)"
 )
 _EMPTY_WORDS: Final = re.compile(rf"{_EMPTY}|your [^.]{{0,80}} suspended[^.]{{0,40}} insufficient balance")
-"""The words that distinguish an empty account from a rate limit, for which some vendors say that a quota is exceeded."""
+"""Words that distinguish an empty account from a rate limit, for which some vendors say that a quota is exceeded."""
 _ACCOUNT_WORDS: Final = re.compile(
     rf"{_EMPTY}"
     r"|you (?:have |have already )?(?:exceeded|reached) your (?:\w+ ){0,3}(?:usage limits?|quota|spend(?:ing)? limit)"

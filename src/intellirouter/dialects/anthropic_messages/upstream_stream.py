@@ -84,6 +84,8 @@ _PLAIN_START: Final = _PLAIN_TYPE + b"data:"
 _decode_plain: Final = msgspec.json.Decoder(_PlainEvent).decode_lines
 _text_of: Final = attrgetter("delta.text")
 _index_of: Final = attrgetter("index")
+_NO_EVENTS: Final = (b"", b"[DONE]")
+"""A keep-alive of some servers, and the end of OpenAI streams, which some gateways add."""
 _decoder: Final = msgspec.json.Decoder(_WireEvent)
 _NO_DELTA: Final = _Delta()
 
@@ -187,8 +189,8 @@ class MessageStreamDecoder:
         try:
             event = _decoder.decode(data) if len(data) <= LARGE_BYTES else decode_as(_decoder, data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            if data.strip() == b"[DONE]":
-                return  # the end of OpenAI streams, which some gateways add
+            if data.strip() in _NO_EVENTS:
+                return
             if is_error_document(document := parse_json(data)):
                 raise decode_error_document(document, data) from None
             message = f"The upstream sent an invalid event: {describe_json_error(error)}."

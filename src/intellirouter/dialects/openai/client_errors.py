@@ -8,7 +8,6 @@ from intellirouter.core import errors
 from intellirouter.dialects.error_causes import CONTENT_POLICY, CONTEXT_LENGTH
 from intellirouter.dialects.request_causes import REQUEST_TOO_LARGE
 
-
 _CAUSES: Final = frozenset({CONTENT_POLICY, REQUEST_TOO_LARGE})
 _UNSPECIFIC_CODES: Final = frozenset({"", "invalid_request_error"})
 

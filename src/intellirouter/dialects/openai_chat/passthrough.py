@@ -26,7 +26,13 @@ from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai.usage import decode_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
-from intellirouter.dialects.openai_chat.relayed_answer import check_texts, read_answer, with_finishes
+from intellirouter.dialects.openai_chat.relayed_answer import (
+    AnswerKind,
+    check_texts,
+    lacks_members,
+    read_answer,
+    with_members,
+)
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.duplicates import check_nested
@@ -150,6 +156,7 @@ class OpenAIChatPassthrough(Route):
     dialect = "openai_chat"
     is_local = False
     path = "/chat/completions"
+    answer_kind = AnswerKind("chat.completion", "chatcmpl-")
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - everything is in the body
         request = decode_body(_decode_request, body)
@@ -223,8 +230,8 @@ class OpenAIChatPassthrough(Route):
             raise upstream_errors.failed_finish(choice.finish_reason)
         if len(body) >= MIN_REPETITION_CHARS:
             check_texts(body, response.choices)
-        if None in [each.finish_reason for each in response.choices]:
-            return Answer(decode_usage(response.usage), choice.finish_reason, with_finishes(body))
+        if lacks_members(response):
+            return Answer(decode_usage(response.usage), choice.finish_reason, with_members(body, self.answer_kind))
         return Answer(decode_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002

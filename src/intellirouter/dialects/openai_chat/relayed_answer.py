@@ -1,17 +1,25 @@
 """Reads what the gateway needs of a complete answer that is relayed, in one decoding, and checks its texts."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import errors
+from intellirouter.core import errors, new_id
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, MIN_RUN_CHARS, check_text
 from intellirouter.dialects.openai.usage import NOT_REPORTED
 from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
+
+
+class AnswerKind(Struct, frozen=True):
+    """What the answers of an endpoint are called."""
+
+    object: str
+    id_prefix: str
 
 
 class Choice(Struct):
@@ -20,6 +28,9 @@ class Choice(Struct):
 
 
 class RelayedAnswer(Struct):
+    id: Any = ""
+    object: Any = ""
+    created: Any = 0
     choices: tuple[Choice, ...] | None = None
     usage: msgspec.Raw = NOT_REPORTED
     error: Any = None
@@ -80,12 +91,26 @@ def check_texts(body: bytes, choices: Sequence[Choice]) -> None:
                     check_text(text, is_at_limit=is_at_limit)
 
 
-def with_finishes(body: bytes) -> bytes:
-    """Return an answer in which every choice has a finish reason, which clients require and some servers leave out.
+def lacks_members(answer: RelayedAnswer) -> bool:
+    """Return whether a choice has no finish reason, or a member that describes the answer has another type."""
+    is_named = answer.id.__class__ is str and answer.object.__class__ is str and answer.created.__class__ is int
+    return not is_named or None in [choice.finish_reason for choice in answer.choices or ()]
 
-    It is not recorded: whether the answer is complete is unknown.
+
+def with_members(body: bytes, kind: AnswerKind) -> bytes:
+    """Return an answer with the members that `lacks_members` has missed, which clients with types cannot read.
+
+    A finish reason that is put in is not recorded: whether the answer is complete is unknown.
     """
     answer = msgspec.json.decode(body)
+    known = answer.get("id")
+    if not isinstance(known, str):
+        answer["id"] = new_id(kind.id_prefix) if known is None else str(known)
+    if not isinstance(answer.get("object"), str):
+        answer["object"] = kind.object
+    created = answer.get("created")
+    if type(created) is not int:
+        answer["created"] = int(created) if isinstance(created, float) else int(time.time())
     for choice in answer["choices"]:
         if choice.get("finish_reason") is None:
             choice["finish_reason"] = _implied_finish(choice.get("message"))

@@ -110,7 +110,9 @@ def test_the_finish_that_is_put_in_after_a_legacy_function_call(before: list[byt
 
 
 def test_calls_with_the_same_index_are_not_joined_with_later_ones() -> None:
-    pieces = [piece(index=at // 2, id=name, function={"name": name, "arguments": "{}"}) for at, name in enumerate("abcd")]
+    pieces = [
+        piece(index=at // 2, id=name, function={"name": name, "arguments": "{}"}) for at, name in enumerate("abcd")
+    ]
     out, last, _ = relayed([*map(stream, (*pieces, chunk("tool_calls"))), END])
     assert [(each["index"], each["function"]["name"]) for each in calls_in(out + last)] == [*enumerate("abcd")]
 

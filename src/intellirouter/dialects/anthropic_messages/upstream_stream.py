@@ -38,7 +38,7 @@ from intellirouter.dialects.ir import (
     WholePart,
 )
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, decode_as
-from intellirouter.dialects.wire.lenient import text_in
+from intellirouter.dialects.wire.lenient import reported, text_in
 from intellirouter.dialects.wire.sse import EventReader, data_lines
 
 
@@ -214,7 +214,7 @@ class MessageStreamDecoder:
                 StreamStarted(
                     id=text_in(message, "id"),
                     model=text_in(message, "model"),
-                    usage=self._counts.usage() if self._has_usage else None,
+                    usage=reported(self._counts.usage()) if self._has_usage else None,
                     service_tier=tier,
                 )
             )
@@ -316,8 +316,8 @@ class MessageStreamDecoder:
     def _on_message_delta(self, event: _WireEvent) -> None:
         self._close_all_blocks()
         self._update_usage(event.usage)
-        if event.usage is not None:
-            self._events.append(UsageUpdate(usage=self._counts.usage()))
+        if event.usage is not None and (usage := reported(self._counts.usage())) is not None:
+            self._events.append(UsageUpdate(usage=usage))
         delta = event.delta or _NO_DELTA
         if delta.stop_reason and not self._has_stop:
             self._has_stop = True

@@ -23,7 +23,7 @@ from intellirouter.dialects.adapt.stop_sequences import CHAT_STOPS, has_more_sto
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.error_causes import FAILED_FINISHES
 from intellirouter.dialects.openai import upstream_errors
-from intellirouter.dialects.openai.usage import decode_usage
+from intellirouter.dialects.openai.usage import read_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
 from intellirouter.dialects.openai_chat.relayed_answer import (
@@ -231,8 +231,8 @@ class OpenAIChatPassthrough(Route):
         if len(body) >= MIN_REPETITION_CHARS:
             check_texts(body, response.choices)
         if lacks_members(response):
-            return Answer(decode_usage(response.usage), choice.finish_reason, with_members(body, self.answer_kind))
-        return Answer(decode_usage(response.usage), choice.finish_reason)
+            return Answer(read_usage(response.usage), choice.finish_reason, with_members(body, self.answer_kind))
+        return Answer(read_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         return ChatStreamRelay(keeps_usage=call.wants_usage)

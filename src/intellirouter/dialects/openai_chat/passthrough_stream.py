@@ -21,7 +21,7 @@ from intellirouter.dialects.openai.upstream_errors import (
     error_without_answer,
     failed_finish,
 )
-from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.openai.usage import NOT_REPORTED, read_usage
 from intellirouter.dialects.openai_chat.complete_calls import CallCompletion
 from intellirouter.dialects.openai_chat.relayed_text import RelayedText, plain_chunks
 from intellirouter.dialects.wire.search import contains
@@ -316,9 +316,9 @@ class ChatStreamRelay:
         return b""
 
     def _read_chunk(self, event: bytes, data: bytes, chunk: _Chunk) -> bytes:
-        if chunk.usage is not NOT_REPORTED and (usage := decode_usage(chunk.usage)) is not None:
-            self.usage = usage
-            if not chunk.choices:
+        if chunk.usage is not NOT_REPORTED:
+            self.usage = read_usage(chunk.usage) or self.usage
+            if not chunk.choices and bytes(chunk.usage).startswith(b"{"):
                 return event if self._keeps_usage else b""
         if not chunk.choices:
             if chunk.choices is None and (error := _error_without_answer(event, data)) is not None:

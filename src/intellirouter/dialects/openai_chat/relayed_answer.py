@@ -103,12 +103,11 @@ def with_members(body: bytes, kind: AnswerKind) -> bytes:
     A finish reason that is put in is not recorded: whether the answer is complete is unknown.
     """
     answer = msgspec.json.decode(body)
-    known = answer.get("id")
+    known, created = answer.get("id", ""), answer.get("created", 0)
     if not isinstance(known, str):
         answer["id"] = new_id(kind.id_prefix) if known is None else str(known)
-    if not isinstance(answer.get("object"), str):
+    if not isinstance(answer.get("object", ""), str):
         answer["object"] = kind.object
-    created = answer.get("created")
     if type(created) is not int:
         answer["created"] = int(created) if isinstance(created, float) else int(time.time())
     for choice in answer["choices"]:

@@ -161,11 +161,11 @@ class Members:
             raise self.reader.wrong_type(self.path_of(name), "a number", value)
         return value
 
-    def integer(self, name: str) -> int | None:
+    def integer(self, name: str, limit: int = _MAX_NUMBER) -> int | None:
         value = self.number(name)
         if value is None:
             return None
-        if abs(value) > _MAX_NUMBER:
+        if abs(value) > limit:
             path = self.path_of(name)
             raise errors.InvalidRequest(
                 f"Invalid '{path}': the integer is out of range.", code="invalid_value", param=path

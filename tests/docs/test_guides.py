@@ -23,6 +23,18 @@ def examples(guide: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+def run_command(command: str, gateway: GatewayProcess, directory: Path) -> str:
+    """Run a command of a guide in a shell, and return what it prints."""
+    environment = {**os.environ, "INTELLIROUTER_BASE_URL": gateway.url, "COLUMNS": "160"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    command = command.replace("127.0.0.1:8080", f"127.0.0.1:{gateway.port}")
+    done = subprocess.run(
+        ["bash", "-ec", command], cwd=directory, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.replace("\r", "")
+
+
 def run_python(code: str, gateway: GatewayProcess, directory: Path) -> str:
     """Run an example in a process of its own, and return what it prints."""
     code = code.replace("127.0.0.1:8080", f"127.0.0.1:{gateway.port}").replace("time.sleep(5)", "time.sleep(0.05)")
@@ -90,16 +102,9 @@ def test_example_of_circuit_breakers_shows_what_the_guide_says(tmp_path: Path) -
     config = yaml.safe_load(examples("resilience", "yaml")[0].replace("open_s: 3", "open_s: 8"))
     commands = [each.removeprefix("$ ") for each in examples("resilience", "console")]
     with GatewayProcess(config, tmp_path) as gateway:
-        environment = {**os.environ, "INTELLIROUTER_BASE_URL": gateway.url}
-        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
 
         def run(command: str) -> str:
-            command = command.replace("127.0.0.1:8080", f"127.0.0.1:{gateway.port}")
-            done = subprocess.run(
-                ["bash", "-ec", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
-            )
-            assert done.returncode == 0, done.stderr
-            return done.stdout.replace("\r", "")
+            return run_command(command, gateway, tmp_path)
 
         for expected in (first, failed_over, is_open):
             assert run(commands[0]).splitlines() == expected
@@ -111,3 +116,26 @@ def test_example_of_circuit_breakers_shows_what_the_guide_says(tmp_path: Path) -
         assert run(commands[0]).splitlines() == probed
         entries = gateway.stderr()
     assert [line for line in log if line.partition(" ")[2].strip() not in entries] == []
+
+
+def test_example_of_a_degradation_ladder_shows_what_the_guide_says(tmp_path: Path) -> None:
+    text = (GUIDES / "resilience.md").read_text(encoding="utf-8").split("\n## Degradation\n")[1]
+    (config, *_), (shown, *_), (request, views, *_) = (
+        re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        for language in ("yaml", "text", "console")
+    )
+    with GatewayProcess(yaml.safe_load(config), tmp_path) as gateway:
+        assert run_command(request.removeprefix("$ "), gateway, tmp_path).splitlines() == shown.splitlines()
+        (request_id,) = [each["request_id"] for each in gateway.get("/api/v1/requests").json()["requests"]]
+        explain, show, metrics = [each.removeprefix("$ ") for each in views.splitlines()]
+        assert "If all of these fail: model small (small), then a refusal" in run_command(explain, gateway, tmp_path)
+        assert "model small taken" in run_command(show.replace("REQUEST_ID", request_id), gateway, tmp_path)
+        assert 'intellirouter_degraded_total{model="assistant",step="model small"} 1.0' in run_command(
+            metrics, gateway, tmp_path
+        )
+    broken = yaml.safe_load(config)
+    broken["deployments"]["small"]["model"] = "error-503"
+    with GatewayProcess(broken, tmp_path) as gateway:
+        answer = httpx.post(f"{gateway.base_url}/chat/completions", json=chat_request(model="assistant"), timeout=30)
+    assert (answer.status_code, answer.headers["x-intellirouter-degraded"]) == (200, "refuse")
+    assert answer.json()["choices"][0]["message"]["content"].startswith("The assistant is busy.")

@@ -42,7 +42,7 @@ class Cached(World):
     ) -> None:
         """`similar` is used for a model with the mode `semantic`."""
         chosen = settings or CacheSpec(default_mode="exact", is_used=True, ttl_s=TTL)
-        self.store = MemoryAnswerStore(chosen.max_bytes, chosen.stale_if_error_s)
+        self.store = MemoryAnswerStore(chosen.max_bytes, max(chosen.stale_if_error_s, chosen.kept_stale_s))
         self.flights = Flights()
         self.similar = similar or SimilarAnswers()
         self.flights.apply(

@@ -136,9 +136,10 @@ class Upstream:
 class Reply:
     """Implements `pipeline.Reply` and records events: `begin`, `write`, `end`, `complete:STATUS`, `fail:CODE`."""
 
-    def __init__(self, events: list[str] | None = None) -> None:
+    def __init__(self, events: list[str] | None = None, *, takes_refusals: bool = True) -> None:
+        self.takes_refusals = takes_refusals
         self.events = [] if events is None else events
-        self.has_begun = False
+        self.has_begun = self.has_content = False
         self.error: errors.GatewayError | None = None
         self.body = b""
         self.request_id = ""
@@ -146,9 +147,13 @@ class Reply:
         self.content_type = b""
         self.error_event: bytes | None = None
 
+    def ping(self) -> None:
+        """Begin the stream early, as after a long silence."""
+        self.has_begun = True
+
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
         self.request_id, self.content_type = exchange.request_id, content_type
-        self.has_begun = True
+        self.has_begun = self.has_content = True
         self.body = body
         self.events.append(f"complete:{status}")
 
@@ -157,7 +162,7 @@ class Reply:
 
     async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
         self.request_id, self.content_type = exchange.request_id, stream_type
-        self.has_begun = True
+        self.has_begun = self.has_content = True
         self.events.append("begin")
 
     async def write(self, data: bytes) -> None:
@@ -238,6 +243,9 @@ class NamedModels:
     wildcard_providers: tuple[str, ...] = ()
 
     def __init__(self, resolved: ResolvedModel) -> None:
+        self.use(resolved)
+
+    def use(self, resolved: ResolvedModel) -> None:
         self._resolved = resolved
         self.resolved_models = {resolved.model: resolved}
 

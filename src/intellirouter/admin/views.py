@@ -8,6 +8,7 @@ from msgspec import to_builtins
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.catalog import (
     DeploymentHealth,
+    LadderStep,
     ModelFacts,
     ResolvedModel,
     shared_capabilities,
@@ -39,15 +40,40 @@ def explain_view(
         "retry_order": resolved.retry_order,
         "request_timeout_s": resolved.request_timeout_s,
         "max_attempts": resolved.max_attempts,
+        "max_cost_usd": None if resolved.max_cost_microusd is None else format_usd(resolved.max_cost_microusd),
+        "hedging": None if resolved.hedging is None else to_builtins(resolved.hedging),
+        "degradation": [_ladder_view(each) for each in resolved.degradation],
         "plan": [
             {
                 "deployment": name,
                 "kind": "fallback" if name in fallbacks else "pool",
+                **_causes_view(resolved, name),
                 "tries": 1 + resolved.retries if number < decision.pool_size else 1,
             }
             | _losses_view(losses[name])
             for number, name in enumerate(decision.order)
         ],
+    }
+
+
+def _causes_view(resolved: ResolvedModel, name: str) -> dict[str, Any]:
+    """Return the member for the causes of a fallback that is not tried for all of them."""
+    causes = resolved.fallback_causes.get(name)
+    return {} if causes is None else {"on": sorted(causes)}
+
+
+def _ladder_view(each: LadderStep) -> dict[str, Any]:
+    """Return a step of the degradation ladder, with the deployments that it calls."""
+    step, resolved = each.step, each.resolved
+    members = () if resolved is None else (*resolved.pool, *resolved.fallbacks)
+    return {"step": step.label, "deployments": [each.name for each in members]} | {
+        name: value
+        for name, value in (
+            ("max_input_tokens", step.max_input_tokens),
+            ("stale_s", step.stale_s),
+            ("message", None if step.refusal is None else step.refusal.message),
+        )
+        if value is not None
     }
 
 

@@ -5,7 +5,7 @@ Door: `Catalog` (from names to `ResolvedModel`s and `ModelFacts`), `ProviderList
 `install_prices`. This room makes no decisions and does no network I/O.
 """
 
-from intellirouter.catalog.catalog import Catalog, ResolvedModel
+from intellirouter.catalog.catalog import Catalog, LadderStep, ResolvedModel
 from intellirouter.catalog.health import DeploymentHealth, HealthBoard
 from intellirouter.catalog.model_facts import ModelFacts, ProviderLists, shared_capabilities, shared_context_tokens
 from intellirouter.catalog.price_files import Comparison, PriceFileError, compare, install_prices, read_prices
@@ -20,6 +20,7 @@ __all__ = [
     "Comparison",
     "DeploymentHealth",
     "HealthBoard",
+    "LadderStep",
     "ModelFacts",
     "PriceEntry",
     "PriceFileError",

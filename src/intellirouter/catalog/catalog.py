@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.catalog.model_facts import ModelFacts, ProviderLists, facts_of
 from intellirouter.catalog.prices import PriceEntry
@@ -13,7 +13,9 @@ from intellirouter.config import CacheMode, DeploymentSpec, ModelSpec, ProviderS
 from intellirouter.core import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_POOL,
+    DegradationStep,
     Deployment,
+    FallbackCause,
     HedgingPolicy,
     PoolPolicy,
     Price,
@@ -31,6 +33,14 @@ class PriceSource(Protocol):
     def lookup(self, price_provider: str, model: str) -> PriceEntry | None: ...
 
 
+class LadderStep(Struct, frozen=True, eq=False):
+    """A step of the degradation ladder of a model."""
+
+    step: DegradationStep
+    resolved: "ResolvedModel | None"
+    """What the step calls, within the limits of the model whose ladder it is. None: it calls nothing."""
+
+
 class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     """What a model name stands for. Requests are spread over the pool; fallbacks are tried after it."""
 
@@ -40,13 +50,21 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     strategy: str
     pool: tuple[Deployment, ...]
     fallbacks: tuple[Deployment, ...] = ()
+    fallback_causes: dict[str, frozenset[FallbackCause]] = {}
+    """The causes for which a fallback is tried, by name. All others are tried for every cause."""
     retries: int = 2
     retry_order: RetryOrder = "next_first"
     request_timeout_s: float
     """How long a request may take over all its attempts, until its answer begins."""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     """The limit of the attempts of a request, of all kinds."""
+    max_cost_microusd: int | None = None
+    """No further attempt is made when attempts whose answers were not used have cost this much. None: no limit."""
     hedging: HedgingPolicy | None = None
+    degradation: tuple[LadderStep, ...] = ()
+    """What is tried if all attempts have failed."""
+    reserved_s: float = 0.0
+    """How much of the time of a request is reserved for the steps that follow."""
     restriction: str = ""
     """How the headers of a request limit its attempts; empty if they do not."""
     by_name: dict[str, Deployment]
@@ -126,7 +144,8 @@ class Catalog:
         return self._deployment(DeploymentSpec(name=provider, provider=provider, model="", timeouts=timeouts))
 
     def _resolve_all(self) -> dict[str, ResolvedModel]:
-        resolved = {name: self._resolve_model(spec) for name, spec in self._runtime.models.items()}
+        models = {name: self._resolve_model(spec) for name, spec in self._runtime.models.items()}
+        resolved = {name: _with_ladder(each, models, self._runtime.models[name]) for name, each in models.items()}
         specs = self._runtime.deployments
         for name, deployment in self.deployments.items():
             resolved.setdefault(name, self._single(name, "deployment", deployment, specs[name].cache))
@@ -143,10 +162,12 @@ class Catalog:
             strategy=spec.strategy,
             pool=tuple(self.deployments[name] for name in spec.deployments),
             fallbacks=tuple(self.deployments[name] for name in spec.fallbacks),
+            fallback_causes=spec.fallback_causes,
             retries=spec.retries,
             retry_order=spec.retry_order,
             request_timeout_s=spec.request_timeout_s or _sum_of_timeouts(by_name.values()),
             max_attempts=spec.max_attempts,
+            max_cost_microusd=spec.max_cost_microusd,
             hedging=spec.hedging,
             by_name=by_name,
             pool_policy=spec.pool,
@@ -164,6 +185,7 @@ class Catalog:
             retries=retries,
             request_timeout_s=self._runtime.default_request_timeout_s or _sum_of_timeouts([deployment]),
             max_attempts=self._runtime.default_max_attempts,
+            max_cost_microusd=self._runtime.default_max_cost_microusd,
             by_name=by_name,
             pool_policy=self._runtime.default_pool,
             cache=cache,
@@ -217,6 +239,29 @@ class Catalog:
             limits=self._limits,
             artifact=spec.artifact,
         )
+
+
+def _with_ladder(own: ResolvedModel, models: Mapping[str, ResolvedModel], spec: ModelSpec) -> ResolvedModel:
+    """Return a model with the steps of its ladder. They use the models they name without the ladders of those."""
+    if not spec.degradation:
+        return own
+    called = [models[step.model] if step.model is not None else None for step in spec.degradation]
+    own_times = [0.0 if each is None else _sum_of_timeouts(each.by_name.values()) for each in called]
+    timeout_s = spec.request_timeout_s or own.request_timeout_s + sum(own_times)
+    steps: list[LadderStep] = []
+    for number, (step, model) in enumerate(zip(spec.degradation, called, strict=True)):
+        target = None
+        if model is not None or step.max_input_tokens is not None:
+            target = structs.replace(
+                model or own,
+                request_timeout_s=timeout_s,
+                max_attempts=own.max_attempts,
+                max_cost_microusd=own.max_cost_microusd,
+                hedging=None,
+                reserved_s=sum(own_times[number + 1 :]),
+            )
+        steps.append(LadderStep(step, target))
+    return structs.replace(own, request_timeout_s=timeout_s, degradation=tuple(steps), reserved_s=sum(own_times))
 
 
 def _sum_of_timeouts(deployments: Iterable[Deployment]) -> float:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from intellirouter.cli.attempt_options import limiting_attempts
 from intellirouter.cli.conversation import Conversation
 from intellirouter.cli.errors import CommandError, ExitStatus
 from intellirouter.cli.gateway_command import (
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @gateway_command
+@limiting_attempts
 def chat(
     options: GatewayOptions,
     prompt: Annotated[
@@ -36,15 +38,20 @@ def chat(
     system: Annotated[
         str | None, typer.Option("--system", "-s", metavar="TEXT", help="System prompt of the conversation.")
     ] = None,
+    limits: Any = None,
 ) -> None:
     """Send a prompt to a model and print the answer.
 
     Without a prompt on a terminal, starts a conversation; type /help to list its commands.
     """
-    is_streaming = is_terminal() if stream is None else stream
     with options.connect(timeout_s=600) as gateway:
         conversation = Conversation(
-            gateway, model or DEFAULT_MODEL, system, is_streaming=is_streaming, describe=options.describe
+            gateway,
+            model or DEFAULT_MODEL,
+            system,
+            is_streaming=is_terminal() if stream is None else stream,
+            describe=options.describe,
+            limits=limits,
         )
         if prompt is None and sys.stdin.isatty():
             if options.output != "table":
@@ -81,6 +88,7 @@ def _data(reply: "client.ChatReply") -> dict[str, Any]:
         "finish_reason": reply.finish_reason,
         "model": reply.raw.get("model"),
         "deployment": reply.deployment,
+        "degraded": reply.degraded,
         "request_id": reply.request_id,
         "usage": reply.usage,
         "cost_usd": reply.cost_usd,

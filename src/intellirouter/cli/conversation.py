@@ -38,8 +38,10 @@ class Conversation:
         *,
         is_streaming: bool,
         describe: "Callable[[client.IntelliRouterError], CommandError]",
+        limits: "client.AttemptLimits | None" = None,
     ) -> None:
-        """`describe` returns what is printed about a failed call."""
+        """`describe` returns what is printed about a failed call. `limits` apply to each request."""
+        self._limits = limits
         self._describe = describe
         self._gateway = gateway
         self._model = model
@@ -49,7 +51,8 @@ class Conversation:
 
     def request_reply(self, prompt: str) -> "client.ChatReply":
         """Return the reply without printing it. Raises `IntelliRouterError`; the prompt is then not kept."""
-        reply = self._gateway.chat([*self._messages, _message("user", prompt)], model=self._model)
+        messages = [*self._messages, _message("user", prompt)]
+        reply = self._gateway.chat(messages, model=self._model, limits=self._limits)
         self._add_turn(prompt, reply.text or reply.refusal or "")
         return reply
 
@@ -123,7 +126,8 @@ class Conversation:
             print_notice(f"Warning: The gateway does not list the model {name}.{hint}")
 
     def _stream_reply(self, prompt: str) -> "client.ChatReply":
-        with self._gateway.stream([*self._messages, _message("user", prompt)], model=self._model) as stream:
+        messages = [*self._messages, _message("user", prompt)]
+        with self._gateway.stream(messages, model=self._model, limits=self._limits) as stream:
             has_printed = False
             try:
                 for delta in stream:
@@ -142,6 +146,8 @@ class Conversation:
 
     def _summary(self, reply: "client.ChatReply", duration_s: float) -> str:
         parts = [reply.deployment or self._model]
+        if reply.degraded is not None:
+            parts.append(f"degraded to {reply.degraded}")
         if reply.usage is not None:
             parts.append(f"{reply.usage.prompt_tokens} + {reply.usage.completion_tokens} tokens")
         cost_usd = self._cost_usd(reply)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from intellirouter.cli.attempt_options import limiting_attempts
 from intellirouter.cli.command_group import CommandGroup
 from intellirouter.cli.gateway_command import (
     DEFAULT_MODEL,
@@ -26,17 +27,19 @@ def route_commands() -> typer.Typer:
 
 
 @gateway_command
+@limiting_attempts
 def explain(
     options: GatewayOptions,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Prompt of the request to explain.")],
     model: ModelOption = None,
+    limits: Any = None,
 ) -> None:
     """Show which deployments would serve a request, and why.
 
     Lists every candidate with its rank, score and reason. No model is called.
     """
     with options.connect() as gateway, noting_default_model(model):
-        explanation = gateway.explain(prompt, model or DEFAULT_MODEL)
+        explanation = gateway.explain(prompt, model or DEFAULT_MODEL, limits=limits)
         print_data(explanation.raw, options.output, lambda: _blocks(explanation))
 
 
@@ -45,8 +48,11 @@ def _blocks(explanation: "client.Explanation") -> Iterator[Any]:
     yield f"{explanation.model}: {decision.reason} (strategy {decision.strategy})"
     needs = f"; requires {format_value(explanation.needs)}" if explanation.needs else ""
     yield f"Estimated input: {format_value(explanation.input_tokens_estimate)} tokens{needs}"
+    yield from _hedging(explanation)
     if failures := _after_failures(explanation):
         yield failures
+    if explanation.degradation:
+        yield f"If all of these fail: {', then '.join(map(_step, explanation.degradation))}"
     yield ""
     ranks = {name: rank for rank, name in enumerate(decision.order, start=1)}
     candidates = sorted(decision.candidates, key=lambda each: ranks.get(each.deployment, len(ranks) + 1))
@@ -61,6 +67,28 @@ def _blocks(explanation: "client.Explanation") -> Iterator[Any]:
         wrapped=("REASON",),
         optional=("SCORE", "MODEL", "VERDICT", "REASON"),
     )
+
+
+def _hedging(explanation: "client.Explanation") -> Iterator[str]:
+    """Yield when a second deployment is called, if the model has hedging."""
+    if (hedging := explanation.hedging) is None:
+        return
+    after_s = hedging.get("after_s")
+    delay = "the 95th percentile of its times to the first content" if after_s is None else f"{after_s:g} s"
+    tools = ", also requests with tools" if hedging.get("allows_tools") else ""
+    yield f"Hedging: if the first one is silent for {delay} (at most {hedging.get('max_share'):.0%} of requests{tools})"
+
+
+def _step(step: dict[str, Any]) -> str:
+    """Return a step of the degradation ladder in words: `model small (a, b), shortened to about 4000 tokens`."""
+    label, names = step["step"], step["deployments"]
+    if "stale_s" in step:
+        return f"a stored answer that has expired at most {step['stale_s']:g} s ago"
+    if "message" in step:
+        return "a refusal"
+    model = label.removesuffix("shorten").removesuffix(", ")
+    size = f"shortened to about {step['max_input_tokens']} tokens" if "max_input_tokens" in step else ""
+    return ", ".join(filter(None, (f"{model} ({', '.join(names)})" if model else "", size)))
 
 
 def _after_failures(explanation: "client.Explanation") -> str:

@@ -83,6 +83,8 @@ def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
     yield "deployment", _deployment(record)
     if record.decision is not None:
         yield "decision", f"{record.decision.strategy}: {record.decision.reason}"
+    if record.degradation:
+        yield "degradation", "; ".join(map(_step, record.degradation))
     yield "status", record.status
     if record.error_code or record.error_message:
         yield "error", f"{format_value(record.error_code)}: {format_value(record.error_message)}"
@@ -98,6 +100,11 @@ def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
     yield "duration", f"{record.duration_ms:.0f} ms{first}"
     if record.dropped:
         yield "dropped fields", record.dropped
+
+
+def _step(result: "core.StepResult") -> str:
+    """Return what became of a step of the degradation ladder: `model small failed: small is rate limited.`"""
+    return f"{result.step} {result.outcome}{f': {result.reason}' if result.reason else ''}"
 
 
 def _cache(record: "core.ExchangeRecord") -> str:

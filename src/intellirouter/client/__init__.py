@@ -7,6 +7,7 @@ use. This room imports no server room.
 
 from typing import TYPE_CHECKING, Any
 
+from intellirouter.client.attempt_limits import AttemptLimits
 from intellirouter.client.errors import (
     AuthenticationError,
     GatewayUnreachableError,
@@ -41,6 +42,7 @@ __all__ = [
     "DEFAULT_BASE_URL",
     "AsyncChatStream",
     "AsyncClient",
+    "AttemptLimits",
     "AuthenticationError",
     "ChatReply",
     "ChatStream",

@@ -7,6 +7,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
+from intellirouter.client.attempt_limits import AttemptLimits, headers_of
+
 Messages = str | Sequence[Mapping[str, Any]]
 """A prompt, or messages in the format of OpenAI's chat completions."""
 
@@ -22,6 +24,7 @@ class ApiRequest(Struct, frozen=True, kw_only=True):
     """A stream that may be silent for hours, so reading it has no timeout."""
     accepted_errors: frozenset[int] = frozenset()
     """Error statuses whose body is a valid result."""
+    headers: dict[str, str] = {}
 
 
 TAIL_REQUEST: Final = ApiRequest(method="GET", path="/api/v1/requests/tail", is_stream=True, is_endless=True)
@@ -29,25 +32,33 @@ HEALTH_REQUEST: Final = ApiRequest(method="GET", path="/api/v1/health", accepted
 MODELS_REQUEST: Final = ApiRequest(method="GET", path="/api/v1/models")
 
 
-def chat_request(messages: Messages, model: str, fields: Mapping[str, Any]) -> ApiRequest:
-    return _post("/v1/chat/completions", {**_chat_body(messages, model), **_optional_fields(fields)})
+def chat_request(
+    messages: Messages, model: str, fields: Mapping[str, Any], limits: AttemptLimits | None = None
+) -> ApiRequest:
+    return _post("/v1/chat/completions", {**_chat_body(messages, model), **_optional_fields(fields)}, limits)
 
 
-def chat_stream_request(messages: Messages, model: str, fields: Mapping[str, Any]) -> ApiRequest:
+def chat_stream_request(
+    messages: Messages, model: str, fields: Mapping[str, Any], limits: AttemptLimits | None = None
+) -> ApiRequest:
     """Build a streaming chat request. It asks for token usage unless `stream_options` is given."""
     options = {"stream": True, "stream_options": {"include_usage": True}}
     body = {**_chat_body(messages, model), **options, **_optional_fields(fields)}
-    return msgspec.structs.replace(_post("/v1/chat/completions", body), is_stream=True)
+    return msgspec.structs.replace(_post("/v1/chat/completions", body, limits), is_stream=True)
 
 
-def explain_request(messages: Messages, model: str, fields: Mapping[str, Any]) -> ApiRequest:
-    return _post("/api/v1/explain", {**_chat_body(messages, model), **_optional_fields(fields)})
+def explain_request(
+    messages: Messages, model: str, fields: Mapping[str, Any], limits: AttemptLimits | None = None
+) -> ApiRequest:
+    return _post("/api/v1/explain", {**_chat_body(messages, model), **_optional_fields(fields)}, limits)
 
 
-def embeddings_request(text: str | Sequence[str], model: str, fields: Mapping[str, Any]) -> ApiRequest:
+def embeddings_request(
+    text: str | Sequence[str], model: str, fields: Mapping[str, Any], limits: AttemptLimits | None = None
+) -> ApiRequest:
     inputs = text if isinstance(text, str) else list(text)
     body = {"model": model, "input": inputs, "encoding_format": "float", **_optional_fields(fields)}
-    return _post("/v1/embeddings", body)
+    return _post("/v1/embeddings", body, limits)
 
 
 def record_request(request_id: str) -> ApiRequest:
@@ -76,5 +87,5 @@ def _optional_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _post(path: str, body: Mapping[str, Any]) -> ApiRequest:
-    return ApiRequest(method="POST", path=path, body=msgspec.json.encode(body))
+def _post(path: str, body: Mapping[str, Any], limits: AttemptLimits | None) -> ApiRequest:
+    return ApiRequest(method="POST", path=path, body=msgspec.json.encode(body), headers=headers_of(limits))

@@ -22,6 +22,7 @@ from intellirouter.client.api_requests import (
     record_page_request,
     record_request,
 )
+from intellirouter.client.attempt_limits import AttemptLimits
 from intellirouter.client.errors import IntelliRouterError
 from intellirouter.client.httpx_adapter import (
     client_options,
@@ -77,21 +78,29 @@ class AsyncClient:
     def base_url(self) -> str:
         return self._settings.base_url
 
-    async def chat(self, messages: Messages, *, model: str = "auto", **fields: Any) -> ChatReply:
-        return parse_chat(await self._call(chat_request(messages, model, fields)))
+    async def chat(
+        self, messages: Messages, *, model: str = "auto", limits: AttemptLimits | None = None, **fields: Any
+    ) -> ChatReply:
+        return parse_chat(await self._call(chat_request(messages, model, fields, limits)))
 
-    async def stream(self, messages: Messages, *, model: str = "auto", **fields: Any) -> "AsyncChatStream":
-        response = await self._call(chat_stream_request(messages, model, fields))
+    async def stream(
+        self, messages: Messages, *, model: str = "auto", limits: AttemptLimits | None = None, **fields: Any
+    ) -> "AsyncChatStream":
+        response = await self._call(chat_stream_request(messages, model, fields, limits))
         return AsyncChatStream(response, self._settings)
 
-    async def embeddings(self, text: str | Sequence[str], model: str, **fields: Any) -> EmbeddingsReply:
-        return parse_embeddings(await self._call(embeddings_request(text, model, fields)))
+    async def embeddings(
+        self, text: str | Sequence[str], model: str, *, limits: AttemptLimits | None = None, **fields: Any
+    ) -> EmbeddingsReply:
+        return parse_embeddings(await self._call(embeddings_request(text, model, fields, limits)))
 
     async def models(self) -> list[ModelInfo]:
         return parse_models(await self._call(MODELS_REQUEST))
 
-    async def explain(self, messages: Messages, model: str = "auto", **fields: Any) -> Explanation:
-        return parse_explanation(await self._call(explain_request(messages, model, fields)))
+    async def explain(
+        self, messages: Messages, model: str = "auto", *, limits: AttemptLimits | None = None, **fields: Any
+    ) -> Explanation:
+        return parse_explanation(await self._call(explain_request(messages, model, fields, limits)))
 
     async def request(self, request_id: str) -> ExchangeRecord:
         return parse_record(await self._call(record_request(request_id)))

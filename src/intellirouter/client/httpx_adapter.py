@@ -43,7 +43,9 @@ def socket_options(settings: Settings) -> dict[str, Any]:
 
 def request_options(request: ApiRequest, settings: Settings) -> dict[str, Any]:
     """Return the keyword arguments of `build_request`."""
-    headers = {"accept": "text/event-stream"} if request.is_stream else {}
+    headers = dict(request.headers)
+    if request.is_stream:
+        headers["accept"] = "text/event-stream"
     if request.body is not None:
         headers["content-type"] = "application/json"
     options: dict[str, Any] = {

@@ -67,6 +67,8 @@ class ChatReply(Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
     request_id: str | None = None
     deployment: str | None = None
+    degraded: str | None = None
+    """The step of the model's degradation ladder that has answered; None if the model has."""
     cost_usd: Decimal | None = None
     """None if the price is unknown, which is not the same as zero, and for a stream, which begins before its cost is
     known. `Client.cost_usd` returns the cost of both.
@@ -125,6 +127,10 @@ class Explanation(Struct, frozen=True, kw_only=True):
     retry_order: str | None = None
     """`next_first`: a failed request goes to the next deployment first. `same_first`: it is retried first."""
     request_timeout_s: float | None = None
+    hedging: dict[str, Any] | None = None
+    """When the second deployment is called in addition; None: never."""
+    degradation: tuple[dict[str, Any], ...] = ()
+    """The steps that follow if all of the plan has failed: each has a `step` and `deployments`."""
     plan: tuple[Any, ...] = ()
     raw: dict[str, Any]
 
@@ -165,6 +171,8 @@ class Route(Struct, frozen=True, kw_only=True):
     deployment: str | None = None
     strategy: str | None = None
     reason: str | None = None
+    degraded: str | None = None
+    """The step of the degradation ladder that has answered: `model small`, `shorten`, `stale` or `refuse`."""
     cost_usd: Decimal | None = None
 
 
@@ -174,6 +182,7 @@ def parse_route(headers: Mapping[str, str]) -> Route:
         deployment=headers.get("x-intellirouter-deployment"),
         strategy=headers.get("x-intellirouter-strategy"),
         reason=headers.get("x-intellirouter-reason"),
+        degraded=headers.get("x-intellirouter-degraded"),
         cost_usd=_decimal(headers.get("x-intellirouter-cost-usd")),
     )
 
@@ -193,6 +202,7 @@ def parse_chat(response: ApiResponse) -> ChatReply:
         finish_reason=choices[0].get("finish_reason"),
         request_id=route.request_id,
         deployment=route.deployment,
+        degraded=route.degraded,
         cost_usd=route.cost_usd,
         raw=document,
     )

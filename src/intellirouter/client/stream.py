@@ -82,6 +82,7 @@ class ChatStreamDecoder:
             finish_reason=self._finish_reason,
             request_id=self.route.request_id,
             deployment=self.route.deployment,
+            degraded=self.route.degraded,
             cost_usd=self.route.cost_usd,
             raw=self._last_chunk,
         )

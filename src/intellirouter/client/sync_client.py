@@ -22,6 +22,7 @@ from intellirouter.client.api_requests import (
     record_page_request,
     record_request,
 )
+from intellirouter.client.attempt_limits import AttemptLimits
 from intellirouter.client.errors import IntelliRouterError
 from intellirouter.client.httpx_adapter import (
     client_options,
@@ -86,30 +87,38 @@ class Client:
     def base_url(self) -> str:
         return self._settings.base_url
 
-    def chat(self, messages: Messages, *, model: str = "auto", **fields: Any) -> ChatReply:
+    def chat(
+        self, messages: Messages, *, model: str = "auto", limits: AttemptLimits | None = None, **fields: Any
+    ) -> ChatReply:
         """Return the complete answer. `fields` are any fields of OpenAI's chat completions: temperature, tools, …
 
-        Raises `IntelliRouterError`.
+        `limits` limit the attempts that the gateway makes for this request. Raises `IntelliRouterError`.
         """
-        return parse_chat(self._call(chat_request(messages, model, fields)))
+        return parse_chat(self._call(chat_request(messages, model, fields, limits)))
 
-    def stream(self, messages: Messages, *, model: str = "auto", **fields: Any) -> "ChatStream":
+    def stream(
+        self, messages: Messages, *, model: str = "auto", limits: AttemptLimits | None = None, **fields: Any
+    ) -> "ChatStream":
         """Return as soon as the answer begins. Iterate over the result to get its chunks.
 
         Raises `IntelliRouterError` if the request fails. The iteration raises it if the stream fails later.
         """
-        response = self._call(chat_stream_request(messages, model, fields))
+        response = self._call(chat_stream_request(messages, model, fields, limits))
         return ChatStream(response, self._settings)
 
-    def embeddings(self, text: str | Sequence[str], model: str, **fields: Any) -> EmbeddingsReply:
-        return parse_embeddings(self._call(embeddings_request(text, model, fields)))
+    def embeddings(
+        self, text: str | Sequence[str], model: str, *, limits: AttemptLimits | None = None, **fields: Any
+    ) -> EmbeddingsReply:
+        return parse_embeddings(self._call(embeddings_request(text, model, fields, limits)))
 
     def models(self) -> list[ModelInfo]:
         return parse_models(self._call(MODELS_REQUEST))
 
-    def explain(self, messages: Messages, model: str = "auto", **fields: Any) -> Explanation:
+    def explain(
+        self, messages: Messages, model: str = "auto", *, limits: AttemptLimits | None = None, **fields: Any
+    ) -> Explanation:
         """Return which deployments would serve this request, in which order and why. No model is called."""
-        return parse_explanation(self._call(explain_request(messages, model, fields)))
+        return parse_explanation(self._call(explain_request(messages, model, fields, limits)))
 
     def request(self, request_id: str) -> ExchangeRecord:
         return parse_record(self._call(record_request(request_id)))

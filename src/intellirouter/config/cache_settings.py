@@ -30,11 +30,18 @@ def compile_cache(config: Config) -> CacheSpec:
         max_entry_bytes=min(cache.max_entry_bytes, cache.max_bytes // 4),
         ttl_s=cache.ttl_s.model_dump(),
         stale_if_error_s=cache.stale_if_error_s,
+        kept_stale_s=max([cache.stale_if_error_s, *_stale_steps(config)]),
         join_window_s=cache.join_window_s,
         tool_calls=cache.tool_calls,
         max_temperature=cache.max_temperature,
         semantic=SemanticSpec(**cache.semantic.model_dump()) if _is_semantic_used(config) else None,
     )
+
+
+def _stale_steps(config: Config) -> Iterator[float]:
+    """Yield for how long models may use expired answers because of their degradation ladders."""
+    for entry in config.models.values():
+        yield from [step.stale_s for step in entry.degradation if step.stale_s is not None]
 
 
 def ineffective_cache_settings(config: Config) -> Iterator[tuple[Path, str]]:

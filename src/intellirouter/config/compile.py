@@ -8,15 +8,17 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from intellirouter.config.attempts_section import compile_hedging
+from intellirouter.config.attempts_section import causes_of, compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
+from intellirouter.config.degradation import compile_ladder, microusd
 from intellirouter.config.deployment_lists import DeploymentLists
 from intellirouter.config.egress import EgressCompiler, egress_warnings, environment_problems
 from intellirouter.config.feature_support import (
@@ -28,6 +30,7 @@ from intellirouter.config.feature_support import (
 )
 from intellirouter.config.keys import auth_warnings, compile_keys, requires_key
 from intellirouter.config.load import process_environment
+from intellirouter.config.model_section import ModelEntry
 from intellirouter.config.prices import compile_price
 from intellirouter.config.problems import (
     ConfigError,
@@ -52,8 +55,7 @@ from intellirouter.config.runtime import (
     ServerSpec,
     StoreSpec,
 )
-from intellirouter.config.schema import Config, DefaultTimeouts, DeploymentEntry, ModelEntry, Provider
-from intellirouter.config.schema import Timeouts as TimeoutsEntry
+from intellirouter.config.schema import Config, DeploymentEntry, Provider
 from intellirouter.config.secret_references import (
     SecretReferenceError,
     SecretSources,
@@ -62,6 +64,8 @@ from intellirouter.config.secret_references import (
 )
 from intellirouter.config.server_section import Server
 from intellirouter.config.store_section import Store
+from intellirouter.config.timeouts_section import DefaultTimeouts
+from intellirouter.config.timeouts_section import Timeouts as TimeoutsEntry
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.unused_settings import is_region_name, is_regional, unused_settings
 from intellirouter.config.value_types import artifact_model
@@ -169,6 +173,7 @@ class _Compiler:
             default_retries=defaults.retries,
             default_request_timeout_s=defaults.request_timeout_s,
             default_max_attempts=defaults.max_attempts,
+            default_max_cost_microusd=microusd(defaults.max_cost_usd),
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
             cache=compile_cache(config),
@@ -398,10 +403,12 @@ class _Compiler:
         models: dict[str, ModelSpec] = {}
         for name, entry in self._config.models.items():
             pool = lists.expand(entry.deployments, ("models", name, "deployments"))
-            fallbacks = lists.expand(entry.fallbacks, ("models", name, "fallbacks"))
+            names = [each.deployment for each in entry.fallbacks]
+            expanded = lists.expand_each(names, ("models", name, "fallbacks"))
+            fallbacks = tuple(dict.fromkeys(chain.from_iterable(expanded)))
             self._warnings += [
                 f"{format_path(('models', name, 'fallbacks'))}: `{each}` is a deployment of the model already."
-                for each in entry.fallbacks
+                for each in names
                 if each in pool
             ]
             if name in self._config.deployments and name not in (*pool, *fallbacks):
@@ -413,12 +420,15 @@ class _Compiler:
                 name=name,
                 deployments=pool,
                 fallbacks=tuple(item for item in fallbacks if item not in pool),
+                fallback_causes=causes_of(entry.fallbacks, expanded),
                 strategy=self._strategy(name, entry),
                 retries=entry.retries if entry.retries is not None else self._config.defaults.retries,
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 hedging=compile_hedging(entry.hedging),
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
+                max_cost_microusd=microusd(entry.max_cost_usd or self._config.defaults.max_cost_usd),
+                degradation=compile_ladder(self._config, name, self._report, self._suggestions),
                 pool=inherit_pool(entry.pool, self._default_pool),
                 cache=entry.cache,
             )

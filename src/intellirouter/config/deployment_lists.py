@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
+from itertools import chain
 
 from intellirouter.config.problems import Suggestions, quoted
 from intellirouter.config.schema import Config
@@ -33,15 +34,19 @@ class DeploymentLists:
 
         `*` and `provider/*` stand for deployments in the order of the file.
         """
-        names: dict[str, None] = {}
+        return tuple(dict.fromkeys(chain.from_iterable(self.expand_each(entries, path))))
+
+    def expand_each(self, entries: Sequence[str], path: Path) -> list[list[str]]:
+        """Return the names of the deployments for each entry."""
+        expanded: list[list[str]] = []
         single: set[str] = set()
         for index, entry in enumerate(entries):
             found = self._expand_one(entry, (*path, index))
             if not entry.endswith("*"):  # a pattern may well match what is named next to it
                 self.repeated += [(path, each) for each in found if each in single]
                 single.update(found)
-            names.update(dict.fromkeys(found))
-        return tuple(names)
+            expanded.append(found)
+        return expanded
 
     def _expand_one(self, entry: str, path: Path) -> list[str]:
         declared = self._config.deployments

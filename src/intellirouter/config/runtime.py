@@ -20,6 +20,8 @@ from intellirouter.core import (
     AuthScheme,
     BreakerPolicy,
     ClientCertificate,
+    DegradationStep,
+    FallbackCause,
     HedgingPolicy,
     PoolPolicy,
     Price,
@@ -173,6 +175,8 @@ class CacheSpec(Struct, frozen=True, kw_only=True):
     ttl_s: dict[str, float] = {}
     """By operation."""
     stale_if_error_s: float = 0.0
+    kept_stale_s: float = 0.0
+    """How long expired answers are stored: as long as any model may use them."""
     join_window_s: float = 5.0
     tool_calls: bool = False
     max_temperature: float | None = None
@@ -271,13 +275,17 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     deployments: tuple[str, ...]
     """Names of deployments in order of preference. `*` and `provider/*` have been expanded."""
     fallbacks: tuple[str, ...] = ()
+    fallback_causes: dict[str, frozenset[FallbackCause]] = {}
+    """The causes for which a fallback is tried, for those that are not tried for all."""
     strategy: str = "priority"
     retries: int = 2
     retry_order: RetryOrder = "next_first"
     request_timeout_s: float | None = None
     """None: the sum of the total timeouts of its deployments."""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    max_cost_microusd: int | None = None
     hedging: HedgingPolicy | None = None
+    degradation: tuple[DegradationStep, ...] = ()
     pool: PoolPolicy = DEFAULT_POOL
     cache: CacheMode | None = None
 
@@ -307,6 +315,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     default_retries: int = 2
     default_request_timeout_s: float | None = None
     default_max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    default_max_cost_microusd: int | None = None
     default_breaker: BreakerPolicy = DEFAULT_BREAKER
     """For deployments of wildcards."""
     default_pool: PoolPolicy = DEFAULT_POOL

@@ -10,21 +10,29 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from intellirouter.config.answers_section import Answers
-from intellirouter.config.attempts_section import HEDGING_TEXT, MAX_ATTEMPTS_TEXT, Backoff, Hedging, MaxAttempts
+from intellirouter.config.attempts_section import (
+    MAX_ATTEMPTS_TEXT,
+    MAX_COST_TEXT,
+    Backoff,
+    MaxAttempts,
+    MaxCost,
+)
 from intellirouter.config.breaker_section import (
     Breaker,
     BreakerField,
     DefaultBreaker,
     DefaultBreakerField,
     DefaultPool,
-    Pool,
 )
 from intellirouter.config.cache_section import Cache, CacheMode
 from intellirouter.config.files_section import Files
+from intellirouter.config.host_section import Batches, Host
+from intellirouter.config.model_section import ModelEntry
 from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
 from intellirouter.config.server_section import Server
 from intellirouter.config.store_section import Store, StoreField
+from intellirouter.config.timeouts_section import DefaultTimeouts, Timeouts
 from intellirouter.config.value_types import (
     BaseUrl,
     Count,
@@ -78,33 +86,6 @@ class Catalog(Section):
     )
 
 
-_CONNECT_TEXT = "Timeout for connecting, including TLS, in seconds."
-_FIRST_CONTENT_TEXT = (
-    "Timeout from the end of the request to the first content of a streamed response, or to the headers of other "
-    "responses, in seconds."
-)
-_IDLE_TEXT = "Timeout between two chunks of the response, in seconds."
-_TOTAL_TEXT = "Timeout for the whole attempt, in seconds."
-
-
-class DefaultTimeouts(Section):
-    """Timeouts of one attempt, in seconds, for providers and deployments that do not set their own."""
-
-    connect_s: Seconds = Field(default=5.0, description=_CONNECT_TEXT)
-    first_token_s: Seconds = Field(default=60.0, description=_FIRST_CONTENT_TEXT)
-    idle_s: Seconds = Field(default=60.0, description=_IDLE_TEXT)
-    total_s: Seconds = Field(default=600.0, description=_TOTAL_TEXT)
-
-
-class Timeouts(Section):
-    """Timeouts of one attempt, in seconds. A deployment inherits from its provider, a provider from the defaults."""
-
-    connect_s: Seconds | None = Field(default=None, description=_CONNECT_TEXT)
-    first_token_s: Seconds | None = Field(default=None, description=_FIRST_CONTENT_TEXT)
-    idle_s: Seconds | None = Field(default=None, description=_IDLE_TEXT)
-    total_s: Seconds | None = Field(default=None, description=_TOTAL_TEXT)
-
-
 class Defaults(Section):
     """Defaults for providers, deployments and models."""
 
@@ -134,6 +115,7 @@ class Defaults(Section):
         "attempt may use at most half of the time that is left, as long as other deployments have not been tried.",
     )
     max_attempts: MaxAttempts = Field(default=DEFAULT_MAX_ATTEMPTS, description=MAX_ATTEMPTS_TEXT)
+    max_cost_usd: MaxCost | None = Field(default=None, description=MAX_COST_TEXT)
     backoff: Backoff = Field(default_factory=Backoff, description="Delay between retries.")
     breaker: DefaultBreakerField = Field(
         default_factory=DefaultBreaker, description="Circuit breakers: a mapping, or off."
@@ -295,39 +277,6 @@ class DeploymentEntry(Section):
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides the circuit breaker of the model.")
 
 
-class ModelEntry(Section):
-    """A name that clients can call, backed by one or more deployments."""
-
-    deployments: list[Text] = Field(
-        min_length=1,
-        description='Deployments in order of preference: names, provider/model, "provider/*", or "*" for all '
-        "deployments in the order of the file.",
-    )
-    strategy: Text = Field(
-        default="priority",
-        description="How the deployments are ordered for each request: priority, round_robin, weighted, least_busy, "
-        "power_of_two, "
-        "latency or cost.",
-    )
-    fallbacks: list[Text] = Field(
-        default_factory=list, description="Deployments to try after all entries of deployments have failed."
-    )
-    retries: Retries | None = Field(default=None, description="Overrides defaults.retries.")
-    retry_order: RetryOrder | None = Field(default=None, description="Overrides defaults.retry_order.")
-    request_timeout_s: Seconds | None = Field(default=None, description="Overrides defaults.request_timeout_s.")
-    max_attempts: MaxAttempts | None = Field(default=None, description="Overrides defaults.max_attempts.")
-    hedging: Hedging | None = Field(default=None, description=HEDGING_TEXT)
-    breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
-    pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
-    cache: CacheMode | None = Field(
-        default=None,
-        description="Overrides defaults.cache. If the tenant has another setting, off wins. With semantic, requests "
-        "also get the answers to similar requests of the same tenant, unless the tenant has a setting of its own.",
-    )
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Has no effect in this version.")
-    target_quality: float | None = Field(default=None, ge=0, le=1, description="Has no effect in this version.")
-
-
 class Budget(Section):
     """Spending limit of a tenant. Not enforced in this version."""
 
@@ -407,43 +356,6 @@ class Logging(Section):
         default="off",
         description="With full, the request log also contains prompts and responses, but not those of realtime "
         "sessions.",
-    )
-
-
-class Host(Section):
-    """Local models, which are served by providers of the vendor host."""
-
-    cache_dir: Text | None = Field(
-        default=None, description="Directory of model weights. If not set, the user's cache directory is used."
-    )
-    run_dir: Text | None = Field(
-        default=None, description="Directory of worker sockets. If not set, a private directory is used."
-    )
-    context_tokens: int = Field(
-        default=4096, ge=256, le=1_048_576, description="Context window of a worker in tokens, shared by its slots."
-    )
-    slots: int = Field(default=4, ge=1, le=64, description="Number of requests that a worker processes concurrently.")
-    threads: int | None = Field(
-        default=None,
-        ge=1,
-        le=1024,
-        description="Number of CPU threads of a worker. If not set, it depends on the number of cores.",
-    )
-
-
-class Batches(Section):
-    """Batches, which the gateway processes itself."""
-
-    concurrency: int = Field(
-        default=4, ge=1, le=1024, description="Number of lines, over all batches, that are processed concurrently."
-    )
-    max_lines: int = Field(default=50_000, ge=1, le=1_000_000, description="Maximum number of lines of a batch.")
-    max_file_bytes: int = Field(
-        default=200 * 1024**2,
-        ge=1024,
-        le=1024**3,
-        description="Maximum size of the input file of a batch, in bytes. Every upload is also limited by "
-        "server.max_body_bytes.",
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from intellirouter.config.degradation import unused_steps
 from intellirouter.config.problems import did_you_mean, quoted
 from intellirouter.config.runtime import ModelSpec
 from intellirouter.config.schema import Config, DeploymentEntry, Provider
@@ -34,6 +35,7 @@ def unused_settings(
         *_deployments(config, vendors, models),
         *_host(config, vendors),
         *_tenants(config),
+        *unused_steps(config),
     )
     return tuple(f"{format_path(path)}: {text}" for path, text in found)
 

@@ -8,7 +8,9 @@ from intellirouter.core.answer_budget import FREE_ANSWER_BYTES, AnswerBudget, Ar
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.attempt_control import (
     DEFAULT_MAX_ATTEMPTS,
+    FALLBACKS_HEADER,
     HEADER_PREFIX,
+    MAX_COST_HEADER,
     RETRIES_HEADER,
     TIMEOUT_HEADER,
     AttemptControl,
@@ -33,10 +35,12 @@ from intellirouter.core.decision import (
     AttemptKind,
     Candidate,
     Decision,
+    FallbackCause,
     RetryOrder,
     Verdict,
     reason_of,
 )
+from intellirouter.core.degradation import Degradation, DegradationStep, RefusalPolicy, StepResult
 from intellirouter.core.deployment import Deployment, Phase, Timeouts, UpstreamAddress, timeout_error
 from intellirouter.core.egress import (
     DIRECT,
@@ -106,10 +110,12 @@ __all__ = [
     "DEFAULT_POOL",
     "DIRECT",
     "EMPTY_CONTEXT",
+    "FALLBACKS_HEADER",
     "FREE_ANSWER_BYTES",
     "HEADER_PREFIX",
     "HEDGE_LOST",
     "INPUT_COUNTS",
+    "MAX_COST_HEADER",
     "MAX_RETRY_AFTER_S",
     "MEDIUM_BYTES",
     "NO_QUIRKS",
@@ -139,8 +145,11 @@ __all__ = [
     "CredentialRotator",
     "Current",
     "Decision",
+    "Degradation",
+    "DegradationStep",
     "Deployment",
     "ExchangeRecord",
+    "FallbackCause",
     "Fetcher",
     "FrameSocket",
     "HedgingPolicy",
@@ -162,6 +171,7 @@ __all__ = [
     "ReasoningControl",
     "ReasoningMemory",
     "RecordColumn",
+    "RefusalPolicy",
     "RequestContext",
     "RequestLimits",
     "RetryOrder",
@@ -170,6 +180,7 @@ __all__ = [
     "SocketClosed",
     "SocketRefusal",
     "SocketUpstream",
+    "StepResult",
     "SystemClock",
     "TaskOwner",
     "Timeouts",

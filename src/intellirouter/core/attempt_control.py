@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
@@ -12,11 +13,13 @@ HEADER_PREFIX: Final = b"x-intellirouter-"
 RETRIES_HEADER: Final = "x-intellirouter-retries"
 FALLBACKS_HEADER: Final = "x-intellirouter-fallbacks"
 TIMEOUT_HEADER: Final = "x-intellirouter-timeout-s"
-_HEADERS: Final = frozenset({RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER})
+MAX_COST_HEADER: Final = "x-intellirouter-max-cost-usd"
+_HEADERS: Final = frozenset({RETRIES_HEADER, FALLBACKS_HEADER, TIMEOUT_HEADER, MAX_COST_HEADER})
 _MAX_SHOWN: Final = 100
 DEFAULT_MAX_ATTEMPTS: Final = 16
 """The default of the setting `max_attempts`."""
 _RETRIES: Final = re.compile(r"[0-9]|10")
+_USD: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _SECONDS: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
@@ -26,6 +29,7 @@ class AttemptControl(Struct, frozen=True, kw_only=True):
     retries: int | None = None
     has_fallbacks: bool = True
     timeout_s: float | None = None
+    max_cost_microusd: int | None = None
 
 
 def attempt_control_of(headers: Mapping[bytes, bytes]) -> AttemptControl | None:
@@ -51,6 +55,7 @@ def attempt_control_of(headers: Mapping[bytes, bytes]) -> AttemptControl | None:
         retries=_retries(own.get(RETRIES_HEADER)),
         has_fallbacks=_has_fallbacks(own.get(FALLBACKS_HEADER)),
         timeout_s=_timeout_s(own.get(TIMEOUT_HEADER)),
+        max_cost_microusd=_max_cost_microusd(own.get(MAX_COST_HEADER)),
     )
 
 
@@ -76,6 +81,14 @@ def _timeout_s(value: str | None) -> float | None:
     if _SECONDS.fullmatch(value) is None or not (seconds := float(value)):
         raise _invalid(TIMEOUT_HEADER, value, "Send a positive number of seconds, for example 20 or 2.5.")
     return seconds
+
+
+def _max_cost_microusd(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if _USD.fullmatch(value) is None or not (microusd := round(Decimal(value) * 1_000_000)):
+        raise _invalid(MAX_COST_HEADER, value, "Send an amount in US dollars, for example 0.05.")
+    return microusd
 
 
 def _invalid(name: str, value: str, hint: str) -> errors.InvalidRequest:

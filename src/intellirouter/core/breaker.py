@@ -39,7 +39,7 @@ class PoolPolicy(Struct, frozen=True, kw_only=True):
     """A deployment is tried after the rest of the pool if its success rate is so much lower than theirs. 1: never."""
     outlier_min_attempts: int = 20
     """It is compared with the others only if both have so many attempts in the window."""
-    max_wait_s: float = 10.0
+    max_wait_s: float = 5.0
     """How long a request may wait for the first deployment to become available, if none is. 0: not at all."""
 
 

@@ -24,7 +24,7 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     """Which deployments can serve a request, in which order, and why."""
 
     model: str
-    """The public model name that the client requested."""
+    """The public name of the model: the requested one, or that of a step of its degradation ladder."""
     strategy: str
     reason: str
     """Why the first deployment is first."""
@@ -39,16 +39,26 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     """How the headers of the request limit its attempts; empty if they do not."""
 
 
-AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect", "hedge"]
+AttemptKind = Literal["first", "retry", "next", "fallback", "credential", "reconnect", "hedge", "degraded"]
 """`next`: the first attempt on another deployment of the pool. `fallback`: one on a configured fallback. `credential`:
 an attempt on the same deployment with another of its credentials. `reconnect`: one on the same deployment over a new
-connection, because the pooled one had been closed. `hedge`: one on the next deployment while the first is silent."""
+connection, because the pooled one had been closed. `hedge`: one on the next deployment while the first is silent.
+`degraded`: the first attempt of a step of the degradation ladder."""
 
 HEDGE_LOST: Final = "hedge_lost"
 """The outcome of an attempt that was canceled because another one has answered first."""
 
+_KINDS: Final = {"next": "next deployment ", "degraded": ""}
+"""How reasons name kinds of attempts, where not by their names."""
+
 RetryOrder = Literal["next_first", "same_first"]
 """Whether a failed request first goes to the next deployment, or is first retried on the same one."""
+
+FallbackCause = Literal[
+    "error", "timeout", "rate_limit", "credential", "context_length", "content_policy", "unavailable", "unsupported"
+]
+"""Why a request needs a fallback. The last two are known before an attempt: no deployment of the pool is available, or
+none can serve the request."""
 
 
 class Attempt(Struct, kw_only=True, omit_defaults=True):
@@ -76,14 +86,20 @@ def reason_of(decision: Decision, attempts: Sequence[Attempt]) -> str:
         return decision.reason
     if any(each.outcome == HEDGE_LOST for each in attempts):
         return _hedged_reason(decision, attempts)
-    outcomes: dict[str, list[str]] = {}
-    for attempt in attempts[:-1]:
-        outcomes.setdefault(attempt.deployment, []).append(attempt.outcome)
-    failures = [f"{deployment} failed ({', '.join(dict.fromkeys(codes))})" for deployment, codes in outcomes.items()]
     last = attempts[-1]
-    kind = "next deployment" if last.kind == "next" else f"{last.kind} on"
+    kind = _KINDS.get(last.kind, f"{last.kind} on ")
     restriction = f"; {decision.restriction}" if decision.restriction else ""
-    return f"{kind} {last.deployment} after {'; '.join(failures)}{restriction}"
+    return f"{kind}{last.deployment} after {failures_of(attempts[:-1])}{restriction}"
+
+
+def failures_of(attempts: Sequence[Attempt]) -> str:
+    """Return which deployments have failed, and why: `primary failed (upstream_timeout); spare failed (overloaded)`."""
+    outcomes: dict[str, list[str]] = {}
+    for attempt in attempts:
+        outcomes.setdefault(attempt.deployment, []).append(attempt.outcome)
+    return "; ".join(
+        [f"{deployment} failed ({', '.join(dict.fromkeys(codes))})" for deployment, codes in outcomes.items()]
+    )
 
 
 def _hedged_reason(decision: Decision, attempts: Sequence[Attempt]) -> str:

@@ -16,7 +16,8 @@
     │   └── ClientDisconnected         499  client_disconnected (only recorded: there is no client left to answer)
     ├── PolicyError                    the gateway refuses, because of its configuration
     │   ├── NoEligibleDeployment       400  no_eligible_deployment
-    │   └── Overloaded                 503  overloaded
+    │   ├── Overloaded                 503  overloaded
+    │   └── Refused                    503  model_unavailable (the last step of a degradation ladder)
     ├── UpstreamError                  a deployment failed
     │   ├── UpstreamRejected           4xx  the vendor rejects the request as invalid; its error is passed on unchanged
     │   ├── UnsupportedFeature         400  unsupported_feature (this upstream lacks a feature that the request needs)
@@ -45,6 +46,8 @@ Only `dialects` turns vendors' errors into these, and only `gateway` renders the
 
 import logging
 from typing import ClassVar, Final, Literal
+
+from intellirouter.core.usage import Usage
 
 Blame = Literal["client", "policy", "upstream", "host", "gateway"]
 
@@ -241,6 +244,13 @@ class Overloaded(PolicyError):
     hint = "Try again later."
 
 
+class Refused(PolicyError):
+    """The model and the other steps of its degradation ladder have failed. The message is the configured one."""
+
+    status_note = "or the configured status"
+    code = "model_unavailable"
+
+
 class AnswerBufferFull(GatewayError):
     """An answer could not be read, because too many others wait for clients that read slowly.
 
@@ -364,6 +374,8 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamMalformed(UpstreamError):
     code = "upstream_malformed"
     retryable = True
+    usage: Usage | None = None
+    """What the answer has used, if the upstream has reported it. None: unknown."""
 
 
 class UpstreamOutputInvalid(UpstreamMalformed):

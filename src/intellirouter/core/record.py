@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 from msgspec import Struct
 
 from intellirouter.core.decision import Attempt, Decision
+from intellirouter.core.degradation import StepResult
 from intellirouter.core.usage import Usage
 
 RECORD_VERSION = 1
@@ -77,6 +78,10 @@ class ExchangeRecord(Struct, kw_only=True, omit_defaults=True):
     """How similar the request of the answer is, from 0 to 1. None if the answer belongs to the same request."""
     saved_microusd: InBoth[int | None] = None
     """What that answer has cost, and this one has not. None if it is unknown."""
+    degraded: str | None = None
+    """The step of the degradation ladder that has answered: `model small`, `shorten`, `stale` or `refuse`."""
+    degradation: tuple[StepResult, ...] = ()
+    """All steps of the ladder that were considered. Empty if the model has answered."""
     prompt_cache_saved_microusd: int = 0
     """How much the provider's prompt cache has saved; negative if writing to it has cost more than it saved."""
     finish_reason: str | None = None

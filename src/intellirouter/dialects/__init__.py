@@ -11,7 +11,18 @@ from intellirouter.dialects.answer_texts import answer_text
 from intellirouter.dialects.bedrock import event_stream
 from intellirouter.dialects.endpoint import Endpoint
 from intellirouter.dialects.error_causes import CONTEXT_LENGTH
-from intellirouter.dialects.ir import ChoiceFinished, Event, Response, StreamEnded, collect, events_of
+from intellirouter.dialects.ir import (
+    Choice,
+    ChoiceFinished,
+    Conversation,
+    Event,
+    Response,
+    Stop,
+    StreamEnded,
+    Text,
+    collect,
+    events_of,
+)
 from intellirouter.dialects.ir.last_turn import LastTurn, last_turn_of
 from intellirouter.dialects.keep_alive import KeepAlive, is_sse
 from intellirouter.dialects.model_list import (
@@ -43,6 +54,7 @@ from intellirouter.dialects.registry import (
     Dialects,
     build_dialects,
 )
+from intellirouter.dialects.shortening import Shortened, shortened
 from intellirouter.dialects.spec import DialectSpec
 from intellirouter.dialects.wire.answer_estimate import estimate_answer_tokens
 from intellirouter.dialects.wire.duplicates import check_unique
@@ -57,7 +69,9 @@ __all__ = [
     "Answer",
     "ChatClient",
     "ChatUpstream",
+    "Choice",
     "ChoiceFinished",
+    "Conversation",
     "DialectSpec",
     "Dialects",
     "Endpoint",
@@ -73,10 +87,13 @@ __all__ = [
     "Route",
     "SessionRelay",
     "SessionRoute",
+    "Shortened",
     "SseEvent",
     "SseParser",
+    "Stop",
     "StreamEnded",
     "StreamRelay",
+    "Text",
     "answer_text",
     "anthropic_list",
     "anthropic_model",
@@ -102,4 +119,5 @@ __all__ = [
     "openai_model",
     "read_form",
     "responses_storage",
+    "shortened",
 ]

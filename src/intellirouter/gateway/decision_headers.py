@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Final
 
-from intellirouter.core import format_usd, reason_of
+from intellirouter.core import Degradation, format_usd
 from intellirouter.pipeline import CacheUse, Exchange, Headers
 
 _CACHE_OFF: Final = (b"x-intellirouter-cache", b"off")
@@ -21,13 +21,15 @@ def decision_headers(exchange: Exchange) -> Headers:
     if exchange.losses or exchange.ignored:
         losses = (*exchange.ignored, *exchange.losses)
         headers.append((b"x-intellirouter-dropped", header_value(", ".join(map(str, losses)))))
+    if exchange.degradation is not None:
+        headers += _degraded(exchange.degradation, exchange)
     if decision is None:
         if cache is not None and cache.source is not None:
             headers.append((b"x-intellirouter-cost-usd", format_usd(0).encode()))
         return headers
     if (deployment := exchange.deployment) is not None:
         headers += _routed(deployment.name, exchange.model or "", deployment.upstream_model)
-    reason, attempts = reason_of(decision, exchange.attempts), len(exchange.attempts)
+    reason, attempts = exchange.reason(decision), len(exchange.attempts)
     headers += (_decided if cache is None else _decided_with_cache)(decision.strategy, reason, attempts)
     if exchange.usage is not None:
         cost = b"unknown" if exchange.cost_microusd is None else format_usd(exchange.cost_microusd).encode()
@@ -40,6 +42,16 @@ def _cached(cache: CacheUse) -> Headers:
     headers = [(b"x-intellirouter-cache", cache.status.encode())]
     if cache.age_s is not None:
         headers.append((b"age", b"%d" % cache.age_s))
+    return headers
+
+
+def _degraded(degradation: Degradation, exchange: Exchange) -> Headers:
+    """Return the headers of a request that a step of the degradation ladder has answered."""
+    if degradation.step is None:
+        return []
+    headers = [(b"x-intellirouter-degraded", header_value(degradation.step))]
+    if exchange.decision is None:  # no deployment could be called
+        headers.append((b"x-intellirouter-reason", header_value(degradation.reason(None, exchange.attempts))))
     return headers
 
 

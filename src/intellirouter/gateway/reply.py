@@ -21,6 +21,7 @@ class ClientReply:
     """Implements `pipeline.Reply` for one HTTP request. `style` renders errors."""
 
     __slots__ = ("_has_early_head", "_request", "_style", "end", "has_begun", "write")
+    takes_refusals = True
 
     def __init__(self, request: HttpRequest, style: ErrorStyle) -> None:
         self._request = request
@@ -30,6 +31,10 @@ class ClientReply:
         """The head of a stream has been sent before its content, and the content has not begun."""
         self.write = request.write
         self.end = request.end
+
+    @property
+    def has_content(self) -> bool:
+        return self.has_begun and not self._has_early_head
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
         if self._has_early_head:
@@ -45,8 +50,7 @@ class ClientReply:
         call = exchange.call
         if call is None:
             return
-        has_content = self.has_begun and not self._has_early_head
-        if not (data := exchange.endpoint.keep_alive.ping(call, has_content)):
+        if not (data := exchange.endpoint.keep_alive.ping(call, self.has_content)):
             return
         if not self.has_begun:
             self._begin(early_headers(exchange), call.stream_type)

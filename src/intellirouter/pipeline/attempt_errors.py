@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from intellirouter.core import Attempt, errors
+from intellirouter.resilience import Spent, cost_note
 
 _UPSTREAM: Final = "The upstream"
 """The subject of messages whose author does not know the deployment."""
@@ -22,6 +23,13 @@ def combined_error(error: errors.GatewayError, attempts: Sequence[Attempt]) -> e
     return errors.AllAttemptsFailed(
         f"{which} attempts failed. {reasons}", status=status, retry_after_s=error.retry_after_s
     )
+
+
+def with_cost_note(error: errors.GatewayError, budget: Spent) -> errors.GatewayError:
+    """Return the error. If the attempts have cost too much for another one, its message says so from now on."""
+    if not budget.has_cost_left:
+        error.message = f"{errors.as_sentence(error.message)} {cost_note(budget)}"
+    return error
 
 
 def failure_sentence(attempt: Attempt) -> str:

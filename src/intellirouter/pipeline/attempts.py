@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from msgspec import field, structs
 
 from intellirouter.core import errors
-from intellirouter.pipeline.attempt_errors import combined_error, failure_sentence, is_stale
+from intellirouter.pipeline.attempt_errors import combined_error, failure_sentence, is_stale, with_cost_note
 from intellirouter.pipeline.attempt_outcomes import (
     AttemptContext,
     AttemptOutcomes,
@@ -22,6 +22,7 @@ from intellirouter.pipeline.attempt_outcomes import (
     Serve,
     open_within,
 )
+from intellirouter.pipeline.costs import spent
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.pipeline.hedges import Hedge, Hedging
 from intellirouter.pipeline.recoveries import Recoveries
@@ -84,9 +85,9 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         """
         resolved = request.resolved
         order = request.decision.order
-        step, is_pool = Step(order[0], "first", 0.0), len(order) > 1
-        if request.decision.is_last_resort:
-            step = await self._wait_until_called(step, request)
+        step, has_others = Step(order[0], request.kind, 0.0), len(order) > 1 or resolved.reserved_s > 0
+        if request.decision.is_last_resort and resolved.retries:
+            step = await self._wait_until_called(step, exchange, request)
         deadline_s = exchange.started_s + resolved.request_timeout_s
         policy = resolved.hedging
         hedge = None if policy is None else self.hedging.hedge_of(self, policy, request, deadline_s)
@@ -98,7 +99,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
                 is_first = step.kind == "first"
                 left_s = resolved.request_timeout_s - step.wait_s if is_first else deadline_s - self.clock.monotonic_s()
                 total_s = context.deployment.timeouts.total_s
-                limit_s = attempt_limit_s(left_s, total_s, _untried_s(request, exchange) if is_pool else 0.0)
+                limit_s = attempt_limit_s(left_s, total_s, _untried_s(request, exchange) if has_others else 0.0)
                 has_full_time = limit_s >= total_s
                 # The transport enforces the timeouts of the attempt. Only a shorter limit needs a timer here.
                 opening = (
@@ -133,7 +134,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             planner = planner or self._planner(request, hedge)
             next_step = self._next_step(planner, context, failure, request, deadline_s)
             if next_step is None:
-                raise combined_error(rejection or failure, exchange.attempts)
+                raise self._final_error(rejection or failure, exchange, request)
             if next_step.wait_s:
                 await asyncio.sleep(next_step.wait_s)
             step = next_step
@@ -145,6 +146,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             retries=resolved.retries,
             order=resolved.retry_order,
             fallbacks=frozenset([each.name for each in resolved.fallbacks]),
+            causes=resolved.fallback_causes,
         )
         planner = AttemptPlanner(decision.order, retries, self.backoff, self.rng)
         if hedge is not None and (failure := hedge.failure) is not None and hedge.context is not None:
@@ -163,31 +165,39 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
     ) -> Step | None:
         """Return the next step after a failure, or None. Retry-After is remembered for later requests, too."""
         attempts, name = context.exchange.attempts, context.deployment.name
+        now_s = self.clock.monotonic_s()
         if len(attempts) >= request.resolved.max_attempts:
+            return None
+        if not spent(context.exchange, request.resolved, now_s).has_cost_left:
+            self.defer(context, failure, now_s)
             return None
         if is_stale(failure) and context.attempt.kind != "reconnect":
             return Step(name, "reconnect", 0.0)
         if context.can_rotate:
             return Step(name, "credential", 0.0)
-        now_s = self.clock.monotonic_s()
         self.defer(context, failure, now_s)
         planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
         next_step = planner.after(name, failure, now_s, deadline_s)
-        if next_step is None and request.decision.is_last_resort:
+        if next_step is None and request.decision.is_last_resort and request.resolved.retries:
             available_at_s = {each: self.board.of(each).breaker.available_at_s for each in request.decision.order}
             max_wait_s = request.resolved.pool_policy.max_wait_s - attempts[0].waited_ms / 1e3
             limit_s = min(deadline_s, now_s + max_wait_s)
             return planner.recover(available_at_s, now_s, limit_s)
         return next_step
 
-    async def _wait_until_called(self, step: Step, request: Decided) -> Step:
+    def _final_error(self, failure: errors.GatewayError, exchange: Exchange, request: Decided) -> errors.GatewayError:
+        budget = spent(exchange, request.resolved, self.clock.monotonic_s())
+        return with_cost_note(combined_error(failure, exchange.attempts), budget)
+
+    async def _wait_until_called(self, step: Step, exchange: Exchange, request: Decided) -> Step:
         """Wait until the first deployment accepts requests again, if all of them have asked not to be called.
 
         If that takes too long, it is called at once.
         """
         resolved, now_s = request.resolved, self.clock.monotonic_s()
         wait_s = self.board.of(step.deployment).breaker.retry_at_s - now_s
-        limit_s = min(resolved.pool_policy.max_wait_s, resolved.request_timeout_s)
+        elapsed_s = 0.0 if step.kind == "first" else now_s - exchange.started_s
+        limit_s = min(resolved.pool_policy.max_wait_s, resolved.request_timeout_s - elapsed_s)
         if not 0 < wait_s < limit_s or not all(
             self.board.of(name).breaker.retry_at_s > now_s for name in request.decision.order
         ):
@@ -213,7 +223,12 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
 
 
 def _untried_s(request: Decided, exchange: Exchange) -> float:
-    """Return the sum of the timeouts of the deployments that have not been tried yet."""
-    order = request.decision.order
-    tried, by_name = {each.deployment for each in exchange.attempts}, request.resolved.by_name
-    return sum([by_name[name].timeouts.total_s for name in order if name not in tried])
+    """Return the sum of the timeouts of what is tried after a timeout and has not been tried yet.
+
+    That is, deployments, and the steps of the degradation ladder.
+    """
+    resolved = request.resolved
+    skipped = {each.deployment for each in exchange.attempts}
+    skipped.update([name for name, causes in resolved.fallback_causes.items() if "timeout" not in causes])
+    untried = [name for name in request.decision.order if name not in skipped]
+    return sum([resolved.by_name[name].timeouts.total_s for name in untried]) + resolved.reserved_s

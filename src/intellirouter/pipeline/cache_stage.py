@@ -200,11 +200,19 @@ class CacheStage:
             return None
         return CacheTap(self, request, use.flight)
 
-    async def rescue(self, exchange: Exchange, request: Decoded, error: errors.GatewayError) -> StageAnswer | None:
-        """Return the answer that has expired, if the request failed because of an upstream or the gateway."""
+    async def rescue(
+        self, exchange: Exchange, request: Decoded, error: errors.GatewayError, stale_s: float | None
+    ) -> StageAnswer | None:
+        """Return the answer that has expired, if the request failed because of an upstream or the gateway.
+
+        A ladder (`stale_s`) also uses it for a request that was too long.
+        """
         del request
         use = exchange.cache
-        if use is None or use.expired is None or not _is_outage(error):
+        if use is None or use.expired is None or not (_is_outage(error) or stale_s is not None):
+            return None
+        limit_s = self._settings.stale_if_error_s if stale_s is None else stale_s
+        if self._clock.monotonic_s() > use.expired.expires_s + limit_s:
             return None
         if exchange.usage is None:
             exchange.deployment = None

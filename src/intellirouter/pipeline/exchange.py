@@ -15,8 +15,10 @@ from intellirouter.cache import CacheDirectives, Flight, Lookup, StoredAnswer
 from intellirouter.catalog import MAX_NAME_CHARS, ResolvedModel
 from intellirouter.core import (
     Attempt,
+    AttemptKind,
     Call,
     Decision,
+    Degradation,
     Deployment,
     ExchangeRecord,
     Loss,
@@ -47,6 +49,8 @@ class Decided(Struct, frozen=True):
     call: Call
     resolved: ResolvedModel
     decision: Decision
+    kind: AttemptKind = "first"
+    """The kind of the first attempt."""
 
 
 class Responder(Protocol):
@@ -62,6 +66,14 @@ class Responder(Protocol):
 
 class Reply(Responder, Protocol):
     """Sends the answer to the client of an exchange, in the client's dialect."""
+
+    takes_refusals: bool
+    """Whether a configured refusal may be the answer. Otherwise it is an error, after which work can be repeated."""
+
+    @property
+    def has_content(self) -> bool:
+        """Whether the client has been sent a part of an answer. Pings are none, although a stream begins with them."""
+        ...
 
     async def complete(self, status: int, exchange: "Exchange", body: bytes, content_type: bytes) -> None:
         """Send a complete answer. If the client awaits a stream, it is all of the stream."""
@@ -130,8 +142,12 @@ class Exchange:
     usage: Usage | None = None
     cost_microusd: int | None = None
     price_version: str | None = None
-    hedge_cost_microusd: int = 0
-    """What the attempt has cost whose answer was not used."""
+    unused_cost_microusd: int = 0
+    """What the attempts have cost whose answers were not used."""
+    unused_usage: Usage | None = None
+    """The usage of these attempts; None if there are none."""
+    degradation: Degradation | None = None
+    """What became of the steps of the degradation ladder; None if none was considered."""
     prompt_cache_saved_microusd: int = 0
     finish_reason: str | None = None
     first_token_ms: float | None = None
@@ -143,7 +159,7 @@ class Exchange:
     losses: tuple[Loss, ...] = ()
     """Fields that the last attempt did not pass on as requested."""
     ignored: tuple[Loss, ...] = ()
-    """Headers of the request that have no effect, whatever answers it."""
+    """What was not honored of the request, whatever answers it: some headers, the turns that were left out."""
     answered_by: str | None = None
     """The stage that answered instead of an upstream."""
     cache_directives: CacheDirectives | None = None
@@ -191,7 +207,7 @@ class Exchange:
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
-            decision=self.decision if len(self.attempts) < 2 else self._final_decision(),
+            decision=self.decision if len(self.attempts) < 2 and self.degradation is None else self._final_decision(),
             attempts=tuple(self.attempts),
             usage=self.usage,
             cost_microusd=self.cost_microusd,
@@ -206,13 +222,21 @@ class Exchange:
         )
         if self.cache is not None:
             self.cache.write_to(record)
+        if self.degradation is not None:
+            record.degraded, record.degradation = self.degradation.step, self.degradation.results()
         return record
+
+    def reason(self, decision: Decision) -> str:
+        """Return why the client gets its answer from where it does."""
+        if self.degradation is not None:
+            return self.degradation.reason(decision, self.attempts)
+        return reason_of(decision, self.attempts)
 
     def _final_decision(self) -> Decision | None:
         """Return the decision with the reason for the last attempt."""
         if (decision := self.decision) is None:
             return None
-        return structs.replace(decision, reason=reason_of(decision, self.attempts))
+        return structs.replace(decision, reason=self.reason(decision))
 
 
 def note_disconnection(exchange: Exchange) -> None:

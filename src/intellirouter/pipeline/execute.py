@@ -22,8 +22,8 @@ from intellirouter.core import (
     is_large,
     read_retry_after_s,
 )
-from intellirouter.dialects import Answer, Route, estimate_answer_tokens
-from intellirouter.governance import cost_of, estimated_usage, plausible_usage
+from intellirouter.dialects import Answer, Route, StreamRelay, estimate_answer_tokens
+from intellirouter.governance import estimated_usage, plausible_usage
 from intellirouter.pipeline.answer_bytes import (
     compressed_error_note,
     content_encoding,
@@ -32,6 +32,7 @@ from intellirouter.pipeline.answer_bytes import (
 )
 from intellirouter.pipeline.attempt_outcomes import AttemptContext, elapsed_ms
 from intellirouter.pipeline.attempts import Attempts
+from intellirouter.pipeline.costs import add_unused
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
 from intellirouter.pipeline.fan_out import send_copies
@@ -105,7 +106,11 @@ class Executor(Struct, frozen=True, kw_only=True):
                 relay = route.relay(call, deployment)
                 relay_whole = partial(route.relay_whole, call, deployment)
                 secrets = deployment.credentials
-                stream = await open_stream(response, relay, request.losses, self.off_loop, relay_whole, secrets)
+                try:
+                    stream = await open_stream(response, relay, request.losses, self.off_loop, relay_whole, secrets)
+                except errors.UpstreamError:
+                    _count_unused_stream(context, relay)
+                    raise
                 attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
                 return stream
             return await self._read_whole(context, response, route, request)
@@ -120,7 +125,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     async def _read_whole(
         self, context: AttemptContext, response: UpstreamResponse, route: Route, request: UpstreamRequest
     ) -> WholeAnswer:
-        call, deployment = context.call, context.deployment
+        call, deployment, body = context.call, context.deployment, b""
         limit = deployment.limits.bytes
         try:
             body = await response.read(limit, context.exchange.identity.tenant)
@@ -134,8 +139,19 @@ class Executor(Struct, frozen=True, kw_only=True):
             if size > FREE_ANSWER_BYTES and self.answers is not None:
                 self.answers.hold(context.exchange, size, context.exchange.identity.tenant)
             return WholeAnswer(answer, body, request.losses)
+        except errors.UpstreamMalformed as error:
+            await self._count_unused(context, error, body)
+            raise
         finally:
             response.abort()
+
+    async def _count_unused(self, context: AttemptContext, error: errors.UpstreamMalformed, body: bytes) -> None:
+        """Count what a complete answer has cost that the client cannot be sent, if a model has written something."""
+        usage = error.usage
+        if usage is None and body.startswith(b"{"):
+            usage = await self._estimated_usage(context, body)
+        if usage is not None and usage.total_output_tokens:
+            add_unused(context.exchange, context.deployment, usage)
 
     async def _plain_text(self, body: bytes, response: UpstreamResponse, limit: int) -> bytes:
         """Return an answer without a byte order mark, and decompressed if it is compressed."""
@@ -255,7 +271,15 @@ def _discard(context: AttemptContext, opened: WholeAnswer | OpenStream) -> None:
     else:
         opened.close()
         usage = _stream_usage(context, opened, opened.relay.content_events)
-    context.exchange.hedge_cost_microusd += cost_of(context.deployment, usage)[0] or 0
+    if usage is not None:
+        add_unused(context.exchange, context.deployment, usage)
+
+
+def _count_unused_stream(context: AttemptContext, relay: StreamRelay) -> None:
+    """Count what a stream has cost that has failed before its first content, if the model has written something."""
+    if relay.content_events:
+        usage = relay.usage or estimated_usage(context.call, relay.content_events)
+        add_unused(context.exchange, context.deployment, usage)
 
 
 def _stream_usage(context: AttemptContext, stream: OpenStream, estimated_tokens: int) -> Usage:

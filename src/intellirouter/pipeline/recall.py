@@ -35,11 +35,15 @@ def check_may_call(exchange: Exchange) -> None:
 
 
 async def rescue(
-    rescues: Sequence[AnswerRescue], exchange: Exchange, request: Decoded, error: errors.GatewayError
+    rescues: Sequence[AnswerRescue],
+    exchange: Exchange,
+    request: Decoded,
+    error: errors.GatewayError,
+    stale_s: float | None,
 ) -> StageAnswer | None:
-    """Return the first answer that one of these stages has in spite of the error, or None."""
+    """Return the first answer that one of these stages has in spite of the error, or None. See `AnswerRescue`."""
     for each in rescues:
-        answer = await each.rescue(exchange, request, error)
+        answer = await each.rescue(exchange, request, error, stale_s)
         if answer is not None:
             exchange.answered_by = answer.source
             if exchange.deployment is None:

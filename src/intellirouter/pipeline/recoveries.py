@@ -1,4 +1,4 @@
-"""Selects which requests that were answered after a failed attempt are logged.
+"""Selects which requests that were answered after a failed attempt, or by a degradation step, are logged.
 
 While a deployment is down, every request may have such an attempt. One entry per deployment and interval is enough.
 Clients can name any number of deployments if a provider has `models: "*"`, so the number of entries is also limited for

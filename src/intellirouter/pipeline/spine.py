@@ -36,12 +36,13 @@ from intellirouter.core import (
     new_id,
 )
 from intellirouter.dialects import Endpoint, check_depth, check_json
-from intellirouter.governance import cache_saving_of, cost_of
 from intellirouter.pipeline.attempts import Attempts
+from intellirouter.pipeline.costs import note_cost
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided, Decoded, Exchange, Reply, Responder, note_disconnection
 from intellirouter.pipeline.execute import Executor
-from intellirouter.pipeline.recall import check_may_call, deliver, recall, rescue
+from intellirouter.pipeline.ladder import Ladder
+from intellirouter.pipeline.recall import check_may_call, deliver, recall
 from intellirouter.pipeline.sessions import Session, SessionExecutor
 from intellirouter.pipeline.stages import NO_STAGES, AnswerTap, Stages
 from intellirouter.routing import Router
@@ -98,6 +99,7 @@ class Spine:
             fetcher=parts.fetcher,
             answers=parts.answers,
         )
+        self._ladder = Ladder(executor=self._executor, decide=self.decide, clock=parts.clock, off_loop=parts.off_loop)
         self._sessions = SessionExecutor(
             upstream=parts.sockets,
             attempts=parts.attempts,
@@ -166,7 +168,16 @@ class Spine:
             return
         if exchange.cache_directives is not None:
             check_may_call(exchange)
-        await self._executor.run(self.decide(exchange, request), Delivery(exchange, reply, (), self.settle))
+        delivery = Delivery(exchange, reply, (), self.settle)
+        try:
+            await self._executor.run(self.decide(exchange, request), delivery)
+        except errors.GatewayError as error:
+            if not request.resolved.degradation or reply.has_content:
+                raise
+            failure = error
+        else:
+            return
+        await self._ladder.recover(request, delivery, (), failure)
 
     async def _answer_with_stages(self, exchange: Exchange, request: Decoded, reply: Reply, stages: Stages) -> None:
         taps: tuple[AnswerTap, ...] = ()
@@ -184,11 +195,12 @@ class Spine:
         except BaseException as error:
             for tap in taps:
                 tap.fail(exchange, error)
-            if not isinstance(error, errors.GatewayError) or reply.has_begun or not stages.rescues:
+            if not isinstance(error, errors.GatewayError) or reply.has_content:
                 raise
-            if (stale := await rescue(stages.rescues, exchange, request, error)) is None:
-                raise
-            await deliver(stale, request.call, Delivery(exchange, reply, taps, self.settle))
+            failure = error
+        else:
+            return
+        await self._ladder.recover(request, Delivery(exchange, reply, taps, self.settle), stages.rescues, failure)
 
     async def _serve_session(self, exchange: Exchange, request: Decoded, session: Session, _: Stages) -> None:
         await self._sessions.run(exchange, self.decide(exchange, request), session)
@@ -264,12 +276,7 @@ class Spine:
         """Compute the cost and write the record, once. After that the record survives `kill -9`."""
         if exchange.record is not None or exchange.is_handed_over or exchange.is_unrecorded:
             return
-        if exchange.deployment is not None:
-            exchange.cost_microusd, exchange.price_version = cost_of(exchange.deployment, exchange.usage)
-            if exchange.hedge_cost_microusd and exchange.cost_microusd is not None:
-                exchange.cost_microusd += exchange.hedge_cost_microusd
-            if exchange.usage is not None:
-                exchange.prompt_cache_saved_microusd = cache_saving_of(exchange.deployment, exchange.usage)
+        note_cost(exchange)
         record = exchange.to_record(self._parts.clock.monotonic_s())
         self._parts.journal.append(record)
         exchange.record = record

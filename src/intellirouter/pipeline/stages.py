@@ -78,9 +78,13 @@ class AnswerSource(Stage, Protocol):
 
 
 class AnswerRescue(Stage, Protocol):
-    """Runs if a request has failed before its answer has begun. May answer nevertheless."""
+    """Runs if a request has failed before the client has been sent content. May answer nevertheless."""
 
-    async def rescue(self, exchange: Exchange, request: Decoded, error: errors.GatewayError) -> StageAnswer | None: ...
+    async def rescue(
+        self, exchange: Exchange, request: Decoded, error: errors.GatewayError, stale_s: float | None
+    ) -> StageAnswer | None:
+        """Return an answer that has expired at most `stale_s` seconds ago (None: as long as configured), or None."""
+        ...
 
 
 class AnswerTap(Protocol):

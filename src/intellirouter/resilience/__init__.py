@@ -8,13 +8,16 @@ logs.
 from intellirouter.resilience.breaker import Breaker, WindowCounts
 from intellirouter.resilience.causes import (
     counts_against_deployment,
+    fallback_cause,
     is_credential_at_fault,
     is_rejected_by_deployment,
+    is_too_long,
     may_be_served_elsewhere,
     refusal_status,
     with_same_limit,
 )
 from intellirouter.resilience.deadline import attempt_limit_s
+from intellirouter.resilience.degradation import Spent, cost_note, may_call_again, may_step_down, model_obstacle
 from intellirouter.resilience.hedging import DelayHistogram, HedgeShare, may_hedge
 from intellirouter.resilience.planner import AttemptPlanner, Backoff, Retries, Step
 from intellirouter.resilience.retry import RetryPolicy
@@ -27,14 +30,21 @@ __all__ = [
     "HedgeShare",
     "Retries",
     "RetryPolicy",
+    "Spent",
     "Step",
     "WindowCounts",
     "attempt_limit_s",
+    "cost_note",
     "counts_against_deployment",
+    "fallback_cause",
     "is_credential_at_fault",
     "is_rejected_by_deployment",
+    "is_too_long",
     "may_be_served_elsewhere",
+    "may_call_again",
     "may_hedge",
+    "may_step_down",
+    "model_obstacle",
     "refusal_status",
     "with_same_limit",
 ]

@@ -12,7 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy, BreakerState
+from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy, BreakerState, FallbackCause
+from intellirouter.resilience.causes import cause_of_code
 
 NOT_CLOSED: Final = -1
 """The value of `Breaker.closed_ticket` while the breaker is not closed."""
@@ -49,6 +50,7 @@ class Breaker:
         "_step_ends_s",
         "_successes_before",
         "cause",
+        "cause_kind",
         "closed_ticket",
         "closings",
         "open_until_s",
@@ -64,6 +66,8 @@ class Breaker:
         """The ticket of an attempt that begins now, or `NOT_CLOSED`, so that the caller need not call `begin`."""
         self.cause = ""
         """Why the breaker opened; empty while it is closed."""
+        self.cause_kind: FallbackCause = "error"
+        """The kind of the failure that opened it last."""
         self.open_until_s = 0.0
         self.retry_at_s = 0.0
         """The deployment has asked not to be called before this time (`Retry-After`)."""
@@ -118,7 +122,7 @@ class Breaker:
         self._ended += 1
         if first_ms > self._slow_after_ms:
             self._slow += 1
-            return self._open_if(self._slow_cause(), now_s)
+            return self._open_if(self._slow_cause(), "timeout", now_s)
         return False
 
     def fail(self, ticket: int, code: str, now_s: float) -> bool:
@@ -131,7 +135,7 @@ class Breaker:
             self._successes_before = successes
             self._ended += 1
             self._failed += 1
-            return self._open_if(self._failure_cause(code), now_s)
+            return self._open_if(self._failure_cause(code), cause_of_code(code), now_s)
         if ticket >> 1 == self._generation and ticket & 1:
             self._probing -= 1
             if now_s >= self.open_until_s:
@@ -189,6 +193,15 @@ class Breaker:
             reasons.append(f"asked not to be called for another {left}")
         return ", ".join(reasons)
 
+    def fallback_causes(self, now_s: float) -> frozenset[FallbackCause]:
+        """Return why the fallbacks of this deployment are tried instead of it while it is not available."""
+        causes: set[FallbackCause] = {"unavailable"}
+        if self.closed_ticket < 0:
+            causes.add(self.cause_kind)
+        if now_s < self.retry_at_s:
+            causes.add("rate_limit")
+        return frozenset(causes)
+
     def counts(self, now_s: float) -> WindowCounts:
         """Return the counts of the window."""
         if now_s >= self._step_ends_s:
@@ -208,12 +221,12 @@ class Breaker:
         """
         return self._probing < self._policy.half_open_probes or now_s - self._last_probe_s >= self._policy.max_open_s
 
-    def _open_if(self, cause: str, now_s: float) -> bool:
+    def _open_if(self, cause: str, kind: FallbackCause, now_s: float) -> bool:
         if not cause or not self._policy.is_enabled:
             return False
         self._generation += 1
         self.closed_ticket = NOT_CLOSED
-        self.cause = cause
+        self.cause, self.cause_kind = cause, kind
         self.openings += 1
         self._probing = self._reopened = 0
         self.open_until_s = now_s + min(self._policy.open_s, self._policy.max_open_s)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from intellirouter.core import Deployment, errors
+from intellirouter.core import Deployment, FallbackCause, errors
 
 _NEUTRAL_BLAME: Final = frozenset({"client", "gateway"})
 _CONTEXT_CODES: Final = frozenset({"context_length_exceeded"})
@@ -11,7 +11,23 @@ _POLICY_CODES: Final = frozenset(
     {"content_filter", "content_policy_violation", "image_content_policy_violation", "moderation_blocked"}
 )
 _SIZE_CODES: Final = frozenset({"request_too_large"})
+_TOO_LONG: Final = _CONTEXT_CODES | _SIZE_CODES
 _CODES: Final = _CONTEXT_CODES | _POLICY_CODES | _SIZE_CODES
+
+
+_KINDS: Final[dict[str, FallbackCause]] = {
+    errors.UpstreamTimeout.code: "timeout",
+    errors.CONNECT_TIMEOUT: "timeout",
+    errors.UpstreamRateLimited.code: "rate_limit",
+    errors.Overloaded.code: "rate_limit",
+    errors.UpstreamAuthFailed.code: "credential",
+    errors.UpstreamQuotaExhausted.code: "credential",
+}
+
+
+def cause_of_code(code: str) -> FallbackCause:
+    """Return the kind of a failure that counts against a deployment, from the code of its error."""
+    return _KINDS.get(code, "error")
 
 
 def may_be_served_elsewhere(error: errors.GatewayError) -> bool:
@@ -26,6 +42,24 @@ def may_be_served_elsewhere(error: errors.GatewayError) -> bool:
 def is_rejected_by_deployment(error: errors.GatewayError) -> bool:
     """Return whether a deployment has rejected the request because of its context window, content policy or size."""
     return isinstance(error, errors.UpstreamRejected) and error.code in _CODES
+
+
+def is_too_long(error: errors.GatewayError) -> bool:
+    """Return whether the request was too long for a context window, or alone exceeded a rate limit."""
+    return error.code in _TOO_LONG
+
+
+def fallback_cause(error: errors.GatewayError) -> FallbackCause:
+    """Return why a request that failed with `error` needs a fallback."""
+    if is_rejected_by_deployment(error):
+        return "content_policy" if error.code in _POLICY_CODES else "context_length"
+    if isinstance(error, errors.UpstreamTimeout):
+        return "timeout"
+    if isinstance(error, errors.UpstreamRateLimited | errors.Overloaded):
+        return "rate_limit"
+    if isinstance(error, errors.UpstreamAuthFailed | errors.UpstreamQuotaExhausted):
+        return "credential"
+    return "unsupported" if isinstance(error, errors.UnsupportedFeature) else "error"
 
 
 def counts_against_deployment(error: errors.GatewayError) -> bool:

@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from intellirouter.core import AttemptKind, RetryOrder, errors
-from intellirouter.resilience.causes import may_be_served_elsewhere
+from intellirouter.core import AttemptKind, FallbackCause, RetryOrder, errors
+from intellirouter.resilience.causes import fallback_cause, may_be_served_elsewhere
 
 _SPREAD: Final = 0.1
 """Requests that wait for the same deployment do not all continue at the same moment."""
@@ -40,6 +40,8 @@ class Retries(Struct, frozen=True, kw_only=True):
     order: RetryOrder = "next_first"
     fallbacks: frozenset[str] = frozenset()
     """The configured fallbacks. Other deployments at the end of the order are unavailable members of the pool."""
+    causes: Mapping[str, frozenset[FallbackCause]] = {}
+    """The causes for which a fallback is tried, for those that are not tried for all."""
 
 
 class AttemptPlanner:
@@ -57,6 +59,8 @@ class AttemptPlanner:
         self._fallbacks = list(order[retries.pool_size :])
         self._retries = retries.retries
         self._configured_fallbacks = retries.fallbacks
+        self._causes = retries.causes
+        self._seen: set[FallbackCause] = set()
         self._is_same_first = retries.order == "same_first"
         self._backoff = backoff
         self._rng = rng
@@ -82,6 +86,7 @@ class AttemptPlanner:
         self._note(deployment, error, now_s)
 
     def _note(self, deployment: str, error: errors.GatewayError, now_s: float) -> None:
+        self._seen.add(fallback_cause(error))
         if not error.retryable:
             self._excluded.add(deployment)
         if isinstance(error, errors.UpstreamTimeout) and error.code != errors.CONNECT_TIMEOUT:
@@ -138,7 +143,9 @@ class AttemptPlanner:
         if name in self._excluded:
             return False
         untried = self._fallbacks if self._round else (*self._queue, *self._fallbacks)
-        return name not in self._timed_out or all(each in self._excluded for each in untried)
+        return name not in self._timed_out or not any(
+            each not in self._excluded and self._has_cause(each) for each in untried
+        )
 
     def _next_round(self, now_s: float, deadline_s: float) -> Step | None:
         if self._round >= self._retries:
@@ -177,9 +184,14 @@ class AttemptPlanner:
     def _next_fallback(self) -> Step | None:
         while self._fallbacks:
             name = self._fallbacks.pop(0)
-            if name not in self._excluded:
+            if name not in self._excluded and self._has_cause(name):
                 return self._untried(name)
         return None
+
+    def _has_cause(self, name: str) -> bool:
+        """Return whether a failure so far is one for which this deployment is tried."""
+        causes = self._causes.get(name)
+        return causes is None or not causes.isdisjoint(self._seen)
 
     def _untried(self, name: str) -> Step:
         return Step(name, "fallback" if name in self._configured_fallbacks else "next", 0.0)

@@ -8,7 +8,13 @@ from msgspec import Struct
 from intellirouter.core import errors
 from intellirouter.resilience.planner import Backoff
 
-_TRANSIENT: Final = (errors.Overloaded, errors.NoEligibleDeployment, errors.ModelLoading, errors.AllAttemptsFailed)
+_TRANSIENT: Final = (
+    errors.Overloaded,
+    errors.Refused,
+    errors.NoEligibleDeployment,
+    errors.ModelLoading,
+    errors.AllAttemptsFailed,
+)
 """Errors that are worth a retry later, in addition to those that are `retryable`."""
 
 

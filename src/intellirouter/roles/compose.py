@@ -256,7 +256,7 @@ class GatewayProcess:
     def _apply_cache(self, settings: CacheSpec) -> None:
         """Use these limits from now on. If the cache is off, everything is removed."""
         max_bytes = settings.max_bytes if settings.is_used else 0
-        self._cached.apply(max_bytes, settings.stale_if_error_s)
+        self._cached.apply(max_bytes, settings.kept_stale_s)
         self._similar.apply(settings.semantic if settings.is_used else None)
         self._flights.apply(
             max_bytes=max_bytes // 4, max_entry_bytes=settings.max_entry_bytes, window_s=settings.join_window_s

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct, structs
 
 from intellirouter.catalog import HealthBoard, ResolvedModel
-from intellirouter.core import Call, Candidate, Decision, Deployment, Verdict, errors, estimate_tokens
+from intellirouter.core import Call, Candidate, Decision, Deployment, FallbackCause, Verdict, errors, estimate_tokens
 from intellirouter.dialects import CONTEXT_LENGTH, Endpoint
 from intellirouter.routing.filters import always_fits_tokens, exclusion_reason, is_about_context
 from intellirouter.routing.outliers import find_outliers
@@ -50,6 +50,8 @@ class _Order(Struct, frozen=True):
     scored: list[Scored]
     fallbacks: tuple[Deployment, ...]
     unavailable: tuple[_Unavailable, ...]
+    deferred: tuple[Deployment, ...]
+    """Fallbacks that are tried only if an attempt has one of their causes."""
     note: str
     """Why the order is not the usual one; empty if it is."""
 
@@ -83,14 +85,18 @@ class Router:
             return memo.decision
         excluded: list[Candidate] = []
         pool = _eligible(endpoint, resolved.pool, call, excluded)
-        fallbacks = _eligible(endpoint, resolved.fallbacks, call, excluded)
-        if not pool and not fallbacks:
-            raise _no_eligible(call, resolved, excluded)
         available, unavailable = self._split(pool, now_s)
         note = ""
         if unavailable and len(unavailable) > resolved.pool_policy.panic_threshold * len(pool):
             note = f"{len(unavailable)} of {len(pool)} deployments are unavailable, so open circuits are ignored"
             available, unavailable = self._split_in_panic(pool, now_s)
+        causes = None if available else self._causes(unavailable, excluded, now_s)
+        fallbacks = _eligible(endpoint, resolved.fallbacks, call, excluded)
+        deferred: tuple[Deployment, ...] = ()
+        if causes is not None and resolved.fallback_causes:
+            fallbacks, deferred = _for_causes(fallbacks, resolved, causes)
+        if not pool and not fallbacks:
+            raise _no_eligible(call, resolved, excluded, deferred)
         ready_fallbacks, unavailable_fallbacks = self._split(fallbacks, now_s)
         strategy = self._strategies.get(resolved.strategy) or self._strategies[_DEFAULT_STRATEGY]
         scored = self._score(strategy, resolved, available, call, now_s) if available else []
@@ -98,12 +104,14 @@ class Router:
         order = _Order(
             scored=_with_remarks(scored, remarks) if remarks else scored,
             fallbacks=ready_fallbacks,
+            deferred=deferred,
             unavailable=self._unavailable(unavailable, unavailable_fallbacks, now_s),
             note=note,
         )
         decision = _decision(resolved, order, excluded)
         if order.is_last_resort:  # an outage must not take away the retries
-            decision = structs.replace(decision, pool_size=len(decision.order), is_last_resort=True)
+            pool_size = len(decision.order) - len(deferred)
+            decision = structs.replace(decision, pool_size=pool_size, is_last_resort=True)
         elif not available and unavailable:  # nor must one of the pool, where the fallbacks come first
             decision = structs.replace(decision, pool_size=len(ready_fallbacks) + len(unavailable))
         if strategy.is_static and not order.unavailable and not excluded and not remarks:
@@ -134,6 +142,16 @@ class Router:
         of = self._board.of
         cooling = tuple([each for each in pool if not of(each.name).is_available(now_s)])
         return (tuple([each for each in pool if each not in cooling]), cooling) if cooling else (pool, ())
+
+    def _causes(
+        self, unavailable: tuple[Deployment, ...], excluded: list[Candidate], now_s: float
+    ) -> frozenset[FallbackCause]:
+        """Return why no deployment of the pool can be tried: why they are unavailable, or what has excluded them."""
+        if unavailable:
+            return frozenset().union(
+                *[self._board.of(each.name).breaker.fallback_causes(now_s) for each in unavailable]
+            )
+        return frozenset(["context_length" if is_about_context(each.reason) else "unsupported" for each in excluded])
 
     def _split_in_panic(
         self, pool: tuple[Deployment, ...], now_s: float
@@ -206,16 +224,34 @@ def _eligible(
     return tuple(eligible)
 
 
-def _no_eligible(call: Call, resolved: ResolvedModel, excluded: list[Candidate]) -> errors.NoEligibleDeployment:
+def _for_causes(
+    fallbacks: tuple[Deployment, ...], resolved: ResolvedModel, causes: frozenset[FallbackCause]
+) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
+    """Split fallbacks into those that are tried for these causes, and those that may be tried for others."""
+    limits = resolved.fallback_causes
+    deferred = tuple([each for each in fallbacks if causes.isdisjoint(limits.get(each.name, causes))])
+    return tuple([each for each in fallbacks if each not in deferred]), deferred
+
+
+def _limited(fallback: Deployment, resolved: ResolvedModel) -> str:
+    """Return what a fallback is called in a reason."""
+    causes = resolved.fallback_causes.get(fallback.name)
+    return "fallback" if causes is None else f"fallback for {' or '.join(sorted(causes))}"
+
+
+def _no_eligible(
+    call: Call, resolved: ResolvedModel, excluded: list[Candidate], deferred: tuple[Deployment, ...]
+) -> errors.NoEligibleDeployment:
     """Return the error for a request that no deployment can serve.
 
     If it is too long for all of them, its code is the one that clients know: they shorten the conversation.
     """
-    reasons = "; ".join(f"{each.deployment} {each.reason}" for each in excluded)
+    reasons = [f"{each.deployment} {each.reason}" for each in excluded]
+    reasons += [f"{each.name} is a {_limited(each, resolved)} only" for each in deferred]
     too_small = {each.deployment for each in excluded if is_about_context(each.reason)}
     hints = [each.context_hint for each in (*resolved.pool, *resolved.fallbacks) if each.name in too_small]
     return errors.NoEligibleDeployment(
-        f"No deployment of the model '{call.model}' can serve this request: {reasons}.",
+        f"No deployment of the model '{call.model}' can serve this request: {'; '.join(reasons)}.",
         code=CONTEXT_LENGTH if len(too_small) == len(excluded) else None,
         hint=next(filter(None, hints), ""),
     )
@@ -226,12 +262,13 @@ def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate])
         _candidate(each.deployment, "eligible", each.reason, each.score if math.isfinite(each.score) else None)
         for each in order.scored
     ]
-    candidates += [_candidate(each, "fallback", "fallback") for each in order.fallbacks]
+    candidates += [_candidate(each, "fallback", _limited(each, resolved)) for each in order.fallbacks]
     unavailable = sorted(order.unavailable, key=_available_at) if order.is_last_resort else order.unavailable
     candidates += [
         _candidate(each.deployment, "fallback" if each.is_fallback else "eligible", f"{each.reason}, {_TRIED_LAST}")
         for each in unavailable
     ]
+    candidates += [_candidate(each, "fallback", _limited(each, resolved)) for each in order.deferred]
     first = candidates[0]
     reason = first.reason.replace(_TRIED_LAST, "but no other is available")
     candidates[0] = structs.replace(first, verdict="chosen", reason=reason)

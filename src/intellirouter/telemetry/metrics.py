@@ -102,6 +102,8 @@ class Metrics(Collector):
         self._cache: Counter[str | None] = Counter()
         """What the cache did; None where it does not apply."""
         self._saved_microusd = 0
+        self._degraded: Counter[tuple[str, str]] = Counter()
+        """By model and step. Only configured models have ladders."""
         self._pending: list[tuple[str, ExchangeRecord]] = []
         self.finished = 0
         self.failed = 0
@@ -133,6 +135,9 @@ class Metrics(Collector):
             self._cache.update(map(_cache_of, records))
         if len(self._cache) > 1 or None not in self._cache:  # the cache is on
             self._saved_microusd += sum([record.saved_microusd or 0 for _, record in pending])
+        for model, record in pending:
+            if record.degraded is not None:
+                self._degraded[model, record.degraded] += 1
         attempts = Counter([_labels_of(attempt) for _, record in pending for attempt in record.attempts])
         for pair, number in attempts.items():
             is_known = pair in self._attempts or self._takes("attempts", len(self._attempts), pair[0])
@@ -194,12 +199,19 @@ class Metrics(Collector):
         for done, number in self._cache.items():
             if done is not None:
                 cache.add_metric([done], number)
+        degraded = CounterMetricFamily(
+            "intellirouter_degraded",
+            "Requests that a step of a degradation ladder has answered.",
+            labels=["model", "step"],
+        )
+        for (model, step), number in self._degraded.items():
+            degraded.add_metric([model, step], number)
         saved = CounterMetricFamily(
             "intellirouter_cache_saved_microusd",
             "What answers from the cache have cost when they were made, in micro-USD.",
             value=self._saved_microusd,
         )
-        yield from (cache, saved)
+        yield from (cache, saved, degraded)
         yield from (requests, tokens, cost, unpriced, duration, first, attempts)
         for name, (description, read) in self._gauges.items():
             yield GaugeMetricFamily(name, description, value=read())

@@ -160,6 +160,40 @@ def test_explain_shows_what_follows_a_failure(
     assert f"After a failure: {text}\n" in run("explain", "Hi").stdout
 
 
+LEARNED = "the 95th percentile of its times to the first content"
+
+
+@pytest.mark.parametrize(
+    ("hedging", "text"),
+    [
+        ({"after_s": 0.5, "max_share": 0.05}, "is silent for 0.5 s (at most 5% of requests)"),
+        (
+            {"after_s": None, "max_share": 1, "allows_tools": True},
+            f"is silent for {LEARNED} (at most 100% of requests, also requests with tools)",
+        ),
+    ],
+)
+def test_explain_shows_hedging(run: Any, gateway: Any, hedging: dict[str, Any], text: str) -> None:
+    document = {"model": "auto", "decision": DECISION, "retries": 1, "retry_order": "next_first", "hedging": hedging}
+    gateway.on_json("/api/v1/explain", document)
+    assert f"Hedging: if the first one {text}\n" in run("explain", "Hi").stdout
+
+
+def test_explain_shows_the_degradation_ladder(run: Any, gateway: Any) -> None:
+    ladder = [
+        {"step": "shorten", "deployments": ["a"], "max_input_tokens": 4000},
+        {"step": "model small, shorten", "deployments": ["s", "t"], "max_input_tokens": 900},
+        {"step": "model tiny", "deployments": ["u"]},
+        {"step": "stale", "deployments": [], "stale_s": 3600.0},
+        {"step": "refuse", "deployments": [], "message": "Not now."},
+    ]
+    gateway.on_json("/api/v1/explain", {"model": "auto", "decision": DECISION, "degradation": ladder})
+    assert (
+        "If all of these fail: shortened to about 4000 tokens, then model small (s, t), shortened to about 900 tokens, "
+        "then model tiny (u), then a stored answer that has expired at most 3600 s ago, then a refusal\n"
+    ) in run("explain", "Hi").stdout
+
+
 def test_chat_prints_only_the_answer(run: Any, gateway: Any, scripted: Any) -> None:
     gateway.on_json(CHAT, scripted.completion("Hi there."))
     result = run("chat", "Hello", "--model", "mini", "--system", "Be brief.")

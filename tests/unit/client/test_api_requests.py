@@ -1,13 +1,16 @@
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from intellirouter.client import AttemptLimits
 from intellirouter.client.api_requests import (
     ApiRequest,
     chat_request,
     chat_stream_request,
     embeddings_request,
+    explain_request,
     record_page_request,
     record_request,
 )
@@ -61,3 +64,20 @@ def test_embeddings_take_one_text_or_several() -> None:
         "encoding_format": "float",
         "dimensions": 4,
     }
+
+
+def test_limits_of_the_attempts_are_headers() -> None:
+    limits = AttemptLimits(retries=2, fallbacks=True, timeout_s=0.5, max_cost_usd=Decimal("0.000001"))
+    for request in (
+        chat_request("Hi", "m", {}, limits),
+        chat_stream_request("Hi", "m", {}, limits),
+        explain_request("Hi", "m", {}, limits),
+        embeddings_request("Hi", "m", {}, limits),
+    ):
+        assert request.headers == {
+            "x-intellirouter-retries": "2",
+            "x-intellirouter-fallbacks": "on",
+            "x-intellirouter-timeout-s": "0.500000",
+            "x-intellirouter-max-cost-usd": "0.000001",
+        }
+    assert chat_request("Hi", "m", {}).headers == {}

@@ -48,4 +48,5 @@ def test_unknown_header_is_refused_with_the_known_ones() -> None:
     with pytest.raises(errors.InvalidRequest, match="'x-intellirouter-retry' is not known") as caught:
         attempt_control_of(headers(retry="1"))
     assert caught.value.code == "unknown_header"
-    assert "x-intellirouter-fallbacks, x-intellirouter-retries, x-intellirouter-timeout-s" in caught.value.hint
+    names = ("fallbacks", "max-cost-usd", "retries", "timeout-s")
+    assert ", ".join(f"x-intellirouter-{name}" for name in names) in caught.value.hint

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from intellirouter.catalog import ResolvedModel
-from intellirouter.core import Attempt, HedgingPolicy, Secret, Timeouts, errors
+from intellirouter.core import Attempt, HedgingPolicy, Price, Secret, Timeouts, Usage, errors
 from intellirouter.pipeline import Attempts
 from intellirouter.pipeline.attempt_outcomes import AttemptContext
+from intellirouter.pipeline.costs import add_unused
 from intellirouter.resilience import Backoff
 from tests.support.pipeline import World, resolved
 from tests.unit.pipeline.test_attempts import Rotator, begin
@@ -29,6 +30,9 @@ ERRORS = [
     errors.Overloaded,
     errors.UnsupportedFeature,
 ]
+COST = 5
+"""What an answer costs that cannot be used, in micro-USD."""
+PRICE = Price(input=1_000_000, output=1_000_000)
 SECRETS = (Secret("k-1"), Secret("k-2"), Secret("k-3"))
 _real_sleep = asyncio.sleep
 
@@ -47,21 +51,25 @@ faults = st.one_of(
     st.just("bug"),
     st.just("answer"),
 )
-likely = st.sampled_from([errors.UpstreamUnavailable, errors.UpstreamRateLimited]).map(lambda kind: kind("no"))
+likely = st.sampled_from([errors.UpstreamUnavailable, errors.UpstreamRateLimited, errors.UpstreamMalformed]).map(
+    lambda kind: kind("no")
+)
 scripts = st.lists(st.tuples(st.one_of(likely, likely, likely, faults), st.floats(0, 20)), min_size=1, max_size=30)
 
 
 class Faults:
     """Opens attempts with the faults of a script, which is repeated; the clock advances meanwhile."""
 
-    def __init__(self, world: World, script: list[tuple[Any, float]], deadline_s: float, *, is_hedged: bool) -> None:
+    def __init__(self, world: World, script: list[tuple[Any, float]], deadline_s: float, model: ResolvedModel) -> None:
         self.world, self.script, self.deadline_s = world, script, deadline_s
-        self.is_hedged = is_hedged
+        self.is_hedged, self.max_cost = model.hedging is not None, model.max_cost_microusd
         self.started: list[Attempt] = []
 
     async def __call__(self, context: AttemptContext) -> str:
         now_s = self.world.clock.monotonic_s()
         assert now_s <= self.deadline_s, "no attempt begins after the deadline"
+        paid, limit = context.exchange.unused_cost_microusd, self.max_cost
+        assert not paid or limit is None or paid < limit, "no attempt begins after the limit of cost"
         assert context.attempt.outcome == "pending"
         assert context.health.in_flight == 1, "one attempt at a time on each deployment"
         fault, took_s = self.script[len(self.started) % len(self.script)]
@@ -78,6 +86,8 @@ class Faults:
             raise asyncio.CancelledError
         if fault == "bug":
             raise ZeroDivisionError
+        if isinstance(fault, errors.UpstreamMalformed):
+            add_unused(context.exchange, context.deployment, Usage(output_tokens=COST))
         if isinstance(fault, errors.GatewayError):
             again: errors.GatewayError = type(fault)("no", retry_after_s=fault.retry_after_s)
             if isinstance(fault, errors.UpstreamDisconnected) and isinstance(again, errors.UpstreamDisconnected):
@@ -92,12 +102,22 @@ class Faults:
     st.integers(1, 4),
     st.integers(0, 3),
     st.integers(0, 10),
-    st.tuples(st.sampled_from([1, 2, 3, 16]), st.floats(0.5, 120), st.booleans(), st.booleans()),
+    st.tuples(
+        st.sampled_from([1, 2, 3, 16]),
+        st.floats(0.5, 120),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from([None, 1, COST, 2 * COST + 1]),
+    ),
 )
 def test_attempts_calls_and_time_are_bounded(
-    script: list[tuple[Any, float]], pool: int, others: int, retries: int, limits: tuple[int, float, bool, bool]
+    script: list[tuple[Any, float]],
+    pool: int,
+    others: int,
+    retries: int,
+    limits: tuple[int, float, bool, bool, int | None],
 ) -> None:
-    max_attempts, timeout_s, is_last_resort, is_hedged = limits
+    max_attempts, timeout_s, is_last_resort, is_hedged, max_cost = limits
     hedging = HedgingPolicy(after_s=0.001, max_share=1.0) if is_hedged else None
     names = [f"d{number}" for number in range(pool + others)]
     model = resolved(
@@ -107,10 +127,10 @@ def test_attempts_calls_and_time_are_bounded(
         timeout_s=timeout_s,
         timeouts=Timeouts(total_s=30.0),
         credentials=SECRETS,
+        price=PRICE,
     )
-    asyncio.run(
-        check(script, structs.replace(model, max_attempts=max_attempts, hedging=hedging), is_last_resort=is_last_resort)
-    )
+    model = structs.replace(model, max_attempts=max_attempts, hedging=hedging, max_cost_microusd=max_cost)
+    asyncio.run(check(script, model, is_last_resort=is_last_resort))
 
 
 async def check(script: list[tuple[Any, float]], model: ResolvedModel, *, is_last_resort: bool) -> None:
@@ -121,7 +141,7 @@ async def check(script: list[tuple[Any, float]], model: ResolvedModel, *, is_las
     exchange, request = begin(world, model)
     request = structs.replace(request, decision=structs.replace(request.decision, is_last_resort=is_last_resort))
     deadline_s = exchange.started_s + model.request_timeout_s
-    opener = Faults(world, script, deadline_s, is_hedged=model.hedging is not None)
+    opener = Faults(world, script, deadline_s, model)
 
     async def sleep(seconds: float) -> None:
         world.clock.advance(seconds)

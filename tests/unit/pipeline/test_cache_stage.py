@@ -208,6 +208,27 @@ async def test_expired_answer_is_used_if_all_attempts_fail(body: bytes, answer: 
     assert late.error is not None
 
 
+async def test_expired_answer_follows_the_pings_of_a_stream() -> None:
+    down = Response(error=errors.UpstreamUnavailable("a is down."))
+    world = Cached(Response(*EVENTS), down, settings=spec(stale_if_error_s=600.0))
+    await world.ask(STREAM_BODY)
+    world.clock.advance(3700.0)
+    reply = Reply()
+    reply.ping()
+    await world.ask(STREAM_BODY, reply=reply)
+    assert (reply.error, reply.body) == (None, SENT)
+
+
+async def test_expired_answer_does_not_follow_content() -> None:
+    broken = Response(*EVENTS[:2], error=errors.UpstreamDisconnected("The connection broke."))
+    world = Cached(Response(*EVENTS), broken, settings=spec(stale_if_error_s=600.0))
+    await world.ask(STREAM_BODY)
+    world.clock.advance(3700.0)
+    _, reply = await world.ask(STREAM_BODY)
+    assert reply.error is not None
+    assert reply.body == b"".join(EVENTS[:2])
+
+
 async def test_expired_answer_is_not_used_for_a_request_that_is_rejected() -> None:
     world = Cached(
         Response(ANSWER), Response(b'{"error":{"message":"no"}}', status=400), settings=spec(stale_if_error_s=600.0)

@@ -38,22 +38,38 @@ class WaitingWorld(World):
         return [(each.deployment, each.kind, each.waited_ms) for each in self.journal.records[-1].attempts]
 
 
+def patient(pool: str, fallbacks: str = "", *, max_wait_s: float = 10.0, **members: Any) -> ResolvedModel:
+    """Return a model whose requests wait up to ten seconds."""
+    model = resolved(pool, fallbacks, **members)
+    return structs.replace(model, pool_policy=structs.replace(model.pool_policy, max_wait_s=max_wait_s))
+
+
 def down() -> errors.GatewayError:
     return errors.UpstreamUnavailable("down")
 
 
 async def test_request_waits_for_the_recovery_when_nothing_else_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = WaitingWorld(monkeypatch, resolved("a b"), a=[down(), Response(ANSWER)], b=[down()])
+    answers = {"a": [down(), down(), Response(ANSWER)], "b": [down(), down()]}
+    world = WaitingWorld(monkeypatch, patient("a b", retries=1), **answers)
     world.open("a")
     world.clock.advance(1.0)
     world.open("b")
     world.clock.advance(4.0)
-    (first, second, third) = await world.attempts_of_next()
-    assert (first, second) == (("a", "first", 0.0), ("b", "next", 0.0))
-    assert third[:2] == ("a", "retry")
-    assert 5_000 <= third[2] <= 5_500
+    *others, last = await world.attempts_of_next()
+    assert others == [("a", "first", 0.0), ("b", "next", 0.0), ("a", "retry", 0.0), ("b", "retry", 0.0)]
+    assert last[:2] == ("a", "retry")
+    assert 5_000 <= last[2] <= 5_500
     assert world.journal.records[-1].status == 200
     assert world.board.of("a").breaker.state_at(world.clock.monotonic_s()) == "closed"
+
+
+async def test_request_without_retries_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = WaitingWorld(monkeypatch, patient("a"), a=[down(), Response(ANSWER), Response(ANSWER)])
+    world.open("a")
+    assert await world.attempts_of_next() == [("a", "first", 0.0)]
+    world.board.of("a").defer(5.0, world.clock.monotonic_s())
+    assert await world.attempts_of_next() == [("a", "first", 0.0)]
+    assert world.waits == []
 
 
 @pytest.mark.parametrize(
@@ -62,18 +78,28 @@ async def test_request_waits_for_the_recovery_when_nothing_else_is_left(monkeypa
 async def test_recovery_beyond_a_limit_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, limits: dict[str, float], timeout_s: float
 ) -> None:
-    model = resolved("a", timeout_s=timeout_s)
-    model = structs.replace(model, pool_policy=structs.replace(model.pool_policy, **limits))
+    model = patient("a", retries=1, timeout_s=timeout_s, **limits)
     world = WaitingWorld(monkeypatch, model, a=[DOWN])
     world.open("a")
-    assert await world.attempts_of_next() == [("a", "first", 0.0)]
+    assert await world.attempts_of_next() == [("a", "first", 0.0), ("a", "retry", 0.0)]
     assert world.waits == []
 
 
-async def test_request_waits_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = WaitingWorld(monkeypatch, resolved("a"), a=[down() for _ in range(9)])
+@pytest.mark.parametrize(("left_s", "kinds"), [(4.9, ["first", "retry", "retry"]), (5.1, ["first", "retry"])])
+async def test_requests_wait_up_to_five_seconds_by_default(
+    monkeypatch: pytest.MonkeyPatch, left_s: float, kinds: list[str]
+) -> None:
+    answers = [down(), down(), Response(ANSWER)]
+    world = WaitingWorld(monkeypatch, resolved("a", retries=1), a=answers)
     world.open("a")
-    assert [kind for _, kind, _ in await world.attempts_of_next()] == ["first", "retry"]
+    world.clock.advance(10.0 - left_s)
+    assert [kind for _, kind, _ in await world.attempts_of_next()] == kinds
+
+
+async def test_request_waits_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = WaitingWorld(monkeypatch, patient("a", retries=1), a=[down() for _ in range(9)])
+    world.open("a")
+    assert [kind for _, kind, _ in await world.attempts_of_next()] == ["first", "retry", "retry"]
     assert len(world.waits) == 1
 
 
@@ -85,14 +111,14 @@ async def test_request_during_which_the_circuit_opens_fails_as_before(monkeypatc
 
 async def test_rejected_request_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     rejected = Response(b'{"error":{"message":"wrong"}}', status=400)
-    world = WaitingWorld(monkeypatch, resolved("a"), a=[rejected])
+    world = WaitingWorld(monkeypatch, patient("a"), a=[rejected])
     world.open("a")
     assert await world.attempts_of_next() == [("a", "first", 0.0)]
     assert world.board.of("a").breaker.state_at(world.clock.monotonic_s()) == "open"
 
 
 async def test_first_attempt_waits_if_all_have_asked_not_to_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = WaitingWorld(monkeypatch, resolved("a b", "f"), b=[Response(ANSWER)])
+    world = WaitingWorld(monkeypatch, patient("a b", "f", retries=1), b=[Response(ANSWER)])
     now_s = world.clock.monotonic_s()
     for name, wait_s in (("a", 8.0), ("b", 3.0), ("f", 60.0)):
         world.board.of(name).defer(wait_s, now_s)
@@ -107,7 +133,7 @@ async def test_wait_before_the_first_attempt_and_wait_for_the_recovery_share_one
 ) -> None:
     for first_s, kinds in ((3.0, ["first", "retry"]), (6.0, ["first"])):
         limited = errors.UpstreamRateLimited("slow down", retry_after_s=5.0)
-        world = WaitingWorld(monkeypatch, resolved("a"), a=[limited, Response(ANSWER)])
+        world = WaitingWorld(monkeypatch, patient("a", retries=1), a=[limited, Response(ANSWER)])
         world.board.of("a").defer(first_s, world.clock.monotonic_s())
         assert [kind for _, kind, _ in await world.attempts_of_next()] == kinds
         assert sum(world.waits) <= 10.0
@@ -117,7 +143,7 @@ async def test_wait_before_the_first_attempt_and_wait_for_the_recovery_share_one
 async def test_first_attempt_does_not_wait_too_long_or_if_one_may_be_called(
     monkeypatch: pytest.MonkeyPatch, wait_s: float, other_s: float
 ) -> None:
-    world = WaitingWorld(monkeypatch, resolved("a b"), a=[Response(ANSWER)], b=[Response(ANSWER)])
+    world = WaitingWorld(monkeypatch, patient("a b", retries=1), a=[Response(ANSWER)], b=[Response(ANSWER)])
     now_s = world.clock.monotonic_s()
     world.board.of("a").defer(wait_s, now_s)
     world.board.of("b").defer(other_s, now_s)

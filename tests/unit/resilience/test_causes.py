@@ -5,6 +5,7 @@ import pytest
 from intellirouter.core import errors
 from intellirouter.resilience import (
     counts_against_deployment,
+    fallback_cause,
     is_credential_at_fault,
     is_rejected_by_deployment,
     may_be_served_elsewhere,
@@ -15,6 +16,28 @@ from tests.support.routing.routes import deployment
 
 OVERFLOW = errors.UpstreamRejected("too long", code="context_length_exceeded")
 UNSAFE = errors.UpstreamRejected("unsafe", code="content_filter")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OVERFLOW, "context_length"),
+        (UNSAFE, "content_policy"),
+        (errors.UpstreamRejected("too large", code="request_too_large"), "context_length"),
+        (errors.UpstreamTimeout("slow"), "timeout"),
+        (errors.UpstreamTimeout("slow", code=errors.CONNECT_TIMEOUT), "timeout"),
+        (errors.UpstreamRateLimited("busy"), "rate_limit"),
+        (errors.Overloaded("busy"), "rate_limit"),
+        (errors.UpstreamAuthFailed("no"), "credential"),
+        (errors.UpstreamQuotaExhausted("no"), "credential"),
+        (errors.UnsupportedFeature("no"), "unsupported"),
+        (errors.UpstreamUnavailable("down"), "error"),
+        (errors.UpstreamMalformed("odd"), "error"),
+        (errors.ModelLoading("later"), "error"),
+    ],
+)
+def test_every_failure_has_a_cause_for_fallbacks(error: errors.GatewayError, cause: str) -> None:
+    assert fallback_cause(error) == cause
 
 
 def test_only_limits_of_the_deployment_lead_to_another_one() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intellirouter.core import RetryOrder, errors
+from intellirouter.core import FallbackCause, RetryOrder, errors
 from intellirouter.resilience import AttemptPlanner, Backoff, Retries, Step
 
 FOREVER_S = 1e9
@@ -57,6 +57,49 @@ def planner(
     size = len(names) if pool_size is None else pool_size
     rounds = Retries(pool_size=size, retries=retries, order=retry_order, fallbacks=frozenset(names[size:]))
     return AttemptPlanner(names, rounds, Backoff(**backoff), random.Random(7))
+
+
+OVERFLOW = errors.UpstreamRejected("too long", code="context_length_exceeded")
+UNSAFE = errors.UpstreamRejected("unsafe", code="content_policy_violation")
+LIMITS: dict[str, frozenset[FallbackCause]] = {
+    "long": frozenset({"context_length"}),
+    "lenient": frozenset({"content_policy"}),
+    "fast": frozenset({"timeout", "rate_limit"}),
+}
+
+
+def limited(pool: str, *, retries: int = 0) -> AttemptPlanner:
+    """Return a planner whose fallbacks are tried for their causes only, and one, `any`, for every cause."""
+    order = [*pool.split(), *LIMITS, "any"]
+    rounds = Retries(pool_size=len(pool.split()), retries=retries, fallbacks=frozenset([*LIMITS, "any"]), causes=LIMITS)
+    return AttemptPlanner(order, rounds, Backoff(), random.Random(7))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OVERFLOW, ["fallback long", "fallback any"]),
+        (UNSAFE, ["fallback lenient", "fallback any"]),
+        (errors.UpstreamTimeout("slow"), ["fallback fast", "fallback any"]),
+        (errors.UpstreamRateLimited("busy"), ["fallback fast", "fallback any"]),
+        (errors.UpstreamUnavailable("down"), ["fallback any"]),
+        (errors.UpstreamRejected("wrong"), []),
+    ],
+)
+def test_fallback_is_tried_for_its_causes_only(error: errors.GatewayError, expected: list[str]) -> None:
+    assert names(limited("a"), "a", error) == expected
+
+
+def test_fallback_is_tried_if_an_earlier_attempt_had_its_cause() -> None:
+    plan = limited("a b")
+    assert plan.after("a", OVERFLOW, 0.0, FOREVER_S) == Step("b", "next", 0.0)
+    assert plan.after("b", errors.UpstreamUnavailable("down"), 0.0, FOREVER_S) == Step("long", "fallback", 0.0)
+
+
+def test_deployment_that_timed_out_is_retried_if_no_fallback_takes_timeouts() -> None:
+    retries = Retries(pool_size=1, retries=1, fallbacks=frozenset({"long"}), causes=LIMITS)
+    plan = AttemptPlanner(["a", "long"], retries, Backoff(), random.Random(7))
+    assert names(plan, "a", errors.UpstreamTimeout("slow")) == ["retry a"]
 
 
 def down(retry_after_s: float | None = None) -> errors.GatewayError:

@@ -19,6 +19,7 @@ POLICY = RetryPolicy(max_tries=6, backoff=Backoff(0.001, 0.002), max_wait_s=300.
         (errors.AllAttemptsFailed("x"), True),
         (errors.ModelLoading("x"), True),
         (errors.Overloaded("x"), True),
+        (errors.Refused("x"), True),
         (errors.NoEligibleDeployment("x"), True),
         (errors.UpstreamQuotaExhausted("x"), False),
         (errors.UpstreamAuthFailed("x"), False),

@@ -56,6 +56,17 @@ def test_tokens_and_cost_are_summed() -> None:
     assert found[f"intellirouter_unpriced_total{{{PAIR}}}"] == 0
 
 
+def test_degraded_requests_are_counted_by_model_and_step() -> None:
+    metrics = counted(record(degraded="model small"), record(degraded="stale"), record(degraded="stale"), record())
+    found = {
+        (each.labels["model"], each.labels["step"]): each.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for each in family.samples
+        if each.name == "intellirouter_degraded_total"
+    }
+    assert found == {("m", "model small"): 1, ("m", "stale"): 2}
+
+
 def test_unknown_price_is_counted() -> None:
     found = samples(counted(record(usage=Usage(input_tokens=1))))
     assert found[f"intellirouter_unpriced_total{{{PAIR}}}"] == 1

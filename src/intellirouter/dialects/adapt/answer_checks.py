@@ -92,10 +92,13 @@ def validate_answer(response: Response, conversation: Conversation) -> Response:
 def checked_answer(response: Response, output: OutputFormat | None, used_ids: Iterable[str] = ()) -> Response:
     """The same for an answer that must have this format, and whose calls must not have one of these ids."""
     ids = {_id_key(used) for used in used_ids}
-    choices = [_choice(choice, output, ids) for choice in response.choices]
-    if not choices:
+    if not response.choices:
         raise errors.UpstreamMalformed("The upstream's response has no choices.")
-    return structs.replace(response, choices=choices)
+    try:
+        return structs.replace(response, choices=[_choice(choice, output, ids) for choice in response.choices])
+    except errors.UpstreamMalformed as error:
+        error.usage = response.usage
+        raise
 
 
 def _choice(choice: Choice, output: OutputFormat | None, ids: set[str]) -> Choice:

@@ -229,7 +229,11 @@ class OpenAIChatPassthrough(Route):
         if choice.finish_reason in FAILED_FINISHES:
             raise upstream_errors.failed_finish(choice.finish_reason)
         if len(body) >= MIN_REPETITION_CHARS:
-            check_texts(body, response.choices)
+            try:
+                check_texts(body, response.choices)
+            except errors.UpstreamMalformed as error:
+                error.usage = read_usage(response.usage)
+                raise
         if lacks_members(response):
             return Answer(read_usage(response.usage), choice.finish_reason, with_members(body, self.answer_kind))
         return Answer(read_usage(response.usage), choice.finish_reason)

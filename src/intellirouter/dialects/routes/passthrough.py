@@ -200,7 +200,11 @@ class ChatPassthrough(Route):
             changed = self._client.encode(response, call, LossReport())
         if not relies_on_format(call):
             if len(body) >= MIN_REPETITION_CHARS:
-                check_endings(response)
+                try:
+                    check_endings(response)
+                except errors.UpstreamMalformed as error:
+                    error.usage = response.usage
+                    raise
         else:
             repaired = checked_answer(response, expected_output(call, self._client.decode))
             if repaired != response:

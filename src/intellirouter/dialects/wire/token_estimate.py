@@ -32,13 +32,15 @@ _BASE64_BYTES_PER_TOKEN: Final = {"document": 60, "audio": 400, "video": 2_000, 
 
 def estimate_conversation(conversation: Conversation) -> int:
     """Return an estimate of the input tokens: text, reasoning, tool calls and results, media, tools, output schema."""
-    total = sum(_message(message) for message in conversation.messages)
+    total = sum(estimate_message(message) for message in conversation.messages)
     return total + sum(_tool(tool) for tool in conversation.tools) + _output(conversation.output)
 
 
 def estimate_difference(before: Conversation, after: Conversation) -> int:
     """Return how many more input tokens `after` has than `before`. Values that both share are not counted."""
-    total = _difference(before.messages, after.messages, _message) + _difference(before.tools, after.tools, _tool)
+    total = _difference(before.messages, after.messages, estimate_message) + _difference(
+        before.tools, after.tools, _tool
+    )
     return total + _output(after.output) - _output(before.output)
 
 
@@ -48,7 +50,8 @@ def _difference(old: Sequence[T], new: Sequence[T], tokens: Callable[[T], int]) 
     return added - sum(tokens(each) for each in old if id(each) not in new_ids)
 
 
-def _message(message: Message) -> int:
+def estimate_message(message: Message) -> int:
+    """Return an estimate of the tokens of one message."""
     return _PER_MESSAGE + _parts(message.parts)
 
 

@@ -102,6 +102,8 @@ class FrameReply:
     Frames for a closed socket are discarded. `Multiplexer` notices that the socket is closed and cancels the request.
     """
 
+    takes_refusals = True
+
     def __init__(self, socket: Socket, frame_id: str, release: Callable[[], None]) -> None:
         """`release` is called before the last frame, after which the client may use the id again."""
         self._socket = socket
@@ -113,6 +115,10 @@ class FrameReply:
         self._error: str | None = None
         """The error that the upstream has reported in the stream, as JSON."""
         self.has_begun = False
+
+    @property
+    def has_content(self) -> bool:
+        return self.has_begun
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True

@@ -85,12 +85,18 @@ class LineSource(Struct, frozen=True, kw_only=True):
 class CapturedReply:
     """Implements `pipeline.Reply` by storing the answer."""
 
+    takes_refusals = False
+
     def __init__(self, style: ErrorStyle) -> None:
         self._style = style
         self.has_begun = False
         self.status = 200
         self.body = b""
         self.error: errors.GatewayError | None = None
+
+    @property
+    def has_content(self) -> bool:
+        return self.has_begun
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:  # noqa: ARG002
         self.has_begun = True

@@ -62,8 +62,10 @@ class BackgroundReply:
     """Implements `pipeline.Reply` without a client. A tap of `ResponsesStage` stores the response."""
 
     has_begun = False
+    takes_refusals = True
 
     def __init__(self) -> None:
+        self.has_content = False
         self.error: errors.GatewayError | None = None
 
     async def complete(self, status: int, exchange: Exchange, body: bytes, content_type: bytes) -> None:
@@ -72,8 +74,8 @@ class BackgroundReply:
     def await_stream(self, exchange: Exchange) -> None:
         """Do nothing: there is no client."""
 
-    async def begin(self, exchange: Exchange, stream_type: bytes) -> None:
-        """Do nothing: there is no client."""
+    async def begin(self, exchange: Exchange, stream_type: bytes) -> None:  # noqa: ARG002
+        self.has_content = True  # the response that is stored has a beginning
 
     async def write(self, data: bytes) -> None:
         """Do nothing: there is no client."""

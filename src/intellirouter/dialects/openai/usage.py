@@ -71,7 +71,7 @@ def decode_usage(raw: msgspec.Raw) -> Usage | None:
 
 
 def read_usage(raw: msgspec.Raw) -> Usage | None:
-    """Return the usage of an answer of a model; None also if all counts are zero."""
+    """Return the usage of an answer; None also if all counts are zero."""
     usage = decode_usage(raw)
     return usage if usage is None or usage.input_tokens else reported(usage)
 

@@ -81,7 +81,7 @@ def read_sampling(members: Members) -> Sampling:
         top_k=members.integer("top_k"),
         min_p=members.number("min_p"),
         stop=_stop(members),
-        seed=members.integer("seed", _MAX_SEED),
+        seed=members.integer_within("seed", _MAX_SEED),
         presence_penalty=members.number("presence_penalty"),
         frequency_penalty=members.number("frequency_penalty"),
         repetition_penalty=members.number("repetition_penalty"),

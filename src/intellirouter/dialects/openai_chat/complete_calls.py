@@ -56,7 +56,7 @@ class CallCompletion:
             if isinstance(function, dict) and function.get("arguments") is None:
                 function["arguments"] = ""
                 is_changed = True
-        elif name and name == self._first[index][1]:
+        elif isinstance(function, dict) and name and name == self._first[index][1]:
             call["function"] = {member: value for member, value in function.items() if member != "name"}
             call.pop("id", None)
             is_changed = True

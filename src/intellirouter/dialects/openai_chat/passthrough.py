@@ -29,7 +29,6 @@ from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks,
 from intellirouter.dialects.openai_chat.relayed_answer import (
     AnswerKind,
     check_texts,
-    lacks_members,
     read_answer,
     with_members,
 )
@@ -234,9 +233,15 @@ class OpenAIChatPassthrough(Route):
             except errors.UpstreamMalformed as error:
                 error.usage = read_usage(response.usage)
                 raise
-        if lacks_members(response):
-            return Answer(read_usage(response.usage), choice.finish_reason, with_members(body, self.answer_kind))
-        return Answer(read_usage(response.usage), choice.finish_reason)
+        usage = read_usage(response.usage)
+        if (
+            response.id.__class__ is str
+            and response.object.__class__ is str
+            and response.created.__class__ is int
+            and None not in [each.finish_reason for each in response.choices]
+        ):
+            return Answer(usage, choice.finish_reason)
+        return Answer(usage, choice.finish_reason, with_members(body, self.answer_kind))
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         return ChatStreamRelay(keeps_usage=call.wants_usage)

@@ -22,12 +22,12 @@ class AnswerKind(Struct, frozen=True):
     id_prefix: str
 
 
-class Choice(Struct):
+class Choice(Struct, gc=False):
     finish_reason: str | None = None
     error: Any = None
 
 
-class RelayedAnswer(Struct):
+class RelayedAnswer(Struct, gc=False):
     id: Any = ""
     object: Any = ""
     created: Any = 0
@@ -91,14 +91,8 @@ def check_texts(body: bytes, choices: Sequence[Choice]) -> None:
                     check_text(text, is_at_limit=is_at_limit)
 
 
-def lacks_members(answer: RelayedAnswer) -> bool:
-    """Return whether a choice has no finish reason, or a member that describes the answer has another type."""
-    is_named = answer.id.__class__ is str and answer.object.__class__ is str and answer.created.__class__ is int
-    return not is_named or None in [choice.finish_reason for choice in answer.choices or ()]
-
-
 def with_members(body: bytes, kind: AnswerKind) -> bytes:
-    """Return an answer with the members that `lacks_members` has missed, which clients with types cannot read.
+    """Return an answer whose choices have a finish reason, and whose other members have the types that clients read.
 
     A finish reason that is put in is not recorded: whether the answer is complete is unknown.
     """

@@ -161,7 +161,11 @@ class Members:
             raise self.reader.wrong_type(self.path_of(name), "a number", value)
         return value
 
-    def integer(self, name: str, limit: int = _MAX_NUMBER) -> int | None:
+    def integer(self, name: str) -> int | None:
+        return self.integer_within(name, _MAX_NUMBER)
+
+    def integer_within(self, name: str, limit: int) -> int | None:
+        """Return an integer whose absolute value is at most `limit`."""
         value = self.number(name)
         if value is None:
             return None

@@ -490,15 +490,3 @@ def test_a_forced_function_is_sent_with_its_namespace() -> None:
     body = {"model": "m", "input": "x", "tools": tools, "tool_choice": choice}
     conversation = CLIENT.decode(CLIENT.decode_request(json.dumps(body).encode(), EMPTY_CONTEXT))
     assert json.loads(UPSTREAM.encode(conversation, DEPLOYMENT, LossReport()).body)["tool_choice"] == choice
-
-
-def test_result_of_a_failed_tool_says_so_with_or_without_media() -> None:
-    image = Media(kind="image", source=Source(data="aGk=", media_type="image/png"))
-    texts = {"bad": "Error: bad", "Error 5": "Error 5", "error: no": "error: no"}
-    for text, shown in texts.items():
-        for media in ([], [image]):
-            body, _ = encoded(msg("tool", ToolResult(call_id="c", is_error=True, parts=[Text(text=text), *media])))
-            output = body["input"][-1]["output"]
-            assert (output if isinstance(output, str) else output[0]["text"]) == shown
-    body, _ = encoded(msg("tool", ToolResult(call_id="c", is_error=True, parts=[image])))
-    assert body["input"][-1]["output"][0] == {"type": "input_text", "text": "The tool failed."}

@@ -246,7 +246,7 @@ class InputWriter:
 
 
 def _marked_as_error(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the content of the result of a failed tool. The model is told of the failure by its text."""
+    """Return the content of the result of a failed tool. The text says so, because the API has no member for it."""
     if content and content[0]["type"] == "input_text":
         text = content[0]["text"]
         return content if text[:5].lower() == "error" else [content[0] | {"text": f"Error: {text}"}, *content[1:]]

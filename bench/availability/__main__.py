@@ -15,7 +15,7 @@ import httpx
 
 from bench.availability import report
 from bench.availability.faults import FAULTS
-from bench.availability.gateway import running_gateway
+from bench.availability.gateway import configuration, running_gateway
 from bench.availability.judge import SHAPES, Verdict, ask
 from bench.processes import MachineTime, allow_many_files
 from bench.report import ROOT, disturbance, machine_facts
@@ -81,7 +81,8 @@ def _measure(target: Target, work_dir: Path, options: argparse.Namespace) -> Res
     with contextlib.ExitStack() as stack:
         models = [_model(turn) for turn in range(len(FAULTS))]
         vendors = [stack.enter_context(MockVendor()) for _ in range(3)]
-        _, port = stack.enter_context(running_gateway(target, vendors, work_dir / target.name, models))
+        config = configuration(vendors, models)
+        _, port = stack.enter_context(running_gateway(target, config, work_dir / target.name))
         return asyncio.run(_rotate(port, vendors, options.requests, options.at_once))
 
 

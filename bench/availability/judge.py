@@ -35,8 +35,13 @@ class Verdict:
     detail: str = ""
 
 
-async def ask(client: httpx.AsyncClient, model: str, shape: Shape, number: int) -> Verdict:
-    """Send one request with a text of its own, and compare the answer with what the models answer."""
+async def ask(
+    client: httpx.AsyncClient, model: str, shape: Shape, number: int, upstream_model: str | None = None
+) -> Verdict:
+    """Send one request with a text of its own, and compare the answer with what the models answer.
+
+    `upstream_model` is the name of the deployments' models, if it is another one.
+    """
     text = f"{number} {_PADDING} {number}"
     body: dict[str, Any] = {
         "model": model,
@@ -52,7 +57,7 @@ async def ask(client: httpx.AsyncClient, model: str, shape: Shape, number: int) 
     error, is_finished, answer = _read_stream(response.text) if shape.is_stream else _read_whole(response.json())
     if error:
         return Verdict("error", seconds, attempts, error[:300])
-    outcome = _outcome(answer, f"{model}: {text}", is_finished=is_finished)
+    outcome = _outcome(answer, f"{upstream_model or model}: {text}", is_finished=is_finished)
     return Verdict(outcome, seconds, attempts, "" if outcome == "ok" else answer[:300])
 
 

@@ -76,8 +76,11 @@ class ClientReply:
 
     async def fail(self, error: errors.GatewayError, exchange: Exchange) -> None:
         if self.has_begun:
-            event = exchange.error_event
-            await self.end(self._error_event(error, exchange) if event is None else event)
+            event = self._error_event(error, exchange) if exchange.error_event is None else exchange.error_event
+            if event:
+                await self.end(event)
+            else:  # audio has no error events, and a regular end would look like that of a complete answer
+                self._request.abort()
             return
         await self.refuse(error, decision_headers(exchange))
 

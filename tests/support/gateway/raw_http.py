@@ -19,9 +19,9 @@ class Answer(NamedTuple):
 
 
 class RawConnection:
-    """One connection to the gateway. Every operation raises `TimeoutError` after `timeout_s`."""
+    """One connection to the gateway. Every operation raises `TimeoutError` after `timeout_s`; None: never."""
 
-    def __init__(self, port: int, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, port: int, timeout_s: float | None = TIMEOUT_S) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
@@ -36,6 +36,10 @@ class RawConnection:
 
     def close(self) -> None:
         self.socket.close()
+
+    def shut_down(self) -> None:
+        """End a read in another thread, which then finds the end of the connection."""
+        self.socket.shutdown(socket.SHUT_RDWR)
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)

@@ -136,23 +136,27 @@ def completions(body: bytes, *, stream: bool) -> ParsedAnswer:
             return _openai_error(document)
         assert document["object"] == "text_completion"
         (choice,) = document["choices"]
-        usage = document["usage"]
+        usage = document.get("usage")
         return ParsedAnswer(
             text=choice["text"],
             finish=choice["finish_reason"],
-            input_tokens=usage["prompt_tokens"],
-            output_tokens=usage["completion_tokens"],
+            input_tokens=usage and usage["prompt_tokens"],
+            output_tokens=usage and usage["completion_tokens"],
             model=document["model"],
             is_complete=True,
         )
     answer = ParsedAnswer()
     for _, data in sse(body):
+        assert not answer.is_complete, "There is data after [DONE]."
         if data == "[DONE]":
             answer.is_complete = True
             continue
         chunk = json.loads(data)
         if "error" in chunk:
-            return _openai_error(chunk)
+            failed = _openai_error(chunk)
+            answer.error, answer.error_code = failed.error, failed.error_code
+            continue
+        assert answer.error is None, "There is data after an error."
         assert chunk["object"] == "text_completion"
         answer.model = chunk["model"]
         if not chunk["choices"]:

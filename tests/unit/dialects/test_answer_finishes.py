@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from intellirouter.core import EMPTY_CONTEXT
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
+from tests.support.dialects.pairs import deployment
+from tests.support.dialects.standard import ENDPOINTS
 
 _CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
@@ -38,3 +41,22 @@ def test_missing_finish_reason_is_put_in(content: dict[str, Any], expected: str,
 def test_finished_answer_is_relayed_unchanged() -> None:
     body = b'{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}'
     assert OpenAIChatPassthrough().decode_response(body).body is None
+
+
+_TOOL_USE = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+
+
+@pytest.mark.parametrize("stop", [{}, {"stop_reason": None, "stop_sequence": None}])
+@pytest.mark.parametrize(
+    ("blocks", "expected"), [([], "end_turn"), ([{"type": "text", "text": "x"}], "end_turn"), ([_TOOL_USE], "tool_use")]
+)
+def test_missing_stop_reason_is_put_in(blocks: list[Any], expected: str, stop: dict[str, Any]) -> None:
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": blocks, "seed": 2**60}
+    request = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+    endpoint = ENDPOINTS["anthropic_messages"]
+    call = endpoint.decode_request(json.dumps(request).encode(), EMPTY_CONTEXT)
+    upstream = deployment("anthropic_messages", "anthropic", "m", "https://a.test")
+    answer = endpoint.route(call, upstream).decode_response(json.dumps({**message, **stop}).encode(), call, upstream)
+    assert answer.finish_reason is None, "nobody knows whether the answer is complete"
+    assert answer.body is not None
+    assert json.loads(answer.body) == {**message, **stop, "stop_reason": expected}

@@ -236,4 +236,4 @@ def test_refused_content_under_403_is_not_a_rejected_credential(dialect: str) ->
 def test_words_do_not_change_rate_limits_and_credentials(dialect: str, status: int) -> None:
     body = b"{}" if dialect == "bedrock" else body_of(dialect, TOO_LONG["vllm"], status)
     error = upstream_of(dialect).decode_error(status, [], body, deployment="main", clock=FakeClock())
-    assert not isinstance(error, errors.UpstreamRejected) or dialect == "bedrock"
+    assert not isinstance(error, errors.UpstreamRejected)

@@ -24,6 +24,7 @@ class Client:
         self.heads: list[tuple[int, str]] = []
         self.body = b""
         self.is_ended = False
+        self.is_aborted = False
         self.on_silence: Callable[[], None] = lambda: None
 
     def keep_alive(self, on_silence: Callable[[], None]) -> None:
@@ -42,6 +43,9 @@ class Client:
     async def end(self, data: bytes = b"") -> None:
         self.body += data
         self.is_ended = True
+
+    def abort(self) -> None:
+        self.is_aborted = True
 
     def respond(self, status: int, header_lines: bytes, body: bytes) -> bool:
         self.heads.append((status, header_lines.decode()))
@@ -172,3 +176,13 @@ async def test_audio_stream_does_not_begin_early() -> None:
     world.client.on_silence()
     assert not world.client.heads
     assert not world.reply.has_begun
+
+
+async def test_failure_without_an_event_leaves_the_answer_incomplete() -> None:
+    """Audio has no error events. A regular end would look like that of a complete answer."""
+    world = World("openai_speech")
+    await world.reply.begin(world.exchange, b"audio/mpeg")
+    world.exchange.error_event = b""
+    await world.reply.fail(errors.UpstreamDisconnected("It broke off."), world.exchange)
+    assert world.client.is_aborted
+    assert not world.client.is_ended

@@ -66,6 +66,19 @@ async def test_newcomer_does_not_overtake(pool: UpstreamPool) -> None:
         assert gate.asked == [b"first", b"second", b"newcomer"]
 
 
+async def test_connections_are_counted_by_what_they_do(pool: UpstreamPool) -> None:
+    gate = Gate()
+    async with serving(gate.script) as server:
+        to = server.deployment(max_connections=2)
+        assert pool.count_connections() == (0, 0, 0)
+        calls = [asyncio.ensure_future(call(pool, to)) for _ in range(5)]
+        await eventually(lambda: len(gate.asked) == 2)
+        assert pool.count_connections() == (2, 0, 3)
+        gate.let(5)
+        await asyncio.gather(*calls)
+        await eventually(lambda: pool.count_connections() == (2, 2, 0))
+
+
 @pytest.mark.parametrize("limit", [1, 3])
 async def test_concurrent_requests_never_exceed_the_limit(pool: UpstreamPool, limit: int) -> None:
     most = 0

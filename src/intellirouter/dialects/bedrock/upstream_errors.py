@@ -15,6 +15,7 @@ from intellirouter.dialects.openai.upstream_errors import retry_after_s
 from intellirouter.dialects.request_causes import error_of_request
 
 _MAX_MESSAGE_CHARS: Final = 2000
+_NO_QUOTA: Final = "ServiceQuotaExceededException"
 _EXCEPTION_BY_STATUS: Final = {
     401: "UnrecognizedClientException",
     403: "AccessDeniedException",
@@ -68,6 +69,8 @@ def decode_error(
     for name, value in headers:
         if name.lower() == "x-amzn-errortype":
             kind = _short_name(value)
+    if status == 402:  # the account, whatever the exception is called
+        kind = _NO_QUOTA
     kind = kind or _EXCEPTION_BY_STATUS.get(status, "")
     error = _build_error(status, kind, message, deployment)
     error.retry_after_s = retry_after_s(headers, clock)
@@ -163,9 +166,7 @@ _BUILDERS: Final[dict[str, Callable[[str, str], errors.UpstreamError]]] = {
         _sentence(f"{source} does not know this model or path (HTTP 404)", message)
     ),
     "ModelTimeoutException": lambda source, message: errors.UpstreamTimeout(_sentence(f"{source} timed out", message)),
-    "ServiceQuotaExceededException": lambda source, message: errors.UpstreamQuotaExhausted(
-        _sentence(f"{source} has no quota left", message)
-    ),
+    _NO_QUOTA: lambda source, message: errors.UpstreamQuotaExhausted(_sentence(f"{source} has no quota left", message)),
     "ModelNotReadyException": _unavailable,
     "ServiceUnavailableException": _unavailable,
     "InternalServerException": _model_failed,

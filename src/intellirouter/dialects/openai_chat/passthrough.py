@@ -71,6 +71,8 @@ class Message(Struct):
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
+    audio: Any = None
+    """An earlier answer that was spoken, by its id."""
 
 
 class Function(Struct):
@@ -123,6 +125,10 @@ class ChatRequest(ReservedMembers):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
+    metadata: Any = None
+    prompt_cache_key: Any = None
+    modalities: Any = None
+    """Affinity and pins read the last three. The upstream validates them."""
 
 
 class ChatCall(ConversationCall, kw_only=True):
@@ -234,12 +240,10 @@ class OpenAIChatPassthrough(Route):
                 error.usage = read_usage(response.usage)
                 raise
         usage = read_usage(response.usage)
-        if (
-            response.id.__class__ is str
-            and response.object.__class__ is str
-            and response.created.__class__ is int
-            and None not in [each.finish_reason for each in response.choices]
-        ):
+        if None in [each.finish_reason for each in response.choices]:
+            return Answer(usage, None, with_members(body, self.answer_kind))
+        has_types = response.id.__class__ is str and response.object.__class__ is str
+        if has_types and response.created.__class__ is int:
             return Answer(usage, choice.finish_reason)
         return Answer(usage, choice.finish_reason, with_members(body, self.answer_kind))
 

@@ -1,5 +1,6 @@
 """The routes of media endpoints: requests are relayed with the upstream's model, responses are relayed unchanged."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,8 +19,10 @@ from intellirouter.core import (
 )
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.calls import narrow_call
+from intellirouter.dialects.error_causes import is_error_document
 from intellirouter.dialects.openai import upstream_errors
 from intellirouter.dialects.openai_media.forms import Form, read_form
+from intellirouter.dialects.openai_media.json_instead_of_audio import JsonInsteadOfAudio
 from intellirouter.dialects.openai_media.raw_stream import RawStream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
@@ -37,8 +40,17 @@ _AUDIO_TYPES: Final = {
     "wav": b"audio/wav",
     "pcm": b"audio/pcm",
 }
+_UNKNOWN_TYPE: Final = b"application/octet-stream"
+_RAW_AUDIO_TYPES: Final = frozenset({b"audio/pcm", _UNKNOWN_TYPE})
 _TEXT_FORMATS: Final = frozenset({"text", "srt", "vtt"})
 _SSE: Final = b"text/event-stream; charset=utf-8"
+_ANSWER_MEMBERS: Final[Mapping[Operation, frozenset[str]]] = {
+    "moderations": frozenset({"results"}),
+    "images": frozenset({"data"}),
+    "audio": frozenset({"text"}),
+    "rerank": frozenset({"results", "data"}),
+}
+"""Each answer has one of these members."""
 
 
 class MediaFields(ReservedMembers):
@@ -126,7 +138,7 @@ class MediaPassthrough(Route):
         if self._is_audio:
             if fields.stream_format == "sse":
                 return True, _SSE
-            return True, _AUDIO_TYPES.get(fields.response_format or "mp3", b"application/octet-stream")
+            return True, _AUDIO_TYPES.get(fields.response_format or "mp3", _UNKNOWN_TYPE)
         return bool(fields.stream), _SSE
 
     def encode_request(self, call: Call, deployment: Deployment) -> UpstreamRequest:
@@ -157,10 +169,16 @@ class MediaPassthrough(Route):
             ) from None
         if not isinstance(document, dict):
             raise errors.UpstreamMalformed("The upstream's response is not a JSON object.")
-        if document.get("error"):
+        if document.get("error") or self._is_error(document):
             raise upstream_errors.decode_error_in_200(body)
         usage = decode_media_usage(document, makes_images=self.operation == "images")
         return Answer(usage or self._estimated(call))
+
+    def _is_error(self, document: dict[str, Any]) -> bool:
+        """Return whether a document without an answer reports an error. Cohere's errors only have a `message`."""
+        if not document.keys().isdisjoint(_ANSWER_MEMBERS[self.operation]):
+            return False
+        return is_error_document(document) or isinstance(document.get("message"), str)
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:  # noqa: ARG002
         return RawStream(
@@ -168,6 +186,12 @@ class MediaPassthrough(Route):
             fallback_usage=self._estimated(call),
             makes_images=self.operation == "images",
         )
+
+    def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:  # noqa: ARG002
+        if not self._is_audio or call.stream_type == _SSE:
+            return None
+        may_be_audio = call.stream_type in _RAW_AUDIO_TYPES
+        return JsonInsteadOfAudio(fallback_usage=self._estimated(call), may_be_audio=may_be_audio)
 
     def _estimated(self, call: Call) -> Usage:
         """Return the usage to assume if the upstream reports none. Moderations are free; otherwise the text counts."""

@@ -8,6 +8,7 @@ import pytest
 from intellirouter.core import NO_USAGE, Deployment, RequestContext, UpstreamAddress, Usage
 from intellirouter.core.errors import InvalidRequest, UpstreamMalformed, UpstreamRateLimited, UpstreamUnavailable
 from intellirouter.dialects.openai_media import MEDIA_PASSTHROUGHS
+from intellirouter.dialects.protocols import StreamRelay
 
 UP = Deployment(
     name="up",
@@ -141,6 +142,15 @@ def test_an_error_with_status_200_is_raised() -> None:
         route.decode_response(b'{"error":{"message":"it broke"}}', route.decode_request(body(prompt="x")), UP)
 
 
+@pytest.mark.parametrize("document", [{"id": "", "message": "it broke"}, {"detail": "it broke"}])
+def test_an_error_in_other_words_with_status_200_is_raised(document: dict[str, Any]) -> None:
+    route = MEDIA_PASSTHROUGHS["rerank"]
+    call = route.decode_request(body(model="m", query="q", documents=["d"]))
+    with pytest.raises(UpstreamUnavailable, match="it broke"):
+        route.decode_response(json.dumps(document).encode(), call, UP)
+    assert route.decode_response(json.dumps({"results": [], **document}).encode(), call, UP).usage is not None
+
+
 @pytest.mark.parametrize("response_format", ["text", "srt", "vtt"])
 def test_a_transcript_may_be_plain_text(response_format: str) -> None:
     route = MEDIA_PASSTHROUGHS["openai_transcriptions"]
@@ -167,6 +177,51 @@ def test_an_empty_audio_response_is_malformed() -> None:
     route = MEDIA_PASSTHROUGHS["openai_speech"]
     with pytest.raises(UpstreamMalformed, match="empty"):
         route.relay(route.decode_request(body(model="m", input="x")), UP).end()
+
+
+def audio_relay(beginning: bytes, response_format: str = "pcm") -> StreamRelay:
+    """Return the relay for an audio response that begins with these bytes, as the pipeline selects it."""
+    route = MEDIA_PASSTHROUGHS["openai_speech"]
+    call = route.decode_request(body(model="m", input="x", response_format=response_format))
+    relay = route.relay_whole(call, UP) if beginning.startswith(b"{") else route.relay(call, UP)
+    assert relay is not None
+    return relay
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_an_error_document_instead_of_audio_is_raised(cut: int) -> None:
+    document = b'{"error":{"message":"slow down","code":"rate_limit_exceeded"}}'
+    relay = audio_relay(document)
+    assert relay.feed(document[:cut]) + relay.feed(document[cut:]) == b""
+    assert not relay.has_content
+    with pytest.raises(UpstreamRateLimited):
+        relay.end()
+
+
+def test_other_json_and_html_pages_instead_of_audio_are_malformed() -> None:
+    relay = audio_relay(b"{")
+    relay.feed(b'{"status":"ok"}')
+    with pytest.raises(UpstreamMalformed, match="JSON instead of audio"):
+        relay.end()
+    with pytest.raises(UpstreamMalformed, match="HTML page instead of audio"):
+        audio_relay(b"<").feed(b"<!DOCTYPE html><html></html>")
+
+
+@pytest.mark.parametrize("text", [b"{'not': JSON}", b"{" * 70_000])
+def test_text_instead_of_an_audio_file_is_malformed(text: bytes) -> None:
+    relay = audio_relay(text, "mp3")
+    with pytest.raises(UpstreamMalformed, match="text instead of audio"):
+        b"".join([relay.feed(text), relay.end()])
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 140_000])
+def test_audio_that_begins_like_json_is_relayed_completely(size: int) -> None:
+    audio = b"{\xff" * (size // 2)
+    relay = audio_relay(audio)
+    out = b"".join([relay.feed(audio[at : at + 5000]) for at in range(0, size, 5000)])
+    assert out + relay.end() == audio
+    assert relay.has_content
+    assert relay.is_finished
 
 
 def test_events_are_relayed_and_their_usage_is_decoded() -> None:

@@ -21,6 +21,8 @@ MEANINGS: Final = {
     "batch_not_found": "There is no batch with this ID, or it belongs to another tenant.",
     "content_policy_violation": "The provider refuses the content. A deployment of another provider may serve it.",
     "context_length_exceeded": "The request is longer than the context window of the model.",
+    "creator_not_available": "Only the credential that created what the request refers to can read it, and the model "
+    "has it no longer.",
     "decimal_above_max_value": "A number is greater than the largest value of its parameter.",
     "decimal_below_min_value": "A number is less than the smallest value of its parameter.",
     "duplicate_id": "A frame on a WebSocket has the `id` of a request that is in progress.",

@@ -4,6 +4,7 @@
 #   libgomp1                  the engine for local models needs OpenMP
 #   chromium-headless-shell   tests of web pages in a real browser (65 MB, up to 125 MB with its libraries)
 #   nginx                     tests of the deployment guide: only the program, in .tools, because the package starts a server
+#   redis-tools               tests of the shared response cache: its programs include the server, and it starts none
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,12 +18,14 @@ has_openmp || missing+=(libgomp1)
 has_one_of chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable \
   || missing+=(chromium-headless-shell)
 [ -x /usr/sbin/nginx ] || has nginx || [ -x .tools/nginx/usr/sbin/nginx ] || missing+=(nginx)
+has_one_of redis-server redis-check-rdb || missing+=(redis-tools)
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
 skipped() { # skipped PACKAGE
   case "$1" in
     libgomp1) say "Not installed: libgomp1. Tests with a local model need it. Install it with the package manager of your system." ;;
     chromium-headless-shell) say "Not installed: Chromium. Tests of web pages in a browser are skipped." ;;
+    redis-tools) say "Not installed: Redis. Tests of the response cache in Redis are skipped; those with Valkey are not." ;;
     nginx) say "Not installed: nginx. Tests of the deployment guide are skipped." ;;
   esac
 }

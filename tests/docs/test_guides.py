@@ -118,6 +118,23 @@ def test_example_of_circuit_breakers_shows_what_the_guide_says(tmp_path: Path) -
     assert [line for line in log if line.partition(" ")[2].strip() not in entries] == []
 
 
+def test_example_of_sessions_stays_at_one_deployment(tmp_path: Path) -> None:
+    config = yaml.safe_load(examples("affinity", "yaml")[0])
+    with GatewayProcess(config, tmp_path) as gateway:
+
+        def ask(**headers: str) -> httpx.Response:
+            body = chat_request("Hello!", model="assistant")
+            return httpx.post(f"{gateway.base_url}/chat/completions", json=body, headers=headers, timeout=30)
+
+        assert len({ask().headers["x-intellirouter-deployment"] for _ in range(2)}) == 2
+        session = {"x-intellirouter-session": "my-session"}
+        first, second = ask(**session), ask(**session)
+        home = first.headers["x-intellirouter-deployment"]
+        assert (second.headers["x-intellirouter-deployment"], home) == (home, "south")  # as the guide shows
+        reason = second.headers["x-intellirouter-reason"]
+        assert re.fullmatch(r"session affinity: served by south [0-9]+ s ago; 1 more to try", reason)
+
+
 def test_example_of_a_degradation_ladder_shows_what_the_guide_says(tmp_path: Path) -> None:
     text = (GUIDES / "resilience.md").read_text(encoding="utf-8").split("\n## Degradation\n")[1]
     (config, *_), (shown, *_), (request, views, *_) = (

@@ -30,6 +30,7 @@ def ladder_config(vendor: MockVendor, directory: Path) -> dict[str, Any]:
             "deployments": [f"{name}/{UPSTREAMS[name].model}-short"],
             "degradation": [{"shorten_to_tokens": 200}],
         }
+    models["openai-cached"] = models["openai-stepped"] | {"cache": "exact"}
     models["refused"] = {
         "deployments": ["openai-broken"],
         "degradation": [{"refuse": {"message": REFUSAL, "as_answer": True}}],
@@ -53,6 +54,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         running = World(gateway, vendor)
         yield running
         running.http.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_degraded_answer_is_not_stored(world: World, stream: bool) -> None:
+    for _ in range(2):
+        key = {"authorization": f"Bearer {KEYS['ann']}"}
+        body = chat_request("Say it twice.", "openai-cached", stream=stream)
+        answer = world.http.post(f"{world.gateway.base_url}/chat/completions", json=body, headers=key)
+        assert (answer.status_code, answer.headers["x-intellirouter-cache"]) == (200, "miss")
+        assert answer.headers["x-intellirouter-degraded"] == "model openai"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -147,6 +147,17 @@ def test_settings_that_need_a_restart_are_named_and_keep_their_values(tmp_path: 
         assert gateway.get("/api/v1/health").json()["warnings"] == []
 
 
+def test_failed_reload_is_a_warning_of_the_health_report_until_one_succeeds(tmp_path: Path) -> None:
+    with GatewayProcess(FAKE, tmp_path) as gateway:
+        gateway.configure({**FAKE, "models": {"m": {"deployments": ["none"]}}})
+        gateway.signal(signal.SIGHUP)
+        until(lambda: "The configuration was not reloaded" in gateway.stderr(), "the reload fails")
+        (warning,) = gateway.get("/api/v1/health").json()["warnings"]
+        assert warning.startswith("The last reload has failed. models.m.deployments[0]: Unknown deployment `none`.")
+        reload(gateway, FAKE)
+        assert gateway.get("/api/v1/health").json()["warnings"] == []
+
+
 def test_keys_and_body_logging_and_limits_follow_a_reload(tmp_path: Path) -> None:
     with GatewayProcess(FAKE, tmp_path) as gateway, RawConnection(gateway.port) as link:
         first = post(gateway, "fake/echo")

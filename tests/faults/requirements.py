@@ -113,8 +113,9 @@ REQUIREMENTS: dict[int, Requirement] = {
         ),
     ),
     24: Requirement(
-        "A cache answers one tenant with what belongs to another.",
+        "Load balancing destroys prompt caches, and a cache answers one tenant with what belongs to another.",
         (
+            "tests/e2e/test_affinity.py::test_conversations_stay_and_the_load_is_spread",
             "tests/e2e/test_cache.py::test_tenants_are_apart_and_keys_of_a_tenant_are_not",
             "tests/unit/cache/test_keys.py::test_only_requests_with_the_same_meaning_and_tenant_have_the_same_key",
             "tests/unit/cache/test_entries.py::test_answers_belong_to_their_tenant",

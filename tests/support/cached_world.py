@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from intellirouter.cache import CacheDirectives, Flights, MemoryAnswerStore, SimilarAnswers
+from intellirouter.cache import CacheDirectives, Flights, MemoryAnswerStore, SharedCache, SimilarAnswers
 from intellirouter.config import CacheMode, CacheSpec, KeySpec
 from intellirouter.core import OffLoop, Price
-from intellirouter.pipeline import CacheStage, Exchange, SharedCache, Stages
+from intellirouter.pipeline import CacheStage, Exchange, Stages
 from tests.support.dialects.standard import STANDARD_DIALECTS
 from tests.support.pipeline import BODY, EVENTS, Answer, Reply, Response, Source, World, resolved
 
@@ -39,8 +39,9 @@ class Cached(World):
         timeout_s: float = 600.0,
         similar: SimilarAnswers | None = None,
         mode: CacheMode | None = None,
+        dialects: tuple[str, ...] = ("openai_chat",),
     ) -> None:
-        """`similar` is used for a model with the mode `semantic`."""
+        """`similar` is used for a model with the mode `semantic`. `dialects`: those of the deployment."""
         chosen = settings or CacheSpec(default_mode="exact", is_used=True, ttl_s=TTL)
         self.store = MemoryAnswerStore(chosen.max_bytes, max(chosen.stale_if_error_s, chosen.kept_stale_s))
         self.flights = Flights()
@@ -48,11 +49,13 @@ class Cached(World):
         self.flights.apply(
             max_bytes=chosen.max_bytes, max_entry_bytes=chosen.max_entry_bytes, window_s=chosen.join_window_s
         )
-        model = structs.replace(resolved("a", price=PRICE, timeout_s=timeout_s), cache=mode)
+        model = structs.replace(resolved("a", price=PRICE, timeout_s=timeout_s, dialects=dialects), cache=mode)
         super().__init__(model, keys=keys, a=answers)
+        self.runtime = structs.replace(self.runtime, cache=chosen)
+        self.shared = SharedCache(self.store, self.flights, self.similar)
         stage = CacheStage(
             chosen,
-            SharedCache(self.store, self.flights, self.similar),
+            self.shared,
             self.clock,
             OffLoop(),
             names_requested_model=False,

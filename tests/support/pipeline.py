@@ -10,15 +10,19 @@ from msgspec import structs
 from intellirouter.catalog import HealthBoard, ResolvedModel
 from intellirouter.config.runtime import BackoffSpec, KeySpec, Runtime, ServerSpec, StoreSpec
 from intellirouter.core import (
+    DEFAULT_BREAKER,
     EMPTY_CONTEXT,
     AnswerBudget,
+    ConcurrencyPolicy,
     Current,
     Deployment,
     ExchangeRecord,
     Fetcher,
     FrameSocket,
+    QueuePolicy,
     ReasoningMemory,
     RequestContext,
+    SlotPolicy,
     SocketRefusal,
     SocketUpstream,
     Timeouts,
@@ -62,6 +66,7 @@ class Response:
         self.headers = list(headers)
         self.outcome = "open"
         self.spares_credential = False
+        self.credential_fingerprint = ""
         self.refused_with: int | None = None
         self.tenant = ""
         self.refused_for_s: float | None = None
@@ -78,7 +83,7 @@ class Response:
             raise errors.UpstreamMalformed("too large")
         return body
 
-    def content_began(self) -> None:
+    def content_began(self, source: object = None) -> None:
         """Do nothing: there are no timeouts."""
 
     def spare_credential(self) -> None:
@@ -332,6 +337,7 @@ class World:
             sockets=sockets,
             answers=self.answers,
         )
+        self.board_names = tuple((model or resolved("a")).by_name)
         catalog: Any = NamedModels(model or resolved("a"))
         self.spine = Spine(self.runtime, catalog, parts, stages or Stages())
         self.current.swap(
@@ -351,6 +357,18 @@ class World:
         generation = self.current.value
         parts = structs.replace(self._parts, memory_of=memory_of)
         self.current.swap(structs.replace(generation, spine=Spine(self.runtime, generation.catalog, parts)))
+
+    def limit(self, *, max_waiting: int = 100, max_wait_s: float = 10.0, **limits: int | ConcurrencyPolicy) -> None:
+        """Limit the requests in flight of these deployments, and no others, from now on."""
+        queue = QueuePolicy(max=max_waiting, max_wait_s=max_wait_s)
+        policies = {
+            name: SlotPolicy(
+                concurrency=each if isinstance(each, ConcurrencyPolicy) else ConcurrencyPolicy(max=each), queue=queue
+            )
+            for name, each in limits.items()
+        }
+        self.board.apply(dict.fromkeys((*self.board_names, *limits), DEFAULT_BREAKER))
+        self.board.apply_limits(policies, None, self.clock.monotonic_s())
 
     def use(self, stages: Stages) -> None:
         """Use these stages from now on."""

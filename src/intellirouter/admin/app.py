@@ -19,14 +19,21 @@ from starlette.requests import ClientDisconnect
 
 from intellirouter.admin.circuits import circuits_view, is_degraded
 from intellirouter.admin.description import json_body, json_response, operation_id
+from intellirouter.admin.limits import limits_view
 from intellirouter.admin.plane import ControlPlane
 from intellirouter.admin.request_ids import App, with_request_ids
 from intellirouter.admin.views import explain_view, models_view, record_view, with_problems
-from intellirouter.core import ExchangeRecord, RequestContext, attempt_control_of, encoding_refusal, errors
+from intellirouter.core import (
+    ExchangeRecord,
+    RequestContext,
+    attempt_control_of,
+    encoding_refusal,
+    errors,
+    session_of,
+)
 from intellirouter.dialects import encode_error
 from intellirouter.governance import PREFLIGHT_HINT, Identity, is_preflight, request_key
-from intellirouter.pipeline import Generation
-from intellirouter.store import LogFilter, StoreUnavailable
+from intellirouter.store import LogFilter, StoreHealth, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -204,8 +211,9 @@ def _is_admin(request: Request) -> bool:
 
 def _context(request: Request) -> RequestContext:
     """Return the parts of a request outside its body that a dry run depends on. Raises `InvalidRequest`."""
-    control = attempt_control_of(dict(request.scope["headers"]))
-    return RequestContext(model=request.query_params.get("model", ""), control=control)
+    headers = dict(request.scope["headers"])
+    control, session = attempt_control_of(headers), session_of(headers)
+    return RequestContext(model=request.query_params.get("model", ""), control=control, session=session)
 
 
 async def _body(request: Request) -> bytes:
@@ -224,7 +232,9 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     is_worker_down = any(map(_is_down, workers))
     circuits = circuits_view(plane.board, plane.clock.monotonic_s())
     are_circuits_open = is_degraded(circuits, plane.current.value.catalog.deployments)
-    is_healthy = store.state != "degraded" and not is_worker_down and not are_circuits_open
+    cache = plane.answer_store()
+    is_degraded_store = "degraded" in {store.state, cache.state}
+    is_healthy = not is_degraded_store and not is_worker_down and not are_circuits_open
     liveness = {
         "status": "healthy" if is_healthy else "degraded",
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -235,11 +245,17 @@ def _health(plane: ControlPlane, *, is_admin: bool) -> dict[str, Any]:
     return liveness | {
         "version": plane.version,
         "uptime_s": round(time.monotonic() - plane.started_s, 1),
-        "services": {"store": msgspec.to_builtins(store), "workers": workers, "circuits": circuits},
+        "services": {
+            "store": msgspec.to_builtins(store),
+            "cache": msgspec.to_builtins(cache),
+            "workers": workers,
+            "circuits": circuits,
+            "limits": limits_view(plane.board),
+        },
         "model_lists": lists,
         "in_flight": plane.in_flight(),
         "requests": {"finished": plane.metrics.finished, "failed": plane.metrics.failed},
-        "warnings": [*_warnings(plane.current.value), *_list_warnings(lists)],
+        "warnings": [*_warnings(plane), *_store_warnings(store), *_list_warnings(lists)],
     }
 
 
@@ -253,9 +269,18 @@ def _is_down(worker: Mapping[str, Any]) -> bool:
     )
 
 
-def _warnings(generation: Generation) -> list[str]:
+def _warnings(plane: ControlPlane) -> list[str]:
+    generation = plane.current.value
+    problem = plane.reload_problem()
+    failed = [] if problem is None else [f"The last reload has failed. {problem}"]
     pending = [f"{setting} has changed. It takes effect after a restart." for setting in generation.pending_restart]
-    return [*generation.runtime.warnings, *pending]
+    return [*failed, *generation.runtime.warnings, *pending]
+
+
+def _store_warnings(store: StoreHealth) -> list[str]:
+    if not store.has_other_gateways:
+        return []
+    return ["store.spool_dir: Another gateway uses this directory and its database as well."]
 
 
 def _list_warnings(lists: list[dict[str, Any]]) -> list[str]:

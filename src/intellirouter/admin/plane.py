@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from intellirouter.cache import RedisHealth
 from intellirouter.catalog import HealthBoard
 from intellirouter.core import Clock, Current, PeerAddress, errors
 from intellirouter.pipeline import Generation
@@ -36,8 +37,12 @@ class ControlPlane(Struct, frozen=True, kw_only=True):
     """Returns the current state of the local workers, as JSON."""
     credentials: Callable[[], list[dict[str, Any]]]
     """Returns the current state of the providers' credentials, as JSON, without any part of a credential."""
+    reload_problem: Callable[[], str | None]
+    """Returns why the configuration of the last reload is not in use; None if it is."""
     model_lists: Callable[[], list[dict[str, Any]]]
     """Returns the state of the lists of models of wildcard providers, as JSON."""
+    answer_store: Callable[[], RedisHealth]
+    """Returns the state of the server in which the response cache stores answers."""
     count_refusal: Callable[[str, PeerAddress | None, errors.GatewayError], None]
     """Counts the refusal of an unidentified caller of a path, with its address."""
     started_s: float

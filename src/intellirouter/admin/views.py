@@ -40,6 +40,7 @@ def explain_view(
         "retry_order": resolved.retry_order,
         "request_timeout_s": resolved.request_timeout_s,
         "max_attempts": resolved.max_attempts,
+        "continuation": "prefill" if resolved.continues_streams else "off",
         "max_cost_usd": None if resolved.max_cost_microusd is None else format_usd(resolved.max_cost_microusd),
         "hedging": None if resolved.hedging is None else to_builtins(resolved.hedging),
         "degradation": [_ladder_view(each) for each in resolved.degradation],
@@ -193,4 +194,6 @@ def _health_view(health: DeploymentHealth, now_s: float) -> dict[str, Any]:
         "first_token_ms": None if health.first_token_ms is None else round(health.first_token_ms, 1),
         "last_error": health.last_error,
         "circuit": health.breaker.state_at(now_s),
+        "limit": None if health.slots is None or health.slots.limit is None else health.slots.limit.value,
+        "waiting": 0 if health.slots is None else health.slots.waiting,
     }

@@ -13,6 +13,7 @@ from intellirouter.core import Loss
 
 _OVERHEAD_BYTES: Final = 1024
 """What an answer takes in addition to its body, approximately."""
+_PIECE_BYTES: Final = 128
 
 
 class StoredAnswer(Struct, frozen=True, kw_only=True, gc=False):
@@ -31,21 +32,48 @@ class StoredAnswer(Struct, frozen=True, kw_only=True, gc=False):
     """What the answer has cost; None if it is unknown."""
     client_key: bytes = b""
     """The key of what the client has sent, if the answer is stored under its `Idempotency-Key`."""
+    pieces: tuple[tuple[int, int], ...] = ()
+    """Where the pieces of a stream end in `body`, and how many milliseconds after the first one they were sent; empty
+    if the pace is not known."""
 
     @property
     def size_bytes(self) -> int:
-        return len(self.body) + _OVERHEAD_BYTES
+        return len(self.body) + len(self.pieces) * _PIECE_BYTES + _OVERHEAD_BYTES
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """A request with an `Idempotency-Key` is in progress, in whatever process."""
+
+    client_key: bytes
+    """The key of what the client has sent."""
+    request_id: str
 
 
 class AnswerStore(Protocol):
-    """Where answers are stored. Times are those of the gateway's monotonic clock."""
+    """Where answers are stored. Times are those of the gateway's monotonic clock. No method raises an error."""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether an answer that is stored would be found now."""
+        ...
 
     async def get(self, tenant: str, key: bytes, now_s: float) -> StoredAnswer | None:
         """Return an answer, even if it has expired, as long as it may replace one after an error."""
         ...
 
     async def put(self, tenant: str, key: bytes, answer: StoredAnswer) -> None:
-        """Store an answer. It replaces another one with the same key."""
+        """Store an answer. It replaces another one, or a claim, with the same key."""
+        ...
+
+    async def claim(self, tenant: str, key: bytes, claim: Claim) -> StoredAnswer | Claim | None:
+        """Announce the answer that this process will store under a key. Returns what is there already; None: nothing.
+
+        The claim lasts until `put` or `release`, or until the process dies.
+        """
+        ...
+
+    def release(self, tenant: str, key: bytes) -> None:
+        """Give a claim up. Does nothing if there is none, or if the answer has been stored."""
         ...
 
 
@@ -58,6 +86,8 @@ class MemoryAnswerStore:
         self._stale_s = stale_s
         self._tenants: dict[str, _TenantAnswers] = {}
         self.used_bytes = 0
+
+    is_available: Final = True
 
     @property
     def entry_count(self) -> int:
@@ -88,6 +118,14 @@ class MemoryAnswerStore:
         found.used_bytes += size
         self.used_bytes += size
         self._shrink()
+
+    async def claim(self, tenant: str, key: bytes, claim: Claim) -> StoredAnswer | Claim | None:
+        """Return None: only this process uses the memory, and its requests in flight are its claims."""
+        del tenant, key, claim
+        return None
+
+    def release(self, tenant: str, key: bytes) -> None:
+        """Do nothing: there are no claims."""
 
     def _shrink(self) -> None:
         """Remove answers until the rest fits. Each pass over the tenants removes at least one answer."""

@@ -27,6 +27,8 @@ class Landing(Struct, frozen=True, kw_only=True):
     finish_reason: str | None
     losses: tuple[Loss, ...]
     cost_microusd: int | None
+    times: tuple[tuple[int, int], ...] = ()
+    """`StoredAnswer.pieces` of a stream; empty if its pace is not noted."""
     error: errors.GatewayError | None = None
     """The error that ended a stream. Its event is the last piece."""
 
@@ -57,6 +59,11 @@ class Flight:
         """Ends the leader's request if its client has left."""
         self._size = 0
         self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def is_once(self) -> bool:
+        """Whether the request has an `Idempotency-Key`."""
+        return self.key != self.content_key
 
     def has_followers(self) -> bool:
         return self.followers > 0

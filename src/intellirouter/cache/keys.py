@@ -8,6 +8,7 @@ import hashlib
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from intellirouter.catalog import ResolvedModel
 from intellirouter.core import Call, Deployment, RequestContext
@@ -30,6 +31,8 @@ _TURNS: Final = ("messages", "contents", "input")
 _CONTENTS: Final = ("content", "parts")
 """The members of a turn that contain its text, in all dialects."""
 _MAX_PREFIXES: Final = 4096
+_MAX_KNOWN_BODY_BYTES: Final = 16 * 1024
+_MAX_KNOWN_BYTES: Final = 4 * 1024 * 1024
 _Outside = tuple[str, str, bool, str, str, RequestContext]
 """Tenant, endpoint, whether it is a stream, the model as requested and as resolved, path and headers."""
 
@@ -42,17 +45,35 @@ class CacheKeys:
         self._names_requested_model = b"\1" if names_requested_model else b"\0"
         self._prefixes: dict[_Outside, hashlib._Hash] = {}
         """The hash of everything but the body, because the rest is the same for many requests."""
+        self._known: dict[_Outside, dict[bytes, bytes]] = {}
+        """Keys of recent requests by their bodies, because a body that repeats is usually the same byte by byte."""
+        self._known_bytes = 0
 
     def key_of(self, tenant: str, endpoint: Endpoint, call: Call, resolved: ResolvedModel) -> bytes:
         """Return the key of a request. Call it off the event loop if the call is large."""
-        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context)
+        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, _compared(call.context))
         digest = (self._prefixes.get(outside) or self._prefix_of(outside, call.dialect, resolved)).copy()
         digest.update(canonical_body(call.body, call.dialect) if endpoint.is_json else call.body)
-        return digest.digest()
+        key = digest.digest()
+        if len(call.body) <= _MAX_KNOWN_BODY_BYTES:
+            self._remember(outside, call.body, key)
+        return key
+
+    def known_key_of(self, tenant: str, endpoint: Endpoint, call: Call, resolved: ResolvedModel) -> bytes | None:
+        """Return the key of a request that `key_of` has got before, byte by byte; None if it is not remembered."""
+        known = self._known.get((tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context))
+        return None if known is None else known.get(call.body)
+
+    def _remember(self, outside: "_Outside", body: bytes, key: bytes) -> None:
+        self._known_bytes += len(body) + len(key)
+        if self._known_bytes > _MAX_KNOWN_BYTES:
+            self._known, self._known_bytes = {}, len(body) + len(key)
+        self._known.setdefault(outside, {})[body] = key
 
     def client_key_of(self, tenant: str, endpoint: Endpoint, call: Call) -> bytes:
         """Return the key of what the client has sent, whatever the configuration is. The same rules apply as above."""
-        outside = repr((_VERSION, tenant, endpoint.name, call.dialect, call.is_stream, call.model, call.context))
+        context = _compared(call.context)
+        outside = repr((_VERSION, tenant, endpoint.name, call.dialect, call.is_stream, call.model, context))
         digest = hashlib.sha256(outside.encode("utf-8", "surrogatepass") + b"\0")
         digest.update(canonical_body(call.body, call.dialect) if endpoint.is_json else call.body)
         return digest.digest()
@@ -67,7 +88,7 @@ class CacheKeys:
         rest = body_without_last_turn(call.body, call.dialect, last_turn) if endpoint.is_json else None
         if rest is None:
             return None
-        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context)
+        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, _compared(call.context))
         digest = (self._prefixes.get(outside) or self._prefix_of(outside, call.dialect, resolved)).copy()
         digest.update(b"\1" + rest)
         return digest.digest()
@@ -96,6 +117,11 @@ def idempotency_key_of(tenant: str, key_name: str | None, client_key: bytes) -> 
     Each API key has its own, because two programs of a tenant may count from 1.
     """
     return hashlib.sha256(repr(("idempotency", tenant, key_name, client_key)).encode()).digest()
+
+
+def _compared(context: RequestContext) -> RequestContext:
+    """Return what is compared of a context. The session does not change the answer."""
+    return structs.replace(context, session="") if context.session else context
 
 
 def canonical_body(body: bytes, dialect: str) -> bytes:

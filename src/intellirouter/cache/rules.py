@@ -28,6 +28,8 @@ _TOOL_CALL: Final = re.compile(
     rb'|"type"\s*:\s*"(?:tool_use|mcp_approval_request|\w+_call)"'
 )
 """What answers with tool calls and other actions contain, in all dialects."""
+_CONTENT: Final = re.compile(rb'"(?:content|text|delta|response|data|result|code|output)"\s*:\s*"[^"]')
+"""What answers that are not empty contain, in all dialects."""
 
 
 class _GenerationConfig(Struct):
@@ -87,7 +89,8 @@ def _storage_reason(call: Call, members: _Members) -> str | None:
 def may_store(call: Call, settings: CacheSpec, finish_reason: str | None, pieces: Sequence[bytes]) -> bool:
     """Return whether a successful answer may be stored. `pieces` is what the client was sent.
 
-    The answers of models must be known to be complete: all their choices, not only the first one.
+    The answers of models must be known to be complete: all their choices, not only the first one. An empty one is
+    usually a failure of the model, which should not be repeated until it expires.
     """
     if call.operation not in _WITH_TEMPERATURE:
         return True
@@ -99,7 +102,9 @@ def may_store(call: Call, settings: CacheSpec, finish_reason: str | None, pieces
         return False
     if _REFUSAL.search(body) is not None or (not call.is_stream and _NO_FINISH.search(body) is not None):
         return False
-    return settings.tool_calls or _TOOL_CALL.search(body) is None
+    if _TOOL_CALL.search(body) is not None:
+        return settings.tool_calls
+    return _CONTENT.search(body) is not None
 
 
 def _may_matter(call: Call, settings: CacheSpec) -> bool:

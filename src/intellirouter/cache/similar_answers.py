@@ -151,7 +151,7 @@ class SimilarAnswers:
         for entry, similarity in self._candidates(lookup, now_s):
             stored = await store.get(lookup.tenant, entry.answer_key, now_s)
             if stored is None or now_s >= stored.expires_s:
-                if self._indexes is not None:
+                if self._indexes is not None and store.is_available:
                     self._indexes.remove(lookup.tenant, lookup.partition_key, entry.answer_key)
             elif max_age_s is None or now_s - stored.stored_s <= max_age_s:
                 if self._indexes is not None:

@@ -1,7 +1,7 @@
 """The names that clients can call, and the deployments behind each name."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct, structs
@@ -13,6 +13,7 @@ from intellirouter.config import CacheMode, DeploymentSpec, ModelSpec, ProviderS
 from intellirouter.core import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_POOL,
+    AffinityPolicy,
     DegradationStep,
     Deployment,
     FallbackCause,
@@ -61,15 +62,25 @@ class ResolvedModel(Struct, frozen=True, kw_only=True, eq=False):
     max_cost_microusd: int | None = None
     """No further attempt is made when attempts whose answers were not used have cost this much. None: no limit."""
     hedging: HedgingPolicy | None = None
+    affinity: AffinityPolicy | None = None
+    """None: requests do not stay where their session was served last, or there is nothing to choose."""
+    continues_streams: bool = False
+    """Another deployment writes the rest of a stream that breaks off."""
     degradation: tuple[LadderStep, ...] = ()
     """What is tried if all attempts have failed."""
     reserved_s: float = 0.0
     """How much of the time of a request is reserved for the steps that follow."""
     restriction: str = ""
     """How the headers of a request limit its attempts; empty if they do not."""
+    pin: str = ""
+    """Why only one deployment can serve the request; empty if others can, too."""
+    has_one_account: bool = True
+    """All deployments have the same provider and credential, so that each can read what another one has created."""
     by_name: dict[str, Deployment]
     """The deployments of the pool and the fallbacks."""
     pool_policy: PoolPolicy = DEFAULT_POOL
+    queue_wait_s: float | None = None
+    """How long a request may wait for a slot; None: as long as the queue of the deployment allows."""
     cache: CacheMode | None = None
     """Whether its answers are cached; None: as the tenant, or else the defaults, say."""
 
@@ -83,8 +94,14 @@ class Catalog:
         vendors: Mapping[str, VendorRow],
         prices: PriceSource,
         lists: ProviderLists | None = None,
+        *,
+        sticky_strategies: Collection[str] = (),
     ) -> None:
-        """`lists`: the models that wildcard providers have listed so far."""
+        """`lists`: the models that wildcard providers have listed so far.
+
+        `sticky_strategies`: the names of the strategies that keep sessions at one deployment.
+        """
+        self._sticky_strategies = frozenset(sticky_strategies)
         self._runtime = runtime
         self._lists = ProviderLists() if lists is None else lists
         self._limits = runtime.server.answer_limits()
@@ -107,6 +124,14 @@ class Catalog:
     @property
     def wildcard_providers(self) -> tuple[str, ...]:
         return tuple(name for name, spec in self._runtime.providers.items() if spec.allows_any_model)
+
+    @property
+    def has_several_accounts(self) -> bool:
+        """Whether there is a model whose requests can be served with different credentials."""
+        providers = self._runtime.providers
+        return any(not each.has_one_account for each in self._resolved.values()) or any(
+            len(providers[name].credentials) > 1 for name in self.wildcard_providers
+        )
 
     def is_listed(self, provider: str) -> bool:
         """Return whether lists of models contain those that this provider offers."""
@@ -132,6 +157,15 @@ class Catalog:
         if (resolved := self.resolve(model)) is None:
             return None
         return self._lists.find(model.partition("/")[0], model) or facts_of(model, resolved.kind, resolved.pool)
+
+    def offered_by_wildcards(self, model: str) -> Iterator[str]:
+        """Yield `provider/model` for each wildcard provider that has listed this model, or has a price for it."""
+        for name in self.wildcard_providers:
+            row = self._vendors[self._runtime.providers[name].vendor]
+            known = self._prices.lookup(row.price_provider, model) if row.price_provider else None
+            full_name = f"{name}/{model}"
+            if self._lists.find(name, full_name) is not None or (known is not None and known.model_id == model):
+                yield full_name
 
     def describe(self, provider: str, model: str, context_tokens: int | None) -> ModelFacts:
         """Return the facts of a model that a wildcard provider has listed with this context window."""
@@ -169,10 +203,19 @@ class Catalog:
             max_attempts=spec.max_attempts,
             max_cost_microusd=spec.max_cost_microusd,
             hedging=spec.hedging,
+            affinity=self._affinity(spec, by_name.values()),
+            has_one_account=_have_one_account(by_name.values()),
+            continues_streams=spec.continues_streams,
             by_name=by_name,
             pool_policy=spec.pool,
+            queue_wait_s=spec.queue_wait_s,
             cache=spec.cache,
         )
+
+    def _affinity(self, spec: ModelSpec, members: Iterable[Deployment]) -> AffinityPolicy | None:
+        """Return the policy of a model; None if sessions have no choice of deployments or credentials."""
+        has_choice = len(spec.deployments) > 1 and spec.strategy in self._sticky_strategies
+        return spec.affinity if has_choice or any(len(each.credentials) > 1 for each in members) else None
 
     def _single(self, name: str, kind: str, deployment: Deployment, cache: CacheMode | None) -> ResolvedModel:
         retries = self._runtime.default_retries if deployment.retries is None else deployment.retries
@@ -185,6 +228,8 @@ class Catalog:
             retries=retries,
             request_timeout_s=self._runtime.default_request_timeout_s or _sum_of_timeouts([deployment]),
             max_attempts=self._runtime.default_max_attempts,
+            affinity=self._runtime.default_affinity if len(deployment.credentials) > 1 else None,
+            has_one_account=_have_one_account([deployment]),
             max_cost_microusd=self._runtime.default_max_cost_microusd,
             by_name=by_name,
             pool_policy=self._runtime.default_pool,
@@ -239,6 +284,11 @@ class Catalog:
             limits=self._limits,
             artifact=spec.artifact,
         )
+
+
+def _have_one_account(deployments: Iterable[Deployment]) -> bool:
+    accounts = {(each.provider, secret) for each in deployments for secret in each.credentials or (None,)}
+    return len(accounts) < 2
 
 
 def _with_ladder(own: ResolvedModel, models: Mapping[str, ResolvedModel], spec: ModelSpec) -> ResolvedModel:

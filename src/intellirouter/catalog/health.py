@@ -5,8 +5,8 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy
-from intellirouter.resilience import Breaker, DelayHistogram
+from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy, SlotPolicy
+from intellirouter.resilience import Breaker, DelayHistogram, Slots
 
 _ALPHA: Final = 0.2
 _JUST_FAILED_S: Final = 10.0
@@ -43,11 +43,14 @@ class DeploymentHealth:
         "last_error",
         "last_failure_s",
         "latency_ms",
+        "slots",
         "success_rate",
     )
 
-    def __init__(self, breaker: Breaker | None = None) -> None:
+    def __init__(self, breaker: Breaker | None = None, slots: Slots | None = None) -> None:
         self.breaker = breaker or Breaker()
+        self.slots = slots
+        """The slots of the deployment, and who waits for them. None: the number of requests is not limited."""
         self.is_suspect = False
         """Whether a decision may depend on this deployment's failures. If not, nothing else need be read."""
         self.in_flight = 0
@@ -177,14 +180,19 @@ class HealthBoard:
         self._health: dict[str, DeploymentHealth] = {}
         self._policies: Mapping[str, BreakerPolicy] = {}
         self._default = DEFAULT_BREAKER
+        self._limits: Mapping[str, SlotPolicy] = {}
+        self._default_limit: SlotPolicy | None = None
+        self._is_closed = False
 
     def of(self, deployment: str) -> DeploymentHealth:
         health = self._health.get(deployment)
         if health is None:
             if len(self._health) >= _MAX_UNCONFIGURED + len(self._policies):
-                self._keep(lambda name, each: name in self._policies or each.in_flight > 0)
+                self._keep(lambda name, each: name in self._policies or each.in_flight > 0 or _are_slots_used(each))
             policy = self._policies.get(deployment, self._default)
             health = self._health[deployment] = DeploymentHealth(Breaker(policy, self._rng))
+            if (limit := self._limit_of(deployment)) is not None:
+                health.slots = self._slots(deployment, health, limit)
         return health
 
     def apply(self, policies: Mapping[str, BreakerPolicy], default: BreakerPolicy = DEFAULT_BREAKER) -> None:
@@ -193,9 +201,37 @@ class HealthBoard:
         `default` is for the deployments of wildcards.
         """
         self._policies, self._default = policies, default
-        self._keep(lambda name, _: name in policies)
+        self._keep(lambda name, each: name in policies or _are_slots_used(each))
         for name, health in self._health.items():
-            health.breaker.apply(policies[name])
+            health.breaker.apply(policies.get(name, default))
+
+    def apply_limits(self, limits: Mapping[str, SlotPolicy], default: SlotPolicy | None, now_s: float) -> None:
+        """Use these limits of requests in flight. Deployments that are not among them have none.
+
+        `default` is for the deployments of wildcards. Call it after `apply`. Requests keep their slots, and those that
+        wait keep their places.
+        """
+        self._limits, self._default_limit = limits, default
+        for name, health in self._health.items():
+            limit = self._limit_of(name)
+            if health.slots is not None:
+                health.slots.apply(limit, now_s)
+                if limit is None and not health.slots.held:
+                    health.slots = None
+            elif limit is not None:
+                health.slots = self._slots(name, health, limit)
+
+    def close_queues(self) -> None:
+        """Refuse all requests that wait for a slot, from now on, because the gateway is stopping."""
+        self._is_closed = True
+        for health in self._health.values():
+            if health.slots is not None:
+                health.slots.close()
+
+    def limited(self) -> Iterator[tuple[str, Slots]]:
+        """Yield the slots of the configured deployments that have a limit."""
+        found = [(name, self.of(name).slots) for name in self._limits]
+        return iter([(name, slots) for name, slots in found if slots is not None])
 
     def suspects(self) -> Iterator[tuple[str, DeploymentHealth]]:
         """Yield the deployments whose breaker is not closed, or that have asked not to be called, among others."""
@@ -208,5 +244,18 @@ class HealthBoard:
             [(name, each.breaker) for name, each in self._health.items() if name in known and each.breaker.openings]
         )
 
+    def _limit_of(self, name: str) -> SlotPolicy | None:
+        return self._limits.get(name) if name in self._policies else self._default_limit
+
+    def _slots(self, name: str, health: DeploymentHealth, limit: SlotPolicy) -> Slots:
+        slots = Slots(name, limit, health.in_flight)
+        slots.is_closed = self._is_closed
+        return slots
+
     def _keep(self, is_kept: Callable[[str, DeploymentHealth], bool]) -> None:
         self._health = {name: health for name, health in self._health.items() if is_kept(name, health)}
+
+
+def _are_slots_used(health: DeploymentHealth) -> bool:
+    """Return whether requests have slots, which must not be forgotten before they have been released."""
+    return health.slots is not None and health.slots.held > 0

@@ -38,18 +38,19 @@ def model_not_found(
 def similar_model(catalog: Catalog, name: str, may_use: Callable[[str], bool]) -> str | None:
     """Return the most similar name that the caller may use, or None if none is similar.
 
-    A model of a wildcard provider need not be known: only the name of the provider is corrected.
+    A model of a wildcard provider is recognized without the name of the provider. It need not be known if only the name
+    of the provider is misspelled.
     """
-    if not name or len(name) > MAX_NAME_CHARS:
+    if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
         return None
-    usable = [known for known in catalog.resolved_models if known != name and may_use(known)]
-    if (near := most_similar(name, usable)) is not None:
-        return near
-    provider, slash, model = name.partition("/")
-    if not slash or not model or not model.isprintable():
-        return None
-    right = most_similar(provider, catalog.wildcard_providers)
-    return f"{right}/{model}" if right not in {None, provider} and may_use(f"{right}/{model}") else None
+    if (offered := next(filter(may_use, catalog.offered_by_wildcards(name)), None)) is not None:
+        return offered
+    provider, _, model = name.partition("/")
+    if model and (right := most_similar(provider, catalog.wildcard_providers)) not in {None, provider}:
+        corrected = f"{right}/{model}"
+        if may_use(corrected):
+            return corrected
+    return most_similar(name, [known for known in catalog.resolved_models if known != name and may_use(known)])
 
 
 def most_similar(name: str, known: Iterable[str]) -> str | None:

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from intellirouter.cli.gateway_command import GatewayOptions
 from intellirouter.cli.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from intellirouter import client
+    from intellirouter import client, core
 else:
     client = LazyModule("intellirouter.client")
 
@@ -41,6 +41,10 @@ MaxCostOption = Annotated[
     float | None,
     typer.Option("--max-cost", metavar="USD", min=0.000001, max=_MAX_S, help="Limit of the cost of unusable answers."),
 ]
+PriorityOption = Annotated[
+    Literal["interactive", "normal", "batch"] | None,
+    typer.Option("--priority", help="Who is next at a deployment at its limit. Cannot raise that of the key."),
+]
 
 
 _SHARED: Final = (
@@ -48,6 +52,7 @@ _SHARED: Final = (
     ("fallbacks", FallbacksOption),
     ("timeout", TimeoutOption),
     ("max_cost", MaxCostOption),
+    ("priority", PriorityOption),
 )
 _LIMITS: Final = "limits"
 
@@ -68,14 +73,20 @@ def limiting_attempts(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _limits_of(
-    *, retries: int | None, fallbacks: bool | None, timeout: float | None, max_cost: float | None
+    *,
+    retries: int | None,
+    fallbacks: bool | None,
+    timeout: float | None,
+    max_cost: float | None,
+    priority: "core.Priority | None",
 ) -> "client.AttemptLimits | None":
     """Return the limits that these options set; None if they set none."""
-    if retries is None and fallbacks is None and timeout is None and max_cost is None:
+    if all(each is None for each in (retries, fallbacks, timeout, max_cost, priority)):
         return None
     return client.AttemptLimits(
         retries=retries,
         fallbacks=fallbacks,
         timeout_s=timeout,
         max_cost_usd=None if max_cost is None else Decimal(str(max_cost)),
+        priority=priority,
     )

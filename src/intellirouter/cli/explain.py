@@ -51,6 +51,8 @@ def _blocks(explanation: "client.Explanation") -> Iterator[Any]:
     yield from _hedging(explanation)
     if failures := _after_failures(explanation):
         yield failures
+    if explanation.continuation == "prefill":
+        yield "If a stream breaks off: another deployment writes the rest"
     if explanation.degradation:
         yield f"If all of these fail: {', then '.join(map(_step, explanation.degradation))}"
     yield ""

@@ -13,7 +13,8 @@ from intellirouter.cli.output import Blocks, format_value, make_table, print_dat
 if TYPE_CHECKING:
     from intellirouter import client
 
-_NORMAL_STATES: Final = frozenset({"ok", "ready", "healthy"})
+_NORMAL_STATES: Final = frozenset({"ok", "ready", "healthy", "full"})
+"""`full`: a deployment has as many requests in flight as its concurrency limit allows."""
 _MAX_REPEATED: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 

@@ -47,6 +47,7 @@ def record_line(record: "core.ExchangeRecord") -> list[Part]:
         Part(f"{tokens:>6} tokens", 6, "TOKENS"),
         Part(f"{format_value(record_cost(record)):>8} USD", 7, "USD"),
         Part(f"{attempts:<10}", 8, "ATTEMPTS"),
+        Part("" if record.cache is None else f"cache {record.cache}", 9, "CACHE"),
         Part(route, 4, "MODEL"),
         Part(record.error_code or "", 3, "ERROR"),
     ]
@@ -96,6 +97,8 @@ def _facts(record: "core.ExchangeRecord") -> Iterator[tuple[str, Any]]:
     yield "cost", None if cost is None else f"{cost} USD (price: {format_value(record.price_version)})"
     if record.cache is not None:
         yield "cache", _cache(record)
+    if record.affinity is not None:
+        yield "affinity", _affinity(record.affinity)
     first = "" if record.first_token_ms is None else f", first token after {record.first_token_ms:.0f} ms"
     yield "duration", f"{record.duration_ms:.0f} ms{first}"
     if record.dropped:
@@ -121,6 +124,16 @@ def _cache(record: "core.ExchangeRecord") -> str:
     return f"{record.cache}: {'; '.join(parts)}" if parts else str(record.cache)
 
 
+def _affinity(use: "core.AffinityUse") -> str:
+    """Return where the session was served last, and whether it stayed: `session: stayed at a, 42 s later`."""
+    if use.outcome == "new":
+        return f"{use.kind}: new"
+    if use.outcome == "hit":
+        return f"{use.kind}: stayed at {use.deployment}, {use.age_s:.0f} s later"
+    lost = f"; about {core.format_usd(use.lost_microusd)} USD of cached input lost" if use.lost_microusd else ""
+    return f"{use.kind}: left {use.deployment}, {use.age_s:.0f} s later: {use.cause}{lost}"
+
+
 def _deployment(record: "core.ExchangeRecord") -> str | None:
     if record.deployment is None:
         return None
@@ -137,7 +150,7 @@ def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> 
             attempt.outcome if attempt.status is None else f"{attempt.outcome} ({attempt.status})",
             attempt_bar(attempt, duration_ms),
             f"{(duration_ms if attempt.ended_ms is None else attempt.ended_ms) - attempt.started_ms:.0f}",
-            attempt.message or " ",
+            _message(attempt),
         )
         for number, attempt in enumerate(attempts, start=1)
     ]
@@ -149,6 +162,12 @@ def attempts_table(attempts: "tuple[core.Attempt, ...]", duration_ms: float) -> 
         optional=("TIME", "ATTEMPT", "MS", "#", "MESSAGE", "OUTCOME"),
     )
     return replace(table, legends={"TIME": _BAR_LEGEND})
+
+
+def _message(attempt: "core.Attempt") -> str:
+    """Return what is to say about an attempt: how long it has waited for a slot, and why it has failed."""
+    queued = f"queued {attempt.queued_ms:.0f} ms" if attempt.queued_ms else ""
+    return ". ".join(filter(None, (queued, attempt.message))) or " "
 
 
 def attempt_bar(attempt: "core.Attempt", duration_ms: float) -> str:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 else:
     client = LazyModule("intellirouter.client")
 
-_LIST_HEADINGS: Final = ("TIME", "REQUEST", "MODEL", "DEPLOYMENT", "STATUS", "ERROR", "USD", "MS")
+_LIST_HEADINGS: Final = ("TIME", "REQUEST", "MODEL", "DEPLOYMENT", "CACHE", "STATUS", "ERROR", "USD", "MS")
 _LIST_NUMBERS: Final = ("STATUS", "USD", "MS")
-_LIST_OPTIONAL: Final = ("USD", "DEPLOYMENT", "MS", "TIME", "ERROR", "MODEL", "STATUS")
+_LIST_OPTIONAL: Final = ("USD", "DEPLOYMENT", "CACHE", "MS", "TIME", "ERROR", "MODEL", "STATUS")
 
 _ID_PATTERN: Final = re.compile(r"[a-z0-9_]{1,36}")
 _ID_HINT: Final = "Run `intellirouter requests list` to list requests."
@@ -86,21 +86,26 @@ def list_requests(
 
 
 def _list_table(records: "Sequence[client.RequestSummary]") -> Table:
-    rows = map(_list_row, records)
-    return make_table(_LIST_HEADINGS, rows, right=_LIST_NUMBERS, optional=_LIST_OPTIONAL)
+    # Where the cache is off, its column would only take the place of others.
+    headings = [name for name in _LIST_HEADINGS if name != "CACHE" or any(each.cache for each in records)]
+    rows = [[cell for name, cell in _list_cells(each) if name in headings] for each in records]
+    optional = [name for name in _LIST_OPTIONAL if name in headings]
+    return make_table(headings, rows, right=_LIST_NUMBERS, optional=optional)
 
 
-def _list_row(record: "client.RequestSummary") -> tuple[Any, ...]:
-    return (
+def _list_cells(record: "client.RequestSummary") -> Iterator[tuple[str, Any]]:
+    cells = (
         local_time(record.started_us).strftime("%m-%d %H:%M:%S"),
         record.request_id,
         record.model,
         record.deployment,
+        record.cache,
         record.status,
         record.error_code,
         record_cost(record),
         f"{record.duration_ms:.0f}",
     )
+    return zip(_LIST_HEADINGS, cells, strict=True)
 
 
 @gateway_command

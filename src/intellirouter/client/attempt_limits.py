@@ -4,7 +4,14 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from intellirouter.core import FALLBACKS_HEADER, MAX_COST_HEADER, RETRIES_HEADER, TIMEOUT_HEADER
+from intellirouter.core import (
+    FALLBACKS_HEADER,
+    MAX_COST_HEADER,
+    PRIORITY_HEADER,
+    RETRIES_HEADER,
+    TIMEOUT_HEADER,
+    Priority,
+)
 
 
 class AttemptLimits(Struct, frozen=True, kw_only=True):
@@ -18,6 +25,8 @@ class AttemptLimits(Struct, frozen=True, kw_only=True):
     """The answer must begin (stream) or be complete within so many seconds."""
     max_cost_usd: Decimal | None = None
     """What attempts may cost whose answers cannot be used."""
+    priority: Priority | None = None
+    """When the request gets the slot of a deployment at its concurrency limit."""
 
     def headers(self) -> dict[str, str]:
         values = {
@@ -25,6 +34,7 @@ class AttemptLimits(Struct, frozen=True, kw_only=True):
             FALLBACKS_HEADER: None if self.fallbacks is None else "on" if self.fallbacks else "off",
             TIMEOUT_HEADER: None if self.timeout_s is None else f"{self.timeout_s:.6f}",
             MAX_COST_HEADER: None if self.max_cost_usd is None else f"{self.max_cost_usd:.6f}",
+            PRIORITY_HEADER: self.priority,
         }
         return {name: str(value) for name, value in values.items() if value is not None}
 

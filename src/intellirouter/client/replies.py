@@ -127,6 +127,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     retry_order: str | None = None
     """`next_first`: a failed request goes to the next deployment first. `same_first`: it is retried first."""
     request_timeout_s: float | None = None
+    continuation: str | None = None
+    """`prefill`: a stream that breaks off is continued by another deployment. `off`: it ends with an error."""
     hedging: dict[str, Any] | None = None
     """When the second deployment is called in addition; None: never."""
     degradation: tuple[dict[str, Any], ...] = ()

@@ -6,13 +6,19 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from intellirouter.config.section import Section
-from intellirouter.config.value_types import Seconds, Text, Usd
+from intellirouter.config.value_types import Seconds, Switch, Text, Usd
 from intellirouter.core import FallbackCause, HedgingPolicy
 
 MaxAttempts = Annotated[int, Field(ge=1, le=100)]
 MAX_ATTEMPTS_TEXT: Final = (
     "Limit of the attempts of a request over all deployments. Attempts of all kinds count: retries, fallbacks, and "
     "attempts with another credential or over a new connection."
+)
+ContinuationMode = Annotated[Literal["off", "prefill"], Switch]
+CONTINUATION_TEXT: Final = (
+    "What happens to a stream that breaks off after its first content. With off, it ends with an error event. With "
+    "prefill, another deployment is asked for the rest, with the text so far as the beginning of its answer, if the "
+    "answer consists of text only."
 )
 MaxCost = Annotated[Usd, Field(gt=0)]
 MAX_COST_TEXT: Final = (

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Final
 
+from intellirouter.config.redis_settings import Report, compile_redis
 from intellirouter.config.runtime import CacheMode, CacheSpec, SemanticSpec
 from intellirouter.config.schema import Config
+from intellirouter.config.secret_references import SecretSources
 from intellirouter.config.tree import Path
 
 _FOR_MODELS_ONLY: Final = "The cache mode `semantic` can only be set for models. `exact` is used instead."
@@ -18,8 +20,8 @@ _PACKAGES: Final = ("wordllama", "numpy", "safetensors", "tokenizers")
 _SECTIONS_WITHOUT_SEMANTIC: Final = frozenset({"defaults", "tenants"})
 
 
-def compile_cache(config: Config) -> CacheSpec:
-    """Return the settings of the response cache."""
+def compile_cache(config: Config, sources: SecretSources, report: Report) -> CacheSpec:
+    """Return the settings of the response cache, and report every problem."""
     cache = config.cache
     modes = [mode for _, mode in _modes(config)]
     return CacheSpec(
@@ -34,6 +36,8 @@ def compile_cache(config: Config) -> CacheSpec:
         join_window_s=cache.join_window_s,
         tool_calls=cache.tool_calls,
         max_temperature=cache.max_temperature,
+        redis=compile_redis(cache, sources, report),
+        max_replay_s=cache.max_replay_s if cache.replay == "original" else None,
         semantic=SemanticSpec(**cache.semantic.model_dump()) if _is_semantic_used(config) else None,
     )
 
@@ -59,6 +63,10 @@ def ineffective_cache_settings(config: Config) -> Iterator[tuple[Path, str]]:
     elif "max_entry_bytes" in cache.model_fields_set and cache.max_entry_bytes > cache.max_bytes // 4:
         text = f"It is more than a quarter of cache.max_bytes, so {cache.max_bytes // 4} is used instead."
         yield ("cache", "max_entry_bytes"), text
+    if cache.redis.model_fields_set and cache.backend != "redis":
+        yield ("cache", "redis"), "This section has no effect, because `cache.backend` is not redis."
+    if "max_replay_s" in cache.model_fields_set and cache.replay != "original":
+        yield ("cache", "max_replay_s"), "It has no effect, because `cache.replay` is not original."
     if cache.semantic.model_fields_set and "semantic" not in _modes_of_models(config):
         yield ("cache", "semantic"), "This section has no effect, because no model has `cache: semantic`."
 

@@ -13,8 +13,7 @@ from pathlib import Path as FilePath
 from typing import Final
 from urllib.parse import urlsplit
 
-from msgspec import structs
-
+from intellirouter.config.affinity_section import compile_affinity
 from intellirouter.config.attempts_section import causes_of, compile_hedging
 from intellirouter.config.breakers import breaker_warnings, inherit_breaker, inherit_pool, with_breakers
 from intellirouter.config.cache_settings import compile_cache
@@ -63,9 +62,9 @@ from intellirouter.config.secret_references import (
     usual_variable,
 )
 from intellirouter.config.server_section import Server
+from intellirouter.config.slot_settings import default_slots, slot_warnings, with_slots
 from intellirouter.config.store_section import Store
-from intellirouter.config.timeouts_section import DefaultTimeouts
-from intellirouter.config.timeouts_section import Timeouts as TimeoutsEntry
+from intellirouter.config.timeouts_section import inherit_timeouts
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.unused_settings import is_region_name, is_regional, unused_settings
 from intellirouter.config.value_types import artifact_model
@@ -158,15 +157,16 @@ class _Compiler:
             hint = "Set server.tls_cert_file as well, or remove this setting."
             self._report(("server", "tls_key_file"), "A private key needs a certificate.", hint)
         self.problems += environment_problems(providers.values())
+        deployments = with_slots(config, with_breakers(config, deployments, models), self._vendors)
         if not self.problems:
-            self._add_warnings(providers, models)
+            self._add_warnings(providers, models, deployments)
         server, defaults, logging = config.server, config.defaults, config.logging
         return Runtime(
             server=_server(server),
             auth_required=config.auth.required,
             store=store,
             providers=providers,
-            deployments=with_breakers(config, deployments, models),
+            deployments=deployments,
             models=models,
             keys=keys,
             backoff=BackoffSpec(base_s=defaults.backoff.base_s, max_s=defaults.backoff.max_s),
@@ -176,7 +176,9 @@ class _Compiler:
             default_max_cost_microusd=microusd(defaults.max_cost_usd),
             default_breaker=inherit_breaker(defaults.breaker),
             default_pool=self._default_pool,
-            cache=compile_cache(config),
+            default_affinity=compile_affinity(None, defaults.affinity),
+            default_slots=default_slots(config),
+            cache=compile_cache(config, self._sources, self._report),
             answers=AnswersSpec(names_requested_model=config.answers.model_name == "requested"),
             logs_bodies=logging.bodies == "full",
             log_level=logging.level,
@@ -192,10 +194,16 @@ class _Compiler:
             warnings=(*ineffective_settings(config, self._strategies), *self._warnings),
         )
 
-    def _add_warnings(self, providers: Mapping[str, ProviderSpec], models: Mapping[str, ModelSpec]) -> None:
+    def _add_warnings(
+        self,
+        providers: Mapping[str, ProviderSpec],
+        models: Mapping[str, ModelSpec],
+        deployments: Mapping[str, DeploymentSpec],
+    ) -> None:
         config = self._config
         self._warnings += auth_warnings(config)
         self._warnings += breaker_warnings(config, models)
+        self._warnings += slot_warnings(config, deployments, self._vendors)
         self._warnings += egress_warnings(config.providers, providers, self._origin)
         self._warnings += unused_ports(providers, self._sources.environ)
         is_auth_required = requires_key(config)
@@ -426,16 +434,26 @@ class _Compiler:
                 retry_order=entry.retry_order or self._config.defaults.retry_order,
                 request_timeout_s=entry.request_timeout_s or self._config.defaults.request_timeout_s,
                 hedging=compile_hedging(entry.hedging),
+                affinity=compile_affinity(entry.affinity, self._config.defaults.affinity),
+                continues_streams=entry.continuation == "prefill",
                 max_attempts=entry.max_attempts or self._config.defaults.max_attempts,
                 max_cost_microusd=microusd(entry.max_cost_usd or self._config.defaults.max_cost_usd),
                 degradation=compile_ladder(self._config, name, self._report, self._suggestions),
                 pool=inherit_pool(entry.pool, self._default_pool),
+                queue_wait_s=entry.queue.max_wait_s,
                 cache=entry.cache,
             )
         self._warnings += [
             f"{format_path(path)}: The list names the deployment `{each}` more than once, which has no effect."
             for path, each in dict.fromkeys(lists.repeated)
         ]
+        self._add_implicit(lists, deployments, providers)
+        return models
+
+    def _add_implicit(
+        self, lists: DeploymentLists, deployments: dict[str, DeploymentSpec], providers: Mapping[str, ProviderSpec]
+    ) -> None:
+        """Add the deployments that models name as `provider/model`, and that no entry declares."""
         for name, (provider, model) in lists.implicit.items():
             if (spec := providers.get(provider)) is not None:
                 deployments[name] = DeploymentSpec(
@@ -447,7 +465,6 @@ class _Compiler:
                     cache=spec.cache,
                     marks_prompt_cache=spec.marks_prompt_cache,
                 )
-        return models
 
     def _strategy(self, name: str, entry: ModelEntry) -> str:
         if entry.strategy in self._strategies:
@@ -479,8 +496,3 @@ def _credential_hint(row: VendorRow) -> str:
     if row.credential_env:
         way = f"the environment variable {row.credential_env[0].replace('+', ' and ')}, or {way}"
     return f"Set {way}. If the endpoint needs no credential, set `credentials: []`."
-
-
-def inherit_timeouts(entry: TimeoutsEntry | DefaultTimeouts, base: Timeouts) -> Timeouts:
-    """Return `base` with the timeouts that are set in `entry`."""
-    return structs.replace(base, **entry.model_dump(exclude_none=True))

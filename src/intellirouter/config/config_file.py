@@ -1,4 +1,4 @@
-"""Reads a configuration file: YAML, with the line of every setting and without duplicate names, or TOML."""
+"""Reads a configuration file, YAML without duplicate names or TOML, with the line of every setting."""
 
 import re
 import shlex
@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 from intellirouter.config.default_file import DEFAULT_FILE
 from intellirouter.config.file_format import format_hint, is_toml_name
 from intellirouter.config.problems import ConfigError, ConfigProblem
+from intellirouter.config.toml_lines import toml_lines
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.yaml_problems import describe_yaml_error
 from intellirouter.core import read_bounded
@@ -94,12 +95,13 @@ def _failure(path: FilePath, message: str, hint: str = "", line: int | None = No
 def _read_toml(path: FilePath, text: str) -> ConfigFile:
     try:
         values = tomllib.loads(text)
+        lines = toml_lines(text)
     except tomllib.TOMLDecodeError as error:
         reason, line = _toml_reason(str(error))
         raise _failure(path, f"The file is not valid TOML: {reason}.", line=line) from None
     except RecursionError:
         raise _failure(path, "The file is nested too deeply.") from None
-    return ConfigFile(str(path), values, {}, [])
+    return ConfigFile(str(path), values, lines, [])
 
 
 def _toml_reason(text: str) -> tuple[str, int | None]:

@@ -7,7 +7,7 @@ from itertools import chain
 
 from intellirouter.config.problems import Suggestions, quoted
 from intellirouter.config.schema import Config
-from intellirouter.config.tree import Path
+from intellirouter.config.tree import Path, format_path
 
 Report = Callable[[Path, str, str], None]
 """Takes the path of a problem, its message and its hint."""
@@ -123,6 +123,14 @@ class DeploymentLists:
             hint = "This list takes deployments. Name the deployments of that model instead."
             self._report(path, f"{quoted(entry)} is a model, not a deployment.", hint)
         else:
-            hint = self._suggestions.suggestion(entry, self._config.deployments, "deployments")
-            hint = hint or "Add it under `deployments`."
-            self._report(path, f"Unknown deployment {quoted(entry)}.", hint)
+            self._report(path, f"Unknown deployment {quoted(entry)}.", self._hint_for_unknown(entry))
+
+    def _hint_for_unknown(self, entry: str) -> str:
+        suggested = self._suggestions.suggestion(entry, self._config.deployments, "deployments")
+        provider, _, model = entry.partition("/")
+        if not model or provider not in self._config.providers or suggested.startswith("Did you mean"):
+            return suggested or "Add it under `deployments`."
+        return (
+            f'Set `{format_path(("providers", provider, "models"))}: "*"` so that all models of the provider can be '
+            "named, or add a deployment under `deployments`."
+        )

@@ -5,8 +5,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from intellirouter.config.cache_settings import ineffective_cache_settings
-from intellirouter.config.schema import Config, Key
+from intellirouter.config.schema import Config
 from intellirouter.config.section import Section
+from intellirouter.config.tenants_section import Key
 from intellirouter.config.timeouts_section import Timeouts
 from intellirouter.config.tree import Path, format_path
 

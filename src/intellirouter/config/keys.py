@@ -6,9 +6,11 @@ from typing import Final
 
 from intellirouter.config.problems import Suggestions, quoted
 from intellirouter.config.runtime import KeySpec, is_loopback
-from intellirouter.config.schema import Config, Key
+from intellirouter.config.schema import Config
 from intellirouter.config.secret_references import SecretReferenceError, SecretSources, resolve_key_digest
+from intellirouter.config.tenants_section import Key
 from intellirouter.config.tree import Path, format_path
+from intellirouter.core import Priority
 
 Report = Callable[[Path, str, str], None]
 """Takes the path of a problem, its message and its hint."""
@@ -41,7 +43,8 @@ def compile_keys(
         elif entry.name is None:
             _check_name(entry.tenant, unnamed_key(digest), path, seen_names, report)
         seen_digests.setdefault(digest, format_path(path))
-        keys.append(_key(entry, digest))
+        tenant = config.tenants.get(entry.tenant)
+        keys.append(_key(entry, digest, entry.priority or ("normal" if tenant is None else tenant.priority)))
     return tuple(keys)
 
 
@@ -61,7 +64,10 @@ def auth_warnings(config: Config) -> list[str]:
     host, has_keys, is_required = config.server.host, bool(config.keys), requires_key(config)
     warnings = []
     if is_required and not has_keys:
-        warnings.append("auth.required: A key is required but `keys` is empty. Every request is rejected.")
+        warnings.append(
+            "auth.required: A key is required but `keys` is empty. Every request is rejected. Add a key, for example "
+            '`keys: [{key: "env:MY_KEY", name: me}]`.'
+        )
     if not is_required and not is_loopback(host):
         warnings.append(f"auth.required: No key is required. Anyone who can reach {host} can send requests.")
     if not is_required and any("*" not in key.models for key in config.keys):
@@ -82,7 +88,7 @@ def _check_name(tenant: str, name: str, path: Path, seen: dict[tuple[str, str], 
         report((*path, "name"), message, "Give each key of a tenant its own name.")
 
 
-def _key(entry: Key, digest: bytes) -> KeySpec:
+def _key(entry: Key, digest: bytes, priority: Priority) -> KeySpec:
     expires = entry.expires
     if expires is not None and expires.tzinfo is None:
         expires = expires.replace(tzinfo=UTC)
@@ -92,5 +98,6 @@ def _key(entry: Key, digest: bytes) -> KeySpec:
         name=entry.name or unnamed_key(digest),
         models=tuple(entry.models),
         grants=frozenset(entry.grants),
+        priority=priority,
         expires_us=None if expires is None else int(expires.timestamp() * 1_000_000),
     )

@@ -2,9 +2,19 @@
 
 from pydantic import Field
 
-from intellirouter.config.attempts_section import HEDGING_TEXT, FallbackField, Hedging, MaxAttempts, MaxCost
+from intellirouter.config.affinity_section import Affinity, AffinityField
+from intellirouter.config.attempts_section import (
+    CONTINUATION_TEXT,
+    HEDGING_TEXT,
+    ContinuationMode,
+    FallbackField,
+    Hedging,
+    MaxAttempts,
+    MaxCost,
+)
 from intellirouter.config.breaker_section import Breaker, BreakerField, Pool
 from intellirouter.config.cache_section import CacheMode
+from intellirouter.config.concurrency_section import ModelQueue
 from intellirouter.config.degradation_section import DEGRADATION_TEXT, DegradationStep
 from intellirouter.config.section import Section
 from intellirouter.config.timeouts_section import Timeouts
@@ -38,8 +48,11 @@ class ModelEntry(Section):
     max_cost_usd: MaxCost | None = Field(default=None, description="Overrides defaults.max_cost_usd.")
     degradation: list[DegradationStep] = Field(default_factory=list, max_length=10, description=DEGRADATION_TEXT)
     hedging: Hedging | None = Field(default=None, description=HEDGING_TEXT)
+    continuation: ContinuationMode = Field(default="off", description=CONTINUATION_TEXT)
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides defaults.breaker.")
     pool: Pool = Field(default_factory=Pool, description="Overrides defaults.pool.")
+    queue: ModelQueue = Field(default_factory=ModelQueue, description="Requests that wait for a deployment.")
+    affinity: AffinityField = Field(default_factory=Affinity, description="Overrides defaults.affinity.")
     cache: CacheMode | None = Field(
         default=None,
         description="Overrides defaults.cache. If the tenant has another setting, off wins. With semantic, requests "

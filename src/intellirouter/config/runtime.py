@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from intellirouter.core import (
+    DEFAULT_AFFINITY,
     DEFAULT_ANSWER_LIMITS,
     DEFAULT_BREAKER,
     DEFAULT_LIMITS,
@@ -16,6 +17,7 @@ from intellirouter.core import (
     DEFAULT_POOL,
     DIRECT,
     SYSTEM_TRUST,
+    AffinityPolicy,
     AnswerLimits,
     AuthScheme,
     BreakerPolicy,
@@ -25,13 +27,16 @@ from intellirouter.core import (
     HedgingPolicy,
     PoolPolicy,
     Price,
+    Priority,
     Proxy,
     ProxyRules,
     RequestLimits,
     RetryOrder,
     Secret,
+    SlotPolicy,
     Timeouts,
     TrustFiles,
+    format_authority,
 )
 
 CacheMode = Literal["off", "exact", "semantic"]
@@ -162,6 +167,30 @@ class SemanticSpec(Struct, frozen=True, kw_only=True):
     max_bytes: int = 64 * 1024 * 1024
 
 
+class RedisSpec(Struct, frozen=True, kw_only=True):
+    """The Redis or Valkey server of the response cache."""
+
+    host: str = ""
+    port: int = 6379
+    uds: str | None = None
+    """The socket of a server on this machine, instead of host and port."""
+    is_tls: bool = False
+    ca_file: str | None = None
+    database: int = 0
+    username: str | None = None
+    password: Secret | None = None
+    prefix: str = "intellirouter:"
+    timeout_s: float = 0.05
+    connect_timeout_s: float = 1.0
+
+    @property
+    def shown_address(self) -> str:
+        """The address for messages, without a login."""
+        if self.uds is not None:
+            return f"Redis at unix:{self.uds}"
+        return f"Redis at {format_authority(self.host, self.port)}"
+
+
 class CacheSpec(Struct, frozen=True, kw_only=True):
     """Settings of the response cache."""
 
@@ -180,6 +209,10 @@ class CacheSpec(Struct, frozen=True, kw_only=True):
     join_window_s: float = 5.0
     tool_calls: bool = False
     max_temperature: float | None = None
+    redis: RedisSpec | None = None
+    """None: answers are stored in the memory of the process."""
+    max_replay_s: float | None = None
+    """How long stored streams may take at their original pace. None: they are sent at once."""
     semantic: SemanticSpec | None = None
     """None: no model has the mode `semantic`, or what it needs is not installed. Then `exact` is used instead."""
 
@@ -265,6 +298,8 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: int | None = None
     breaker: BreakerPolicy = DEFAULT_BREAKER
+    slots: SlotPolicy | None = None
+    """How many requests are processed at the same time, and how many wait; None: there is no limit."""
     cache: CacheMode | None = None
     """For requests for the deployment itself."""
     marks_prompt_cache: bool = True
@@ -285,8 +320,13 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     max_cost_microusd: int | None = None
     hedging: HedgingPolicy | None = None
+    affinity: AffinityPolicy | None = DEFAULT_AFFINITY
+    """None: it is off."""
+    continues_streams: bool = False
     degradation: tuple[DegradationStep, ...] = ()
     pool: PoolPolicy = DEFAULT_POOL
+    queue_wait_s: float | None = None
+    """How long a request may wait for a slot of a deployment; None: as long as the deployment's queue allows."""
     cache: CacheMode | None = None
 
 
@@ -299,6 +339,7 @@ class KeySpec(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ("*",)
     """Glob patterns of model names."""
     grants: frozenset[str] = frozenset()
+    priority: Priority = "normal"
     expires_us: int | None = None
 
 
@@ -318,7 +359,11 @@ class Runtime(Struct, frozen=True, kw_only=True):
     default_max_cost_microusd: int | None = None
     default_breaker: BreakerPolicy = DEFAULT_BREAKER
     """For deployments of wildcards."""
+    default_slots: SlotPolicy | None = None
+    """The same."""
     default_pool: PoolPolicy = DEFAULT_POOL
+    default_affinity: AffinityPolicy | None = DEFAULT_AFFINITY
+    """For requests for deployments themselves."""
     cache: CacheSpec = field(default_factory=CacheSpec)
     answers: AnswersSpec = field(default_factory=AnswersSpec)
     logs_bodies: bool = False

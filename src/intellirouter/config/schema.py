@@ -4,11 +4,11 @@ Every setting is optional unless it has no default. Settings that are valid but 
 `feature_support`.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
+from intellirouter.config.affinity_section import AFFINITY_TEXT, DefaultAffinity, DefaultAffinityField
 from intellirouter.config.answers_section import Answers
 from intellirouter.config.attempts_section import (
     MAX_ATTEMPTS_TEXT,
@@ -25,6 +25,14 @@ from intellirouter.config.breaker_section import (
     DefaultPool,
 )
 from intellirouter.config.cache_section import Cache, CacheMode
+from intellirouter.config.concurrency_section import (
+    Concurrency,
+    ConcurrencyField,
+    DefaultConcurrency,
+    DefaultConcurrencyField,
+    DefaultQueue,
+    Queue,
+)
 from intellirouter.config.files_section import Files
 from intellirouter.config.host_section import Batches, Host
 from intellirouter.config.model_section import ModelEntry
@@ -32,13 +40,13 @@ from intellirouter.config.reasoning_memory_section import ReasoningMemory
 from intellirouter.config.section import Section
 from intellirouter.config.server_section import Server
 from intellirouter.config.store_section import Store, StoreField
+from intellirouter.config.tenants_section import Key, Tenant
 from intellirouter.config.timeouts_section import DefaultTimeouts, Timeouts
 from intellirouter.config.value_types import (
     BaseUrl,
     Count,
     FoldedCase,
     Headers,
-    KeyRef,
     LevelName,
     Name,
     ProviderRegion,
@@ -123,6 +131,11 @@ class Defaults(Section):
     pool: DefaultPool = Field(
         default_factory=DefaultPool, description="What happens when deployments of a model are unavailable."
     )
+    concurrency: DefaultConcurrencyField = Field(
+        default_factory=DefaultConcurrency, description="Limit of the requests in flight of each deployment, or off."
+    )
+    queue: DefaultQueue = Field(default_factory=DefaultQueue, description="Requests that wait for a deployment.")
+    affinity: DefaultAffinityField = Field(default_factory=DefaultAffinity, description=AFFINITY_TEXT)
 
 
 class Provider(Section):
@@ -275,72 +288,8 @@ class DeploymentEntry(Section):
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Overrides the timeouts of the provider.")
     breaker: BreakerField = Field(default_factory=Breaker, description="Overrides the circuit breaker of the model.")
-
-
-class Budget(Section):
-    """Spending limit of a tenant. Not enforced in this version."""
-
-    usd: Usd = Field(description="Amount per window, in US dollars.")
-    window: Literal["hour", "day", "week", "month", "quarter", "year"] = Field(
-        default="month", description="Calendar window of the budget."
-    )
-    alert: float = Field(default=0.8, ge=0, le=100, description="Share of the amount at which an alert is raised.")
-    soft: float = Field(
-        default=1.0, ge=0, le=100, description="Share of the amount from which cheaper models are preferred."
-    )
-    hard: float = Field(default=1.2, ge=0, le=100, description="Share of the amount from which requests are rejected.")
-
-
-class Tenant(Section):
-    """An owner of keys and budgets. The tenant `default` always exists."""
-
-    tier: Text | None = Field(
-        default=None,
-        description="Service tier, for example free, pro, expert or master. Not enforced in this version.",
-    )
-    budget: Budget | None = Field(default=None, description="Spending limit. Not enforced in this version.")
-    cache: CacheMode | None = Field(
-        default=None, description="Overrides defaults.cache. If the model has another setting, off wins."
-    )
-
-
-class Limits(Section):
-    """Rate limits of a key. Not enforced in this version."""
-
-    requests_per_min: Count | None = Field(default=None, description="Maximum number of requests per minute.")
-    requests_per_day: Count | None = Field(default=None, description="Maximum number of requests per day.")
-    tokens_per_min: Count | None = Field(default=None, description="Maximum number of tokens per minute.")
-    concurrency: Count | None = Field(default=None, description="Maximum number of concurrent requests.")
-
-
-class Key(Section):
-    """A key that clients send as `Authorization: Bearer KEY`."""
-
-    key: KeyRef = Field(
-        description="Reference to the key (env:NAME, file:PATH or store:NAME), or its SHA-256 digest: sha256: and 64 "
-        "hexadecimal digits."
-    )
-    tenant: Name = Field(default="default", description="Name of an entry under tenants.")
-    name: Text | None = Field(
-        default=None,
-        description="Name of the key in the request log and in batches, unique within the tenant. If not set, it is "
-        "`key-` and the first 12 digits of the SHA-256 digest of the key.",
-    )
-    models: list[Text] = Field(
-        default_factory=lambda: ["*"],
-        description="Glob patterns of the models that the key may call. If not set, it may call all models.",
-    )
-    grants: list[Literal["admin", "requests:read"]] = Field(
-        default_factory=list,
-        description="Permissions in addition to calling models and reading the key's own requests: requests:read for "
-        "the requests of the whole tenant, admin for everything.",
-    )
-    expires: datetime | None = Field(
-        default=None,
-        strict=False,
-        description="Time from which the key is rejected. A time without a time zone is in UTC.",
-    )
-    limits: Limits | None = Field(default=None, description="Rate limits. Not enforced in this version.")
+    concurrency: ConcurrencyField = Field(default_factory=Concurrency, description="Overrides defaults.concurrency.")
+    queue: Queue = Field(default_factory=Queue, description="Overrides defaults.queue.")
 
 
 class Logging(Section):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from msgspec import Struct
 
 from intellirouter.config.breaker_section import Breaker, DefaultBreaker, expand_switch
+from intellirouter.config.concurrency_section import Concurrency, DefaultConcurrency
 from intellirouter.config.schema import Config
 from intellirouter.config.section import Section
 from intellirouter.config.store_section import Store
@@ -17,7 +18,7 @@ from intellirouter.config.store_section import Store
 Path = tuple[str | int, ...]
 """Steps from the root: names of settings and entries, and indices of lists."""
 
-_BREAKERS: Final = frozenset({Breaker, DefaultBreaker})
+_SWITCHED: Final = frozenset({Breaker, DefaultBreaker, Concurrency, DefaultConcurrency})
 _PLAIN = re.compile(r"[^\s.\[\]\"]+\Z")
 
 
@@ -98,11 +99,12 @@ def format_path(path: Path) -> str:
 def normalize(value: Any, shape: Shape) -> Any:
     """Return one layer in canonical form, so that layers can be merged setting by setting.
 
-    A plain store URL and `breaker: off` become mappings. A setting with an empty value (`port:`) is omitted.
+    A plain store URL, `breaker: off` and `concurrency: off` become mappings. A setting with an empty value (`port:`)
+    is omitted.
     """
     if shape.section is Store and isinstance(value, str):
         return {"url": value}
-    if shape.section in _BREAKERS:
+    if shape.section in _SWITCHED:
         value = expand_switch(value)
     if isinstance(value, Mapping):
         result = {}

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from intellirouter.config.degradation import unused_steps
+from intellirouter.config.feature_support import DEFAULT_STRATEGY
 from intellirouter.config.problems import did_you_mean, quoted
 from intellirouter.config.runtime import ModelSpec
 from intellirouter.config.schema import Config, DeploymentEntry, Provider
+from intellirouter.config.timeouts_section import Timeouts
 from intellirouter.config.tree import Path, format_path
 from intellirouter.config.value_types import REGION_PATTERN
 from intellirouter.core import VendorRow
@@ -21,6 +23,7 @@ _OF_NETWORK: Final = ("region", "dialect", "auth", "credential", "credentials", 
 _MARKED_DIALECTS: Final = frozenset({"anthropic_messages", "bedrock"})
 """The dialects of upstreams whose prompt caches need marks."""
 _WITHOUT_MARKS: Final = "This setting has no effect, because the prompt cache of this upstream needs no marks."
+_WITHOUT_FLOOR: Final = "This setting has no effect, because timeouts.min_tokens_per_s is 0."
 _CAPABILITIES: Final = ("chat", "embeddings", "tools", "json_schema", "vision", "audio", "video", "files")
 
 
@@ -34,7 +37,9 @@ def unused_settings(
         *_providers(config, vendors),
         *_deployments(config, vendors, models),
         *_host(config, vendors),
+        *_windows(config),
         *_tenants(config),
+        *_affinity(config, models),
         *unused_steps(config),
     )
     return tuple(f"{format_path(path)}: {text}" for path, text in found)
@@ -144,6 +149,51 @@ def _host(config: Config, vendors: Mapping[str, VendorRow]) -> Found:
     }
     if config.host.model_fields_set and not any(each.provider in hosts for each in config.deployments.values()):
         yield ("host",), "This section has no effect, because no deployment has a provider of the vendor `host`."
+
+
+def _affinity(config: Config, models: Mapping[str, ModelSpec]) -> Found:
+    """Models that set it, and have one deployment with one credential, or use the deployments in a fixed order."""
+    for name, spec in models.items():
+        entry = config.models[name].affinity
+        if not entry.model_fields_set or entry.mode == "off":
+            continue
+        providers = {config.deployments[each].provider for each in spec.deployments if each in config.deployments}
+        if any(len(config.providers[each].credentials or ()) > 1 for each in providers if each in config.providers):
+            continue
+        if len(spec.deployments) < 2:
+            text = "This setting has no effect, because the model has one deployment with one credential."
+        elif spec.strategy == DEFAULT_STRATEGY:
+            text = f"This setting has no effect, because the strategy {DEFAULT_STRATEGY} has a fixed order."
+        else:
+            continue
+        yield ("models", name, "affinity"), text
+
+
+def _windows(config: Config) -> Found:
+    """Yield the windows of the throughput of deployments and providers that need no throughput."""
+    common = config.defaults.timeouts
+    if not common.min_tokens_per_s and "throughput_window_s" in common.model_fields_set:
+        entries: tuple[Provider | DeploymentEntry, ...] = (*config.providers.values(), *config.deployments.values())
+        if not any(each.timeouts.min_tokens_per_s for each in entries):
+            yield ("defaults", "timeouts", "throughput_window_s"), _WITHOUT_FLOOR
+    for name, provider in config.providers.items():
+        own = [each.timeouts for each in config.deployments.values() if each.provider == name]
+        floors = (_floor(provider.timeouts, common.min_tokens_per_s), *[each.min_tokens_per_s for each in own])
+        if provider.timeouts.throughput_window_s is not None and not any(floors):
+            yield ("providers", name, "timeouts", "throughput_window_s"), _WITHOUT_FLOOR
+    for name, entry in config.deployments.items():
+        if entry.timeouts.throughput_window_s is None:
+            continue
+        of_provider = config.providers.get(entry.provider)
+        inherited = common.min_tokens_per_s
+        if of_provider is not None:
+            inherited = _floor(of_provider.timeouts, inherited)
+        if not _floor(entry.timeouts, inherited):
+            yield ("deployments", name, "timeouts", "throughput_window_s"), _WITHOUT_FLOOR
+
+
+def _floor(timeouts: Timeouts, inherited: float) -> float:
+    return inherited if timeouts.min_tokens_per_s is None else timeouts.min_tokens_per_s
 
 
 def _tenants(config: Config) -> Found:

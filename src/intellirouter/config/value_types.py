@@ -152,6 +152,12 @@ def _switch_to_text(value: Any) -> Any:
     return "off" if value is False else value
 
 
+def _check_key_prefix(value: str) -> str:
+    if re.fullmatch("[!-~]{1,100}", value):
+        return value
+    raise _invalid("The prefix must be 1 to 100 printable ASCII characters without spaces.")
+
+
 def _fold_case(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
@@ -199,6 +205,8 @@ ProviderRegion = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
 """Becomes part of a host name."""
 PublicName = Annotated[str, StringConstraints(pattern=PUBLIC_NAME_PATTERN)]
 """Name of a deployment or a model. It is sent in headers, so it is ASCII."""
+KeyPrefix = Annotated[str, AfterValidator(_check_key_prefix)]
+"""Beginning of the keys in a key-value store."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_check_text)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Usd = Annotated[Decimal, Field(strict=False, ge=0, le=1_000_000)]

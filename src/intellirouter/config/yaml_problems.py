@@ -15,19 +15,19 @@ _NESTED: Final = "Put the value in quotes if it contains `: `, or start a new li
 _SENTENCES: Final[Sequence[tuple[str, str, str]]] = (
     (
         r"expected ',' or '\]'",
-        "A list that starts with `[` is not complete.",
+        "A list that starts with `[`{start} is not complete.",
         "Separate its items by `,`, and end it with `]`.",
     ),
     (
         r"expected ',' or '\}'",
-        "A mapping that starts with `{` is not complete.",
+        "A mapping that starts with `{`{start} is not complete.",
         "Separate its entries by `,`, and end it with `}`.",
     ),
     (r"found '[\]}]'|expected the node content", "A value is missing.", "Close every bracket, and close none twice."),
     (r"mapping values are not allowed", "A second `: ` on the line is not allowed here.", _NESTED),
     (r"character '\\t'", "A tab is not allowed here.", _INDENT),
     (r"character '(?P<char>[^\\'])' that cannot start", "A value must not start with `{char}`.", _QUOTE),
-    (r"unexpected end of stream", "A quotation mark is not closed.", "Add it at the end of the value."),
+    (r"unexpected end of stream", "A quotation mark{start} is not closed.", "Add it at the end of the value."),
     (r"expected <block end>|could not find expected ':'", "The indentation does not match the lines above.", _INDENT),
     (
         r"undefined alias",
@@ -58,11 +58,11 @@ def describe_yaml_error(error: yaml.MarkedYAMLError) -> Text:
     """Return message and hint for a syntax error. Neither contains a value from the file."""
     mark = error.problem_mark or error.context_mark
     place = "" if mark is None else f" at column {mark.column + 1}"
+    start = "" if error.context_mark is None else f" in line {error.context_mark.line + 1}"
     reported = f"{error.context or ''} {error.problem or ''}"
     for pattern, message, hint in _SENTENCES:
         if (found := re.search(pattern, error.problem or "")) or (found := re.search(pattern, reported)):
-            return (
-                f"The file is not valid YAML{place}. {message.replace('{char}', found.groupdict().get('char') or '')}",
-                hint,
-            )
+            character = found.groupdict().get("char") or ""
+            sentence = message.replace("{char}", character).replace("{start}", start)
+            return f"The file is not valid YAML{place}. {sentence}", hint
     return f"The file is not valid YAML{place}.", "Check the syntax of this line and of the line above."

@@ -4,6 +4,14 @@ Door: the names below, and `errors` for the error tree.
 """
 
 from intellirouter.core import errors
+from intellirouter.core.affinity import (
+    DEFAULT_AFFINITY,
+    AffinityKind,
+    AffinityOutcome,
+    AffinityPolicy,
+    AffinityUse,
+    CredentialChoice,
+)
 from intellirouter.core.answer_budget import FREE_ANSWER_BYTES, AnswerBudget, ArrivingAnswer
 from intellirouter.core.answer_limits import DEFAULT_ANSWER_LIMITS, AnswerLimits
 from intellirouter.core.attempt_control import (
@@ -11,10 +19,13 @@ from intellirouter.core.attempt_control import (
     FALLBACKS_HEADER,
     HEADER_PREFIX,
     MAX_COST_HEADER,
+    PRIORITY_HEADER,
     RETRIES_HEADER,
+    SESSION_HEADER,
     TIMEOUT_HEADER,
     AttemptControl,
     attempt_control_of,
+    session_of,
 )
 from intellirouter.core.bounded_files import read_bounded
 from intellirouter.core.breaker import DEFAULT_BREAKER, DEFAULT_POOL, BreakerPolicy, BreakerState, PoolPolicy
@@ -25,6 +36,17 @@ from intellirouter.core.certificates import (
     certificate_as_pem,
     is_encrypted_key,
     private_key_as_pem,
+)
+from intellirouter.core.concurrency import (
+    DEFAULT_ADAPTIVE_MAX,
+    DEFAULT_CONCURRENCY,
+    DEFAULT_QUEUE,
+    PRIORITIES,
+    ConcurrencyPolicy,
+    Priority,
+    QueuePolicy,
+    SlotPolicy,
+    lower_priority,
 )
 from intellirouter.core.content_encoding import encoding_refusal
 from intellirouter.core.counts import format_count
@@ -71,6 +93,7 @@ from intellirouter.core.loss import Loss, LossKind, LossReport
 from intellirouter.core.masking import mask_credentials, mask_credentials_in_bytes, mask_error
 from intellirouter.core.money import Price, format_usd, pusd_per_token
 from intellirouter.core.off_loop import OffLoop, is_off_loop
+from intellirouter.core.pin import Pin, Reference
 from intellirouter.core.ports import (
     CredentialRotator,
     Fetcher,
@@ -87,12 +110,15 @@ from intellirouter.core.profile import UNKNOWN_PROFILE, Profile, ReasoningContro
 from intellirouter.core.program import program_name, with_program_name
 from intellirouter.core.reasoning_memory import ReasoningMemory
 from intellirouter.core.record import RECORD_VERSION, ExchangeRecord, RecordColumn, SmallInt
+from intellirouter.core.rendezvous import rendezvous_order, weighted_rendezvous_order
 from intellirouter.core.retry_after import MAX_RETRY_AFTER_S, read_retry_after_s, whole_seconds
 from intellirouter.core.secret import Secret
 from intellirouter.core.service_links import is_service_link, linked_service
 from intellirouter.core.tasks import TaskOwner
+from intellirouter.core.throughput import ThroughputFloor, TokenSource
 from intellirouter.core.time import SYSTEM_CLOCK, Clock, SystemClock
 from intellirouter.core.usage import (
+    BYTES_PER_TOKEN,
     INPUT_COUNTS,
     NO_USAGE,
     OUTPUT_COUNTS,
@@ -103,11 +129,16 @@ from intellirouter.core.usage import (
 from intellirouter.core.vendor import NO_QUIRKS, AuthScheme, Quirks, VendorRow
 
 __all__ = [
+    "BYTES_PER_TOKEN",
+    "DEFAULT_ADAPTIVE_MAX",
+    "DEFAULT_AFFINITY",
     "DEFAULT_ANSWER_LIMITS",
     "DEFAULT_BREAKER",
+    "DEFAULT_CONCURRENCY",
     "DEFAULT_LIMITS",
     "DEFAULT_MAX_ATTEMPTS",
     "DEFAULT_POOL",
+    "DEFAULT_QUEUE",
     "DIRECT",
     "EMPTY_CONTEXT",
     "FALLBACKS_HEADER",
@@ -121,13 +152,20 @@ __all__ = [
     "NO_QUIRKS",
     "NO_USAGE",
     "OUTPUT_COUNTS",
+    "PRIORITIES",
+    "PRIORITY_HEADER",
     "RECORD_VERSION",
     "RETRIES_HEADER",
+    "SESSION_HEADER",
     "SMALL_BYTES",
     "SYSTEM_CLOCK",
     "SYSTEM_TRUST",
     "TIMEOUT_HEADER",
     "UNKNOWN_PROFILE",
+    "AffinityKind",
+    "AffinityOutcome",
+    "AffinityPolicy",
+    "AffinityUse",
     "AnswerBudget",
     "AnswerLimits",
     "ArrivingAnswer",
@@ -142,6 +180,8 @@ __all__ = [
     "CertificateFileError",
     "ClientCertificate",
     "Clock",
+    "ConcurrencyPolicy",
+    "CredentialChoice",
     "CredentialRotator",
     "Current",
     "Decision",
@@ -161,21 +201,26 @@ __all__ = [
     "Operation",
     "PeerAddress",
     "Phase",
+    "Pin",
     "PoolPolicy",
     "Price",
+    "Priority",
     "Profile",
     "Proxy",
     "ProxyRules",
     "ProxyUrlError",
+    "QueuePolicy",
     "Quirks",
     "ReasoningControl",
     "ReasoningMemory",
     "RecordColumn",
+    "Reference",
     "RefusalPolicy",
     "RequestContext",
     "RequestLimits",
     "RetryOrder",
     "Secret",
+    "SlotPolicy",
     "SmallInt",
     "SocketClosed",
     "SocketRefusal",
@@ -183,7 +228,9 @@ __all__ = [
     "StepResult",
     "SystemClock",
     "TaskOwner",
+    "ThroughputFloor",
     "Timeouts",
+    "TokenSource",
     "TrustFiles",
     "Upstream",
     "UpstreamAddress",
@@ -214,6 +261,7 @@ __all__ = [
     "is_off_loop",
     "is_service_link",
     "linked_service",
+    "lower_priority",
     "mask_credentials",
     "mask_credentials_in_bytes",
     "mask_error",
@@ -226,7 +274,10 @@ __all__ = [
     "read_bounded",
     "read_retry_after_s",
     "reason_of",
+    "rendezvous_order",
+    "session_of",
     "timeout_error",
+    "weighted_rendezvous_order",
     "whole_seconds",
     "with_program_name",
 ]

@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from intellirouter.core.affinity import CredentialChoice
 from intellirouter.core.attempt_control import AttemptControl
 from intellirouter.core.loss import Loss
 from intellirouter.core.reasoning_memory import ReasoningMemory
@@ -33,6 +34,8 @@ class RequestContext(Struct, frozen=True):
     """What the client demands of the attempts; None: nothing."""
     previous_response_id: str = ""
     """The response whose history the gateway has inserted into the body (OpenAI Responses)."""
+    session: str = ""
+    """The session that the client names in a header; empty if it names none. It does not change the answer."""
 
 
 EMPTY_CONTEXT: Final = RequestContext()
@@ -91,5 +94,7 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
     """Fields of the client's request that this request does not contain as they were."""
     cache_marks: int = 0
     """How many prompt-cache marks the gateway has set in the body."""
+    credential: CredentialChoice | None = None
+    """Which of the deployment's credentials the transport should use; None: the next one."""
     copies: int = 1
     """How many times the request is sent in parallel, for several choices from an upstream that returns one."""

@@ -22,10 +22,14 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     idle_s: float = 60.0
     """Between two reads of the response body."""
     total_s: float = 600.0
+    min_tokens_per_s: float = 0.0
+    """What a stream must produce after its first content; 0: it may be as slow as it is."""
+    throughput_window_s: float = 30.0
+    """How long it may produce nothing, if it must produce something."""
 
 
-Phase = Literal["first_token_s", "idle_s", "total_s"]
-"""The timeouts of a request that has been sent."""
+Phase = Literal["first_token_s", "idle_s", "total_s", "min_tokens_per_s"]
+"""The timeouts of a request that has been sent, and the throughput that its stream must have."""
 
 
 def timeout_error(upstream: str, phase: Phase, timeouts: Timeouts) -> errors.UpstreamTimeout:
@@ -37,6 +41,8 @@ def timeout_error(upstream: str, phase: Phase, timeouts: Timeouts) -> errors.Ups
             problem = f"sent nothing for {timeouts.idle_s:g} s"
         case "total_s":
             problem = f"did not complete its response within {timeouts.total_s:g} s"
+        case "min_tokens_per_s":
+            problem = f"produced fewer than {timeouts.min_tokens_per_s:g} tokens per second for too long"
     return errors.UpstreamTimeout(f"{upstream} {problem} (timeouts.{phase}).")
 
 

@@ -9,6 +9,7 @@ from intellirouter.core.call import UpstreamRequest
 from intellirouter.core.deployment import Deployment
 from intellirouter.core.errors import GatewayError
 from intellirouter.core.record import ExchangeRecord
+from intellirouter.core.throughput import TokenSource
 
 
 class UpstreamResponse(Protocol):
@@ -22,6 +23,11 @@ class UpstreamResponse(Protocol):
         """The response headers, with names in lower case."""
         ...
 
+    @property
+    def credential_fingerprint(self) -> str:
+        """Identifies the credential of the request; empty if it had none, or if it is not known."""
+        ...
+
     async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
         """Return the whole body. `tenant`: for whom, so that tenants share the memory for large answers.
 
@@ -29,14 +35,18 @@ class UpstreamResponse(Protocol):
         """
         ...
 
-    def content_began(self) -> None:
-        """Report that the first content has arrived. From now on the idle timeout applies, not the first-token one."""
+    def content_began(self, source: TokenSource | None = None) -> None:
+        """Report that the first content has arrived. From now on the idle timeout applies, not the first-token one.
+
+        `source` is the stream that must have the throughput of `Timeouts.min_tokens_per_s`; None for other responses.
+        """
         ...
 
     async def next_chunk(self) -> bytes:
         """Return the bytes that have arrived (at least one), or `b""` at the end of a complete body.
 
-        Raises `UpstreamTimeout` when the idle or total timeout expires, `UpstreamDisconnected` on a truncated body.
+        Raises `UpstreamTimeout` when the idle or total timeout expires or the stream is too slow, and
+        `UpstreamDisconnected` on a truncated body.
         """
         ...
 

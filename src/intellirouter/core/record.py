@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 from msgspec import Struct
 
+from intellirouter.core.affinity import AffinityUse
 from intellirouter.core.decision import Attempt, Decision
 from intellirouter.core.degradation import StepResult
 from intellirouter.core.usage import Usage
@@ -84,6 +85,8 @@ class ExchangeRecord(Struct, kw_only=True, omit_defaults=True):
     """All steps of the ladder that were considered. Empty if the model has answered."""
     prompt_cache_saved_microusd: int = 0
     """How much the provider's prompt cache has saved; negative if writing to it has cost more than it saved."""
+    affinity: AffinityUse | None = None
+    """Whether the request stayed where its session was served last; None if it has no session."""
     finish_reason: str | None = None
     first_token_ms: float | None = None
     duration_ms: InLog[float]

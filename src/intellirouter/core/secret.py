@@ -1,5 +1,10 @@
 """Values that must not appear in logs and tracebacks."""
 
+import hashlib
+from typing import Final
+
+_FINGERPRINT_CHARS: Final = 8
+
 
 class Secret:
     """A credential. Its repr and str are masked, so that it does not appear in logs or tracebacks."""
@@ -11,6 +16,11 @@ class Secret:
 
     def reveal(self) -> str:
         return self._value
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 8 hex digits of the SHA-256 hash, which identify it among the credentials of a provider."""
+        return hashlib.sha256(self._value.encode()).hexdigest()[:_FINGERPRINT_CHARS]
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -7,9 +7,10 @@ providers, keys and deployments, a codec knows only what is passed to it. See DE
 
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.choices import frame
+from intellirouter.dialects.adapt.stream_record import ContinuableRelay
 from intellirouter.dialects.answer_texts import answer_text
 from intellirouter.dialects.bedrock import event_stream
-from intellirouter.dialects.endpoint import Endpoint
+from intellirouter.dialects.endpoint import Endpoint, StreamContinuer
 from intellirouter.dialects.error_causes import CONTEXT_LENGTH
 from intellirouter.dialects.ir import (
     Choice,
@@ -38,6 +39,7 @@ from intellirouter.dialects.ollama import model_pages as ollama_models
 from intellirouter.dialects.openai.client_errors import encode_error, encode_error_event
 from intellirouter.dialects.openai_media import Form, FormPart, read_form
 from intellirouter.dialects.openai_responses import storage as responses_storage
+from intellirouter.dialects.prompt_start import PromptStart, prompt_start_of
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
@@ -56,6 +58,15 @@ from intellirouter.dialects.registry import (
 )
 from intellirouter.dialects.shortening import Shortened, shortened
 from intellirouter.dialects.spec import DialectSpec
+from intellirouter.dialects.vendor_ids import (
+    NO_IDS,
+    VendorIds,
+    created_in,
+    ids_in_request,
+    ids_in_response,
+    may_create_ids,
+    may_have_ids,
+)
 from intellirouter.dialects.wire.answer_estimate import estimate_answer_tokens
 from intellirouter.dialects.wire.duplicates import check_unique
 from intellirouter.dialects.wire.json_depth import check_depth
@@ -66,11 +77,13 @@ from intellirouter.dialects.wire.sse import SseEvent, SseParser
 __all__ = [
     "CONTEXT_LENGTH",
     "DIALECTS",
+    "NO_IDS",
     "Answer",
     "ChatClient",
     "ChatUpstream",
     "Choice",
     "ChoiceFinished",
+    "ContinuableRelay",
     "Conversation",
     "DialectSpec",
     "Dialects",
@@ -83,6 +96,7 @@ __all__ = [
     "LastTurn",
     "MessageRefused",
     "ModelEntry",
+    "PromptStart",
     "Response",
     "Route",
     "SessionRelay",
@@ -91,9 +105,11 @@ __all__ = [
     "SseEvent",
     "SseParser",
     "Stop",
+    "StreamContinuer",
     "StreamEnded",
     "StreamRelay",
     "Text",
+    "VendorIds",
     "answer_text",
     "anthropic_list",
     "anthropic_model",
@@ -102,6 +118,7 @@ __all__ = [
     "check_json",
     "check_unique",
     "collect",
+    "created_in",
     "decode_body",
     "describe_json_error",
     "encode_error",
@@ -112,11 +129,16 @@ __all__ = [
     "frame",
     "gemini_list",
     "gemini_model",
+    "ids_in_request",
+    "ids_in_response",
     "is_sse",
     "last_turn_of",
+    "may_create_ids",
+    "may_have_ids",
     "ollama_models",
     "openai_list",
     "openai_model",
+    "prompt_start_of",
     "read_form",
     "responses_storage",
     "shortened",

@@ -4,7 +4,8 @@ from typing import Final, NoReturn, Protocol, TypeVar
 
 from msgspec import Struct
 
-from intellirouter.core import Call, Deployment, Loss, Operation, RequestContext, errors
+from intellirouter.core import Call, Deployment, Loss, Operation, RequestContext, Usage, errors
+from intellirouter.dialects.adapt.stream_record import ContinuableRelay
 from intellirouter.dialects.calls import ConversationCall, conversation_of, narrow_call
 from intellirouter.dialects.edits import edited_call
 from intellirouter.dialects.ir import Conversation
@@ -16,6 +17,7 @@ from intellirouter.dialects.protocols import (
     RequestDecoder,
     Route,
     SessionRoute,
+    StreamRelay,
 )
 from intellirouter.dialects.spec import LocalAnswer
 from intellirouter.dialects.wire.duplicates import check_unique
@@ -57,6 +59,30 @@ class NoRoutes:
         return None
 
 
+class StreamContinuer(Protocol):
+    """Continues the streams of one endpoint that have broken off. See `routes.continuation`."""
+
+    def record(self, relay: StreamRelay, call: Call, deployment: Deployment) -> ContinuableRelay:
+        """Return a relay that does the same, and whose stream can be continued."""
+        ...
+
+    def request(self, broken: ContinuableRelay, call: Call, deployment: Deployment, sent_tokens: int) -> Call | None:
+        """Return the call that asks for the rest of the answer; None if the answer cannot be continued.
+
+        `call` is the client's, and `sent_tokens` is the size of what the client has been sent.
+        """
+        ...
+
+    def relay(
+        self, broken: ContinuableRelay, call: Call, deployment: Deployment, earlier: Usage, *, is_whole: bool = False
+    ) -> ContinuableRelay | None:
+        """Return the relay for the answer to `request`. `earlier` is what the upstreams before have used.
+
+        `is_whole`: the upstream answers with a JSON document instead of a stream. None if that is a stream, too.
+        """
+        ...
+
+
 class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """The client's side of one endpoint: how its requests are decoded, how they are served, how errors look."""
 
@@ -75,6 +101,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """False: the body is a form (`multipart/form-data`)."""
     allows_any_media_type: bool = False
     """The body is read as JSON, whatever its content type says."""
+    decodes_alike: bool = True
+    """The same request is always decoded to the same call, so that a decoded one can be used again."""
     unique_members: tuple[str, ...] = ()
     """The members on which the gateway decides. Requests that have one of them twice are refused."""
     conversations: ConversationClient | None = None
@@ -83,6 +111,8 @@ class Endpoint(Struct, frozen=True, kw_only=True, eq=False):
     """The client codec, if answers are chat answers. It encodes answers that do not come from an upstream."""
     local: LocalAnswer | None = None
     """Requests that exist only in the client's dialect and are not conversations."""
+    continuations: StreamContinuer | None = None
+    """Continues streams that have broken off; None if the endpoint has none that can be continued."""
     keep_alive: KeepAlive = COMMENTS
     """What clients are sent while a stream is silent."""
 

@@ -53,6 +53,11 @@ class StreamRelay(Protocol):
     def content_events(self) -> int: ...
 
     @property
+    def produced_tokens(self) -> int:
+        """About how many tokens the upstream has produced so far, for its throughput. Only read now and then."""
+        ...
+
+    @property
     def buffered_bytes(self) -> int:
         """How much has been fed that will be processed at once later: an incomplete event, arguments held back."""
         ...
@@ -215,10 +220,23 @@ class StreamEncoder(Protocol):
 
 @runtime_checkable
 class ResumingEncoder(Protocol):
-    """A `StreamEncoder` whose dialect numbers its events."""
+    """A `StreamEncoder` whose dialect numbers its events, and whose events refer to earlier ones by ids."""
 
     def resume(self, block: bytes) -> None:
         """Continue the numbering after these relayed events, for the event that `fail` returns."""
+        ...
+
+    def observe(self, block: bytes) -> None:
+        """Note the numbers and ids in these relayed events. All of a stream that is taken over must be observed."""
+        ...
+
+    @property
+    def can_take_over(self) -> bool:
+        """Whether the text of the observed stream can be continued. Not if its events say that it is complete."""
+        ...
+
+    def take_over(self, events: "Sequence[Event]") -> None:
+        """Continue the observed stream, which these events describe, as if this encoder had written it."""
         ...
 
 

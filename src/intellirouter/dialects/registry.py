@@ -26,6 +26,7 @@ from intellirouter.dialects.protocols import (
     ErrorStyle,
     Route,
 )
+from intellirouter.dialects.routes.continuation import Continuations
 from intellirouter.dialects.routes.embeddings import EmbeddingsTranslation
 from intellirouter.dialects.routes.passthrough import ChatPassthrough, EditedPassthrough
 from intellirouter.dialects.routes.requested_name import RequestedNamePassthrough
@@ -44,6 +45,7 @@ from intellirouter.dialects.spec import (
     SessionEndpoint,
     Traits,
 )
+from intellirouter.dialects.wire.sse import EventSplitter
 
 T = TypeVar("T")
 
@@ -161,9 +163,14 @@ class _Builder:
     def endpoint(self, spec: DialectSpec, row: EndpointSpec) -> Endpoint:
         if spec.errors is None:
             raise ValueError(f"The dialect {spec.name} has endpoints, but no error format.")
+        continuations = None
         match row:
             case ChatEndpoint():
-                routes = self._chat_routes(spec, row)
+                translations = {
+                    name: ChatTranslation(row.client, each, self._traits[name]) for name, each in self.chat.items()
+                }
+                routes = self._chat_routes(spec, row, translations)
+                continuations = self._continuations(spec, row, translations)
             case EmbeddingsEndpoint():
                 routes = self._embeddings_routes(spec, row)
             case CountEndpoint():
@@ -191,21 +198,30 @@ class _Builder:
             unique_members=row.unique_members,
             is_json=not isinstance(row, PassthroughEndpoint) or row.is_json,
             allows_any_media_type=spec.allows_any_media_type,
+            decodes_alike=spec.decodes_alike,
             conversations=row.client if isinstance(row, ChatEndpoint | CountEndpoint) else None,
             chat=row.client if isinstance(row, ChatEndpoint) else None,
             local=row.local if isinstance(row, ChatEndpoint) else None,
+            continuations=continuations,
             keep_alive=row.keep_alive,
         )
 
-    def _chat_routes(self, spec: DialectSpec, row: ChatEndpoint) -> Routes[Route]:
+    def _continuations(
+        self, spec: DialectSpec, row: ChatEndpoint, translations: Mapping[str, ChatTranslation]
+    ) -> Continuations | None:
+        own = self.chat.get(spec.name)
+        if row.reader is not None:
+            return Continuations(spec.name, row.client, row.reader, EventSplitter, translations)
+        return None if own is None else Continuations(spec.name, row.client, own.stream, own.splitter, translations)
+
+    def _chat_routes(
+        self, spec: DialectSpec, row: ChatEndpoint, translations: Mapping[str, ChatTranslation]
+    ) -> Routes[Route]:
         passthrough, edited = row.passthrough, None
         if (own := self.chat.get(spec.name)) is not None:
             passthrough = passthrough or ChatPassthrough(row.client, own)
             if row.has_upstream_format:
                 edited = EditedPassthrough(passthrough, row.client, own, spec)
-        translations: dict[str, Route] = {
-            name: ChatTranslation(row.client, upstream, self._traits[name]) for name, upstream in self.chat.items()
-        }
         table = RouteTable(
             dialect=spec.name,
             passthrough=passthrough,

@@ -50,6 +50,9 @@ _NOT_FETCHED: Final = (
 _UNREACHABLE_MEDIA: Final = re.compile(rf"{_NOT_FETCHED}[^.]{{0,80}}?{_MEDIA}|{_MEDIA}[^.]{{0,80}}?{_NOT_FETCHED}")
 _NAMES_KEY: Final = re.compile(r"\b(?:(?:api|this|your|the) key|tokens?|credentials?)\b")
 _LACKS_FEATURE: Final = re.compile(r"no endpoints found that (?:support|can handle)")  # OpenRouter
+_OTHER_ENDPOINT: Final = re.compile(  # OpenAI: an embedding model in a chat, a model that has the Responses API only
+    r"\bnot supported in the v\d/|\bonly supported in v\d/|\bnot a (?:chat|completions?|embeddings?) model\b"
+)
 _DENIED_FEATURE: Final = re.compile(
     r"(?:access|permission)[^.;]{0,60}? (?:features?|betas?|tools?|capabilit(?:y|ies))\b"
 )
@@ -77,8 +80,9 @@ def error_of_request(status: int, message: str, code: Any, source: str, body: by
         return _rejected(message, code if code in _MISSING_CONTENT_CODES else None, 404, body)
     if status == 404 and _UNREACHABLE_MEDIA.search(words):
         return _rejected(message, None, 400, body)
-    if status == 404 and _LACKS_FEATURE.search(words):
-        return errors.UnsupportedFeature(errors.as_sentence(f"{source}: {message}"))
+    if status == 404 and (misuse := _OTHER_ENDPOINT.search(words) or _LACKS_FEATURE.search(words)):
+        hint = "Use a model that has this endpoint." if misuse.re is _OTHER_ENDPOINT else None
+        return errors.UnsupportedFeature(errors.as_sentence(f"{source}: {message}"), hint=hint)
     if status == 403 and (code in _DENIED_MODEL_CODES or _DENIED_MODEL.search(words)):
         return errors.UpstreamModelMissing(errors.as_sentence(f"{source} does not allow this model: {message}"))
     if status == 403 and _DENIED_FEATURE.search(words) and _NAMES_KEY.search(words) is None:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from intellirouter.core import Call, Operation
+from intellirouter.core import Call, Deployment, Operation
 from intellirouter.dialects.adapt.json_merge import PLAIN, Layout
 from intellirouter.dialects.ir.tokens import WRAPPED_PREFIX
 from intellirouter.dialects.keep_alive import COMMENTS, KeepAlive
@@ -24,6 +24,7 @@ from intellirouter.dialects.protocols import (
     RequestDecoder,
     Route,
     SessionRoute,
+    StreamDecoder,
 )
 from intellirouter.dialects.wire.model_member import ModelMember
 from intellirouter.dialects.wire.tool_name_rule import NameRule
@@ -96,6 +97,8 @@ class ChatEndpoint(EndpointSpec, frozen=True, kw_only=True):
     has_upstream_format: bool = True
     """Whether its requests have the format that the dialect's upstream codec writes, so that an edit can be merged into
     the client's body. If not, edited requests are translated, even for upstreams of the same dialect."""
+    reader: Callable[[Deployment], StreamDecoder] | None = None
+    """Returns a decoder for the streams of its clients. None: that of the dialect's upstream codec."""
     local: LocalAnswer | None = None
 
 
@@ -146,6 +149,8 @@ class DialectSpec(Struct, frozen=True, kw_only=True):
     """Prefixes of paths on which errors have the dialect's format, even if there is no such endpoint."""
     allows_any_media_type: bool = False
     """Its clients need not declare that they send JSON. The content type is ignored, except in browsers."""
+    decodes_alike: bool = True
+    """The same request is always decoded to the same call, so that a decoded one can be used again."""
     error_header: bytes | None = None
     """A header that only clients of this dialect send. Errors for requests with it have the dialect's format."""
     chat: ChatUpstream | None = None

@@ -46,7 +46,7 @@ def hang(reply: Reply, params: Mapping[str, Any]) -> Script:
         script.before_head = [Hang()]
         return script
     script.length_bytes = script.content_length
-    script.steps = [*_first_events(reply, after_events), Hang()]
+    script.steps = [*first_events(reply, after_events), Hang()]
     return script
 
 
@@ -63,17 +63,17 @@ def cut(reply: Reply, params: Mapping[str, Any], ending: Cut) -> Script:
         case "headers":
             script.before_head = [ending]
         case "events":
-            script.steps = [*_first_events(reply, int(params["after_events"])), ending]
+            script.steps = [*first_events(reply, int(params["after_events"])), ending]
         case "body":
             script.steps = [body[: int(params["after_bytes"])], ending]
         case _ if reply.is_stream:
-            script.steps = [*_first_events(reply, len(reply.parts) // 2), ending]
+            script.steps = [*first_events(reply, len(reply.parts) // 2), ending]
         case _:
             script.steps = [body[: len(body) // 2], ending]
     return script
 
 
-def _first_events(reply: Reply, count: int) -> list[Step]:
+def first_events(reply: Reply, count: int) -> list[Step]:
     """Return the first events of a stream; a body that is not streamed has none."""
     return list(reply.parts[:count]) if reply.is_stream else []
 

@@ -11,7 +11,9 @@ from intellirouter.core import (
     Deployment,
     OffLoop,
     Phase,
+    ThroughputFloor,
     Timeouts,
+    TokenSource,
     UpstreamRequest,
     errors,
     is_large,
@@ -87,6 +89,7 @@ class FakeResponse:
         self._headers = list(script.headers)
         self._steps = iter(script.steps)
         self._has_begun = False
+        self._floor: ThroughputFloor | None = None
         self._is_over = False
         self._started_s = asyncio.get_running_loop().time()
 
@@ -97,6 +100,10 @@ class FakeResponse:
     @property
     def headers(self) -> Sequence[tuple[str, str]]:
         return self._headers
+
+    @property
+    def credential_fingerprint(self) -> str:
+        return ""
 
     async def wait_for_head(self) -> None:
         for step in self._script.before_head:
@@ -115,8 +122,10 @@ class FakeResponse:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def content_began(self) -> None:
+    def content_began(self, source: TokenSource | None = None) -> None:
         self._has_begun = True
+        if source is not None and self._timeouts.min_tokens_per_s:
+            self._floor = ThroughputFloor(self._timeouts, source, asyncio.get_running_loop().time())
 
     def spare_credential(self) -> None:
         """Do nothing: there are no credentials."""
@@ -160,15 +169,25 @@ class FakeResponse:
     async def _wait(self, seconds: float | None) -> None:
         loop = asyncio.get_running_loop()
         limits = self._timeouts
-        total_at_s = self._started_s + limits.total_s
-        phase_at_s = loop.time() + limits.idle_s if self._has_begun else self._started_s + limits.first_token_s
+        now_s, floor = loop.time(), self._floor
+        deadlines: dict[Phase, float] = {"total_s": self._started_s + limits.total_s}
+        if self._has_begun:
+            deadlines["idle_s"] = now_s + limits.idle_s
+        else:
+            deadlines["first_token_s"] = self._started_s + limits.first_token_s
+        if floor is not None:
+            floor.is_missed(now_s, is_waiting=False)
+            deadlines["min_tokens_per_s"] = now_s + floor.allowance_s
+        phase = min(deadlines, key=lambda each: deadlines[each])
         try:
-            async with asyncio.timeout_at(min(total_at_s, phase_at_s)):
+            async with asyncio.timeout_at(deadlines[phase]):
                 if seconds is None:
                     await asyncio.Event().wait()
                 else:
                     await asyncio.sleep(seconds)
         except TimeoutError:
             self._is_over = True
-            phase: Phase = "total_s" if total_at_s <= phase_at_s else "idle_s" if self._has_begun else "first_token_s"
             raise timeout_error(self._deployment, phase, limits) from None
+        if floor is not None and floor.is_missed(loop.time(), is_waiting=True):
+            self._is_over = True
+            raise timeout_error(self._deployment, "min_tokens_per_s", limits)

@@ -7,7 +7,7 @@ proxy in front of the gateway. Nothing is redirected.
 import re
 from typing import Final
 
-from intellirouter.core import EMPTY_CONTEXT, RequestContext
+from intellirouter.core import EMPTY_CONTEXT, RequestContext, session_of
 from intellirouter.dialects import Dialects, Endpoint, ErrorStyle
 from intellirouter.gateway.http import RequestHead
 from intellirouter.gateway.request_headers import control_of
@@ -15,8 +15,8 @@ from intellirouter.gateway.request_headers import control_of
 
 def context_of(endpoint: Endpoint, head: RequestHead, model: str = "", *, is_stream: bool = False) -> RequestContext:
     """Return the parts of the request outside its body that belong to its dialect, and what it demands of attempts."""
-    control = control_of(head.headers)
-    if not model and not endpoint.header_names and control is None:
+    control, session = control_of(head.headers), session_of(head.headers)
+    if not model and not endpoint.header_names and control is None and not session:
         return EMPTY_CONTEXT
     headers = tuple(
         (name.decode("latin-1"), value.decode("latin-1"))
@@ -24,7 +24,9 @@ def context_of(endpoint: Endpoint, head: RequestHead, model: str = "", *, is_str
         if name in endpoint.header_names
     )
     query = "&".join(part for part in head.query.decode("latin-1").split("&") if part and not part.startswith("key="))
-    return RequestContext(model=model, is_stream=is_stream, query=query, headers=headers, control=control)
+    return RequestContext(
+        model=model, is_stream=is_stream, query=query, headers=headers, control=control, session=session
+    )
 
 
 def is_control(path: str, dialects: Dialects) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from fnmatch import translate
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from intellirouter.config import KeySpec
-from intellirouter.core import errors
+from intellirouter.core import Priority, errors
 
 _MAX_KEY_BYTES: Final = 4096
 _MASK: Final = "********"
@@ -23,6 +23,8 @@ class Identity(Struct, frozen=True):
     grants: frozenset[str] = frozenset()
     models: re.Pattern[str] | None = None
     """The models that the caller may use; None means all."""
+    priority: Priority = "normal"
+    """Whose requests get the next free slot of a deployment that is at its limit."""
 
     def may_use(self, model: str) -> bool:
         return self.models is None or self.models.fullmatch(model) is not None
@@ -30,6 +32,10 @@ class Identity(Struct, frozen=True):
     def may_read(self, tenant: str, key_name: str | None) -> bool:
         """Return whether the caller may read the record of a request that this tenant and key sent."""
         return self.is_admin or (tenant == self.tenant and (self.reads_all_of_tenant or key_name == self.key_name))
+
+    def in_background(self) -> "Identity":
+        """Return the same caller for work in the background, which has the lowest priority."""
+        return structs.replace(self, priority="batch")
 
     @property
     def is_admin(self) -> bool:
@@ -112,7 +118,7 @@ def _identity(key: KeySpec, *, is_scoped: bool) -> Identity:
     models = (
         None if "*" in key.models or not is_scoped else re.compile("|".join(translate(glob) for glob in key.models))
     )
-    return Identity(key.tenant, key.name, key.grants, models)
+    return Identity(key.tenant, key.name, key.grants, models, key.priority)
 
 
 def _masked(key: bytes) -> str:

@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import structs
 
-from intellirouter.core import Call, Deployment, Usage
+from intellirouter.core import BYTES_PER_TOKEN, Call, Deployment, Usage
 
 _MAX_CONTEXT: Final = 2_000_000
 """More tokens than the context of any model, if that of the deployment is unknown."""
@@ -37,7 +37,7 @@ def plausible_usage(usage: Usage, call: Call, deployment: Deployment, answer_byt
     A visible token takes at least one byte. `max_output_tokens` bounds tokens that are not visible; without it, the
     context of the model does. The input is bounded by the bytes of the request, unless it refers to other content.
     """
-    body_bytes = len(call.body)
+    body_bytes = len(call.body) + max(0, call.added_tokens) * BYTES_PER_TOKEN
     is_usual = usage.total_output_tokens <= answer_bytes and usage.total_input_tokens <= body_bytes + _OVERHEAD_TOKENS
     if is_usual and not usage.is_implausible:
         return usage

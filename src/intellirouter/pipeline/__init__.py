@@ -7,7 +7,7 @@ rooms below it. It does not know the HTTP server or the client's connection.
 
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.body_log import BodyLog
-from intellirouter.pipeline.cache_stage import CacheStage, SharedCache
+from intellirouter.pipeline.cache_stage import CacheStage
 from intellirouter.pipeline.entry import Entry, Source
 from intellirouter.pipeline.exchange import (
     STATUS_CLIENT_DISCONNECTED,
@@ -61,7 +61,6 @@ __all__ = [
     "RequestStage",
     "Responder",
     "Session",
-    "SharedCache",
     "Source",
     "Spine",
     "StageAnswer",

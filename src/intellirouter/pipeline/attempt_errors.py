@@ -18,7 +18,8 @@ def combined_error(error: errors.GatewayError, attempts: Sequence[Attempt]) -> e
         return error
     # A feature that the last deployment lacks is not why the request failed, so the client is not at fault.
     status = 502 if isinstance(error, errors.UnsupportedFeature) else error.status
-    reasons = " ".join(map(failure_sentence, attempts[-4:]))
+    # A deployment that was retried has often failed for the same reason each time.
+    reasons = " ".join(list(dict.fromkeys(map(failure_sentence, attempts)))[-4:])
     which = "Both" if len(attempts) == 2 else f"All {len(attempts)}"
     return errors.AllAttemptsFailed(
         f"{which} attempts failed. {reasons}", status=status, retry_after_s=error.retry_after_s

@@ -14,7 +14,7 @@ from intellirouter.core import HEDGE_LOST, Attempt, Call, Clock, CredentialRotat
 from intellirouter.pipeline.attempt_errors import is_stale, name_deployment
 from intellirouter.pipeline.breaker_log import BreakerLog
 from intellirouter.pipeline.exchange import Decided, Exchange
-from intellirouter.resilience import Step, counts_against_deployment
+from intellirouter.resilience import Step, counts_against_deployment, is_overload
 
 T = TypeVar("T")
 
@@ -55,6 +55,7 @@ class AttemptOutcomes(Struct, frozen=True, kw_only=True):
     transitions: BreakerLog = field(default_factory=BreakerLog)
 
     def begin(self, exchange: Exchange, call: Call, deployment: Deployment, step: Step) -> AttemptContext:
+        """Begin an attempt. If the deployment has a concurrency limit, the caller has taken a slot for it."""
         now_s = self.clock.monotonic_s()
         attempt = Attempt(
             deployment=deployment.name,
@@ -62,6 +63,8 @@ class AttemptOutcomes(Struct, frozen=True, kw_only=True):
             started_ms=int((now_s - exchange.started_s) * 1e6) / 1e3,
             waited_ms=int(step.wait_s * 1e6) / 1e3,
         )
+        if step.queued_s:
+            attempt.queued_ms = int(step.queued_s * 1e6) / 1e3
         exchange.attempts.append(attempt)
         exchange.deployment = deployment
         health = self.board.of(deployment.name)
@@ -76,13 +79,18 @@ class AttemptOutcomes(Struct, frozen=True, kw_only=True):
         attempt.outcome = "ok"
         now_s = self.clock.monotonic_s()
         attempt.ended_ms = ended_ms = int((now_s - context.exchange.started_s) * 1e6) / 1e3
+        health = context.health
         if attempt.first_byte_ms is None:  # the gateway answered without the deployment
-            context.health.end_neutrally(context.ticket)
+            self._end_neutrally(context)
             return
         first_ms = attempt.first_byte_ms - attempt.started_ms
         latency_ms = first_ms if is_session else ended_ms - attempt.started_ms
-        if context.health.succeed(context.ticket, first_ms, latency_ms, now_s):
-            self.transitions.log(context.deployment.name, context.health.breaker, now_s)
+        if health.succeed(context.ticket, first_ms, latency_ms, now_s):
+            self.transitions.log(context.deployment.name, health.breaker, now_s)
+        if health.slots is not None:
+            if not is_session:
+                health.slots.note_success(first_ms, _began_s(context), now_s, is_stream=context.call.is_stream)
+            self._release(context, now_s)
 
     def fail(self, context: AttemptContext, error: errors.GatewayError, *, is_neutral: bool = False) -> None:
         """End a failed attempt. Errors caused by the client or the gateway do not count against the deployment.
@@ -99,11 +107,15 @@ class AttemptOutcomes(Struct, frozen=True, kw_only=True):
         attempt.outcome, attempt.message = error.code, error.message[:_MAX_MESSAGE_CHARS]
         attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
         if is_neutral or not counts_against_deployment(error):
-            context.health.end_neutrally(context.ticket)
+            self._end_neutrally(context)
             return
-        now_s = self.clock.monotonic_s()
-        if context.health.fail(context.ticket, error.code, now_s):
-            self.transitions.log(attempt.deployment, context.health.breaker, now_s)
+        health, now_s = context.health, self.clock.monotonic_s()
+        if health.fail(context.ticket, error.code, now_s):
+            self.transitions.log(attempt.deployment, health.breaker, now_s)
+        if health.slots is not None:
+            if is_overload(error, attempt.status):
+                health.slots.note_overload(_began_s(context), now_s)
+            self._release(context, now_s)
 
     def fail_in_stream(self, context: AttemptContext, error: errors.UpstreamError) -> None:
         """End an attempt whose stream reported an error after its first content. Its Retry-After is remembered."""
@@ -119,15 +131,9 @@ class AttemptOutcomes(Struct, frozen=True, kw_only=True):
         if context.is_ended:
             return
         context.is_ended = True
-        if not isinstance(cause, asyncio.CancelledError):
-            outcome = "internal_error"
-        elif context.exchange.is_client_disconnected:
-            outcome = "client_disconnected"
-        else:  # the gateway is stopping
-            outcome = "overloaded"
-        context.attempt.outcome = outcome
+        context.attempt.outcome = abandoned_outcome(context.exchange, cause)
         context.attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
-        context.health.end_neutrally(context.ticket)
+        self._end_neutrally(context)
 
     def can_rotate(self, context: AttemptContext, error: errors.GatewayError, attempts: Sequence[Attempt]) -> bool:
         """Return whether to repeat the request with another credential. Each is used at most once per exchange."""
@@ -151,7 +157,17 @@ class AttemptOutcomes(Struct, frozen=True, kw_only=True):
         context.is_ended = True
         context.attempt.outcome = HEDGE_LOST
         context.attempt.ended_ms = elapsed_ms(context.exchange, self.clock)
+        self._end_neutrally(context)
+
+    def _end_neutrally(self, context: AttemptContext) -> None:
         context.health.end_neutrally(context.ticket)
+        if context.health.slots is not None:
+            self._release(context, self.clock.monotonic_s())
+
+    def _release(self, context: AttemptContext, now_s: float) -> None:
+        """Give the slot of an attempt to the next request."""
+        if (slots := context.health.slots) is not None:
+            slots.release(context.exchange.identity.tenant, now_s)
 
     def defer(self, context: AttemptContext, failure: errors.GatewayError, now_s: float) -> None:
         is_neutral = not counts_against_deployment(failure) or isinstance(failure, errors.PolicyError)
@@ -178,6 +194,23 @@ async def open_within(
         ) from None
 
 
+def abandoned_outcome(exchange: Exchange, cause: BaseException) -> str:
+    """Return the outcome of an attempt that was canceled or hit a bug in the gateway."""
+    if not isinstance(cause, asyncio.CancelledError):
+        return "internal_error"
+    return "client_disconnected" if exchange.is_client_disconnected else "overloaded"  # the gateway is stopping
+
+
 def elapsed_ms(exchange: Exchange, clock: Clock) -> float:
     """Return the milliseconds since the exchange began, with microsecond resolution."""
-    return int((clock.monotonic_s() - exchange.started_s) * 1e6) / 1e3
+    return since_start_ms(exchange, clock.monotonic_s())
+
+
+def since_start_ms(exchange: Exchange, now_s: float) -> float:
+    """Return the milliseconds from the beginning of the exchange to a time, with microsecond resolution."""
+    return int((now_s - exchange.started_s) * 1e6) / 1e3
+
+
+def _began_s(context: AttemptContext) -> float:
+    """Return the monotonic time at which an attempt began."""
+    return context.exchange.started_s + context.attempt.started_ms / 1e3

@@ -26,6 +26,7 @@ from intellirouter.pipeline.costs import spent
 from intellirouter.pipeline.exchange import Decided, Exchange
 from intellirouter.pipeline.hedges import Hedge, Hedging
 from intellirouter.pipeline.recoveries import Recoveries
+from intellirouter.pipeline.slot_waits import SlotWaits, is_answered_locally
 from intellirouter.resilience import (
     AttemptPlanner,
     Backoff,
@@ -85,19 +86,21 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         """
         resolved = request.resolved
         order = request.decision.order
-        step, has_others = Step(order[0], request.kind, 0.0), len(order) > 1 or resolved.reserved_s > 0
-        if request.decision.is_last_resort and resolved.retries:
-            step = await self._wait_until_called(step, exchange, request)
+        step, planner = Step(order[0], request.kind, 0.0), None
+        has_others = len(order) > 1 or resolved.reserved_s > 0
         deadline_s = exchange.started_s + resolved.request_timeout_s
+        if request.decision.is_last_resort or self.board.of(order[0]).slots is not None:
+            step, request, planner = await self._first_step(exchange, request, step, deadline_s)
         policy = resolved.hedging
         hedge = None if policy is None else self.hedging.hedge_of(self, policy, request, deadline_s)
-        planner: AttemptPlanner | None = None
         rejection: errors.GatewayError | None = None
         while True:
             context = self.begin(exchange, request.call, resolved.by_name[step.deployment], step)
             try:
                 is_first = step.kind == "first"
-                left_s = resolved.request_timeout_s - step.wait_s if is_first else deadline_s - self.clock.monotonic_s()
+                # The first attempt has all of the time, but for its waits.
+                waited_s = step.wait_s + step.queued_s
+                left_s = resolved.request_timeout_s - waited_s if is_first else deadline_s - self.clock.monotonic_s()
                 total_s = context.deployment.timeouts.total_s
                 limit_s = attempt_limit_s(left_s, total_s, _untried_s(request, exchange) if has_others else 0.0)
                 has_full_time = limit_s >= total_s
@@ -113,7 +116,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
                     value = await opening
             except _FAILURES as error:
                 # Earlier attempts, or the client's own limit, may have left too little time for this one.
-                may_be_short = not is_first or bool(resolved.restriction)
+                may_be_short = not is_first or step.queued_s > 0 or bool(resolved.restriction)
                 is_cut_short = may_be_short and not has_full_time and isinstance(error, errors.UpstreamTimeout)
                 context.can_rotate = self.can_rotate(context, error, exchange.attempts)
                 self.fail(context, error, is_neutral=is_cut_short or context.can_rotate or is_stale(error))
@@ -135,8 +138,60 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             next_step = self._next_step(planner, context, failure, request, deadline_s)
             if next_step is None:
                 raise self._final_error(rejection or failure, exchange, request)
-            if next_step.wait_s:
-                await asyncio.sleep(next_step.wait_s)
+            step = await self._reach(exchange, request, next_step, planner, deadline_s)
+
+    async def _first_step(
+        self, exchange: Exchange, request: Decided, step: Step, deadline_s: float
+    ) -> tuple[Step, Decided, AttemptPlanner | None]:
+        """Return the first step when it may begin, and the request with its deployment as the first one of the order.
+
+        If no deployment of the pool has a slot for the request, the step is another one, of the planner.
+        """
+        if request.decision.is_last_resort and request.resolved.retries:
+            step = await self._wait_until_called(step, exchange, request)
+        if self._takes_slot(exchange, request, step):
+            return step, request, None
+        planner = self._planner(request, None)
+        step = await self._reach(exchange, request, step, planner, deadline_s)
+        if step.kind != request.kind:
+            return step, request, planner
+        return step, _led_by(step.deployment, request), None
+
+    def _takes_slot(self, exchange: Exchange, request: Decided, step: Step) -> bool:
+        """Return whether an attempt may begin: the deployment has no limit, or a free slot, which it takes.
+
+        What the gateway answers itself, such as an estimate of tokens, needs no free slot.
+        """
+        slots, now_s = self.board.of(step.deployment).slots, self.clock.monotonic_s()
+        if slots is None or slots.take(exchange.identity.tenant, now_s):
+            return True
+        if not is_answered_locally(exchange, request.call, request.resolved.by_name[step.deployment]):
+            return False
+        slots.enter(exchange.identity.tenant, now_s)
+        return True
+
+    async def _reach(
+        self, exchange: Exchange, request: Decided, step: Step, planner: AttemptPlanner, deadline_s: float
+    ) -> Step:
+        """Wait until the step may begin: for its delay, and for a slot if its deployment has a concurrency limit.
+
+        If there is no slot, it is another step. If no deployment has one, this raises the error for the client.
+        """
+        while True:
+            if step.wait_s and step.kind != request.kind:  # the first step has waited already
+                await asyncio.sleep(step.wait_s)
+            if self._takes_slot(exchange, request, step):
+                return step
+            is_first, timeout_s = step.kind == "first", request.resolved.request_timeout_s
+            left_s = timeout_s - step.wait_s if is_first else deadline_s - self.clock.monotonic_s()
+            taken = await SlotWaits(self.board, self.clock, exchange, request).take(step, left_s)
+            if isinstance(taken, Step):
+                return taken
+            next_step = None
+            if len(exchange.attempts) < request.resolved.max_attempts:
+                next_step = planner.skip(taken.deployments, taken.error, self.clock.monotonic_s(), deadline_s)
+            if next_step is None:
+                raise self._final_error(taken.error, exchange, request)
             step = next_step
 
     def _planner(self, request: Decided, hedge: Hedge | None) -> AttemptPlanner:
@@ -177,6 +232,7 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             return Step(name, "credential", 0.0)
         self.defer(context, failure, now_s)
         planner.exclude(with_same_limit(failure, context.deployment, request.resolved.by_name.values()))
+        planner.put_last(self._without_free_slot(request))
         next_step = planner.after(name, failure, now_s, deadline_s)
         if next_step is None and request.decision.is_last_resort and request.resolved.retries:
             available_at_s = {each: self.board.of(each).breaker.available_at_s for each in request.decision.order}
@@ -184,6 +240,11 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
             limit_s = min(deadline_s, now_s + max_wait_s)
             return planner.recover(available_at_s, now_s, limit_s)
         return next_step
+
+    def _without_free_slot(self, request: Decided) -> list[str]:
+        board = self.board
+        limited = [(name, slots) for name in request.decision.order if (slots := board.of(name).slots) is not None]
+        return [name for name, slots in limited if slots.is_full]
 
     def _final_error(self, failure: errors.GatewayError, exchange: Exchange, request: Decided) -> errors.GatewayError:
         budget = spent(exchange, request.resolved, self.clock.monotonic_s())
@@ -220,6 +281,13 @@ class Attempts(AttemptOutcomes, frozen=True, kw_only=True):
         more = f" {unlogged} earlier failures of {failed[0].deployment} were not logged." if unlogged else ""
         kind = "next deployment" if answered.kind == "next" else answered.kind
         logger.log(level, "%s: %s answered (%s). %s%s", exchange.request_id, answered.deployment, kind, reasons, more)
+
+
+def _led_by(name: str, request: Decided) -> Decided:
+    """Return the request with this deployment as the first one of the order."""
+    decision = request.decision
+    order = (name, *[each for each in decision.order if each != name])
+    return structs.replace(request, decision=structs.replace(decision, order=order))
 
 
 def _untried_s(request: Decided, exchange: Exchange) -> float:

@@ -7,54 +7,37 @@ contain everything of the configuration that changes answers.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from msgspec import Struct, field, structs
-
 from intellirouter.cache import (
-    AnswerStore,
     CacheKeys,
+    Claim,
     Flight,
-    Flights,
     Follower,
     Lagging,
-    Landing,
-    Similar,
-    SimilarAnswers,
+    SharedCache,
     StoredAnswer,
     exclusion_reason,
     idempotency_key_of,
-    may_store,
 )
 from intellirouter.config import CacheSpec
 from intellirouter.core import Clock, OffLoop, Usage, errors
-from intellirouter.dialects import ChatUpstream, answer_text
-from intellirouter.pipeline.cache_streams import FollowedStream, StoredStream, note_shared
+from intellirouter.dialects import ChatUpstream
+from intellirouter.pipeline.cache_streams import FollowedStream, PacedStream, StoredStream, note_shared
+from intellirouter.pipeline.cache_writer import AnswerWriter, CacheTap
 from intellirouter.pipeline.exchange import CacheUse, Decoded, Exchange
 from intellirouter.pipeline.recall import check_may_call
 from intellirouter.pipeline.stages import StageAnswer
 
-logger = logging.getLogger(__name__)
-
 _SOURCE: Final = "cache"
 _IDEMPOTENCY_KEY: Final = "idempotency-key"
-_ONCE_S: Final = 86_400.0
-"""How long an `Idempotency-Key` is remembered."""
-_MAX_VERIFY_S: Final = 0.5
-"""How long the end of an answer waits at most for its comparison with a stored one. It usually takes milliseconds."""
+_FIRST_PAUSE_S: Final = 0.02
+_MAX_PAUSE_S: Final = 0.5
+"""How long to wait between two looks at what another process does with the same `Idempotency-Key`."""
 _MAX_FOLLOWED: Final = 2
 """How many requests one follows at most. Each of them has made all its attempts before it fails."""
-
-
-class SharedCache(Struct, frozen=True):
-    """What survives reloads of the configuration."""
-
-    store: AnswerStore
-    flights: Flights
-    similar: SimilarAnswers = field(default_factory=SimilarAnswers)
 
 
 class CacheStage:
@@ -75,8 +58,8 @@ class CacheStage:
         """`codecs` reads the texts of answers, by dialect."""
         self._settings = settings
         self._similar = shared.similar
-        self._codecs = codecs
-        self._store = shared.store
+        self._writer = AnswerWriter(settings, shared, clock, off_loop, codecs)
+        self._shared = shared
         self._flights = shared.flights
         self._clock = clock
         self._off_loop = off_loop
@@ -120,7 +103,7 @@ class CacheStage:
         """Return the stored answer to the same request, or that of the same request in flight."""
         directives, now_s = exchange.cache_directives, self._clock.monotonic_s()
         use.status = "miss"
-        stored = await self._store.get(exchange.identity.tenant, key, now_s)
+        stored = await self._shared.store.get(exchange.identity.tenant, key, now_s)
         if stored is not None and (directives is None or directives.accepts(now_s - stored.stored_s)):
             if now_s < stored.expires_s:
                 return self._recalled(exchange, stored, "hit")
@@ -141,7 +124,7 @@ class CacheStage:
         if directives is not None and directives.no_cache:
             return None
         max_age_s = None if directives is None else directives.max_age_s
-        found = await similar.find(lookup, self._store, now_s, max_age_s)
+        found = await similar.find(lookup, self._shared.store, now_s, max_age_s)
         if found is None:
             return None
         can_be_verified = directives is None or not directives.only_if_cached
@@ -165,17 +148,36 @@ class CacheStage:
         key_of_client = partial(self._keys.client_key_of, identity.tenant, exchange.endpoint, call)
         client_key = await self._off_loop.run(len(call.body), key_of_client) if call.is_large else key_of_client()
         key = idempotency_key_of(identity.tenant, identity.key_name, exchange.idempotency_key or b"")
-        stored = await self._store.get(identity.tenant, key, now_s)
+        stored = await self._shared.store.get(identity.tenant, key, now_s)
         if stored is not None and now_s < stored.expires_s:
             _check_same(stored.client_key, client_key)
             return self._recalled(exchange, stored, "hit")
-        answer = await self._joined(exchange, request, partial(self._same_in_progress, key, client_key))
-        if answer is not None:
+        find = partial(self._same_in_progress, key, client_key)
+        if (answer := await self._joined(exchange, request, find)) is not None:
             return answer
         check_may_call(exchange)
-        flight = self._flights.lead_once(key, content_key, exchange.request_id, now_s)
+        if (stored := await self._claim(exchange, request, key, client_key)) is not None:
+            return self._recalled(exchange, stored, "hit")
+        flight = self._flights.lead_once(key, content_key, exchange.request_id, self._clock.monotonic_s())
         flight.client_key = client_key
         self._begin(exchange, flight)
+        return None
+
+    async def _claim(self, exchange: Exchange, request: Decoded, key: bytes, client_key: bytes) -> StoredAnswer | None:
+        """Claim an `Idempotency-Key` for this process. While another one has it, wait for the answer, and return it.
+
+        Raises `InvalidRequest` if it was another request, or if the answer does not come in time.
+        """
+        tenant, claim = exchange.identity.tenant, Claim(client_key=client_key, request_id=exchange.request_id)
+        ends_s, pause_s = self._clock.monotonic_s() + request.resolved.request_timeout_s, _FIRST_PAUSE_S
+        while (found := await self._shared.store.claim(tenant, key, claim)) is not None:
+            _check_same(found.client_key, client_key)
+            if isinstance(found, StoredAnswer):
+                return found
+            if self._clock.monotonic_s() >= ends_s:
+                raise _in_use(found.request_id, "was not answered in time")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
         return None
 
     def _same_in_progress(self, key: bytes, client_key: bytes) -> Flight | None:
@@ -184,13 +186,7 @@ class CacheStage:
             return None
         _check_same(flight.client_key, client_key)
         if flight.is_partial:
-            raise errors.InvalidRequest(
-                f"The request {flight.request_id} with the same `Idempotency-Key` is in progress, and its answer is "
-                "too large to be shared.",
-                code="idempotency_key_in_use",
-                status=409,
-                hint="Wait for its answer.",
-            )
+            raise _in_use(flight.request_id, "is in progress, and its answer is too large to be shared")
         return flight
 
     def tap(self, exchange: Exchange, request: Decoded) -> "CacheTap | None":
@@ -198,7 +194,7 @@ class CacheStage:
         use = exchange.cache
         if use is None or use.flight is None:
             return None
-        return CacheTap(self, request, use.flight)
+        return self._writer.tap(request, use.flight)
 
     async def rescue(
         self, exchange: Exchange, request: Decoded, error: errors.GatewayError, stale_s: float | None
@@ -220,72 +216,13 @@ class CacheStage:
         use.reason = error.message
         return answer
 
-    async def store(self, exchange: Exchange, request: Decoded, flight: Flight, landing: Landing) -> None:
-        """Store a complete answer, under the key of the request and under its `Idempotency-Key`."""
-        settings, pieces = self._settings, flight.pieces
-        is_once = flight.key != flight.content_key
-        ttl_s = settings.ttl_s.get(request.call.operation, 0.0)
-        if not may_store(request.call, settings, exchange.finish_reason, pieces):
-            ttl_s = 0.0
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if len(body) > settings.max_entry_bytes or not (ttl_s or is_once):
-            return
-        now_s, tenant = self._clock.monotonic_s(), exchange.identity.tenant
-        lookup = None if exchange.cache is None else exchange.cache.lookup
-        answer = StoredAnswer(
-            body=body,
-            content_type=landing.content_type,
-            request_id=exchange.request_id,
-            stored_s=now_s,
-            expires_s=now_s + ttl_s,
-            finish_reason=landing.finish_reason,
-            losses=landing.losses,
-            cost_microusd=landing.cost_microusd,
-            client_key=flight.client_key,
-        )
-        try:
-            if ttl_s:
-                await self._store.put(tenant, flight.content_key, answer)
-                if lookup is not None:
-                    self._similar.add(lookup, flight.content_key, answer.expires_s)
-            if is_once:
-                await self._store.put(tenant, flight.key, structs.replace(answer, expires_s=now_s + _ONCE_S))
-        except errors.GatewayError as error:  # the client receives its answer even if it cannot be stored
-            logger.warning("%s: The answer could not be cached. %s", exchange.request_id, error.full_message)
-
-    async def verify(self, exchange: Exchange, request: Decoded, pieces: list[bytes], found: Similar) -> None:
-        """Compare a complete answer with the stored one to a similar request. If it takes too long, it is not counted.
-
-        The result decides whether such answers are served.
-        """
-        lookup = None if exchange.cache is None else exchange.cache.lookup
-        codec, deployment = self._codecs.get(request.call.dialect), exchange.deployment
-        if lookup is None or codec is None or deployment is None:
-            return
-        if not may_store(request.call, self._settings, exchange.finish_reason, pieces):
-            return
-        bodies = (found.stored.body, b"".join(pieces))
-        is_stream, agree = request.call.is_stream, self._similar.agree
-
-        def compare() -> bool | None:
-            stored, real = (answer_text(codec, body, deployment, is_stream=is_stream) for body in bodies)
-            return None if stored is None or real is None else agree(stored, real)
-
-        try:
-            async with asyncio.timeout(_MAX_VERIFY_S):
-                is_right = await self._off_loop.run(max(map(len, bodies)), compare)
-        except (errors.GatewayError, TimeoutError) as error:
-            logger.info("%s: The answer to a similar request was not verified. %s", exchange.request_id, error)
-            return
-        except Exception:  # the client receives its answer even if it cannot be compared
-            logger.exception("%s: The answer to a similar request could not be verified.", exchange.request_id)
-            return
-        if is_right is not None:
-            self._similar.record(lookup.model, is_right=is_right, now_s=self._clock.monotonic_s())
-
     def _examine(self, exchange: Exchange, request: Decoded) -> tuple[str | None, bytes]:
         """Return why the request cannot use the cache, or None, and its key."""
         call, local = request.call, exchange.endpoint.local
+        if not call.is_edited:
+            known = self._keys.known_key_of(exchange.identity.tenant, exchange.endpoint, call, request.resolved)
+            if known is not None:  # nothing else is examined but what the key contains
+                return None, known
         if local is not None and local.applies(call):
             return "the gateway answers it itself", b""
         if (reason := exclusion_reason(call, self._settings)) is not None:
@@ -393,50 +330,11 @@ class CacheStage:
             exchange.usage = Usage()
         exchange.finish_reason, exchange.losses = stored.finish_reason, stored.losses
         if exchange.call is not None and exchange.call.is_stream:
+            max_s = self._settings.max_replay_s
+            if max_s is not None and len(stored.pieces) > 1:
+                return StageAnswer(source=_SOURCE, pieces=PacedStream(stored.body, stored.pieces, max_s))
             return StageAnswer(source=_SOURCE, pieces=StoredStream(stored.body))
         return StageAnswer(source=_SOURCE, body=stored.body, content_type=stored.content_type)
-
-
-class CacheTap:
-    """Implements `AnswerTap`: passes the answer of a leader to its followers, and stores it."""
-
-    def __init__(self, stage: CacheStage, request: Decoded, flight: Flight) -> None:
-        self._stage = stage
-        self._request = request
-        self._flight = flight
-
-    def take(self, data: bytes) -> None:
-        self._flight.take(data)
-
-    async def finish(self, exchange: Exchange) -> None:
-        flight, error = self._flight, exchange.error
-        if flight.is_ended:  # the request has failed, and a stale answer was sent
-            return
-        if isinstance(error, errors.ClientDisconnected):  # the answer is complete, for the followers
-            error = None
-        landing = Landing(
-            content_type=exchange.content_type,
-            finish_reason=exchange.finish_reason,
-            losses=exchange.losses,
-            cost_microusd=exchange.cost_microusd,
-            error=error,
-        )
-        is_complete = error is None and not flight.is_partial
-        pieces = flight.pieces
-        try:
-            if is_complete:
-                await self._stage.store(exchange, self._request, flight, landing)
-        finally:
-            flight.land(landing)
-        lookup = None if exchange.cache is None else exchange.cache.lookup
-        if is_complete and lookup is not None and lookup.to_verify is not None:
-            await self._stage.verify(exchange, self._request, pieces, lookup.to_verify)
-
-    def fail(self, exchange: Exchange, error: BaseException) -> None:
-        if isinstance(error, errors.GatewayError) and not isinstance(error, errors.ClientDisconnected):
-            self._flight.fail(error, exchange.error_event)
-        else:
-            self._flight.fail(None, None)
 
 
 def _check_same(stored_key: bytes, client_key: bytes) -> None:
@@ -448,6 +346,15 @@ def _check_same(stored_key: bytes, client_key: bytes) -> None:
             status=422,
             hint="Use a new key for a new request, and the same key only to repeat the same request.",
         )
+
+
+def _in_use(request_id: str, problem: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(
+        f"The request {request_id} with the same `Idempotency-Key` {problem}.",
+        code="idempotency_key_in_use",
+        status=409,
+        hint="Wait for its answer.",
+    )
 
 
 def _is_outage(error: errors.GatewayError) -> bool:

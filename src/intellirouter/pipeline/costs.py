@@ -15,6 +15,17 @@ def add_unused(exchange: Exchange, deployment: Deployment, usage: Usage) -> None
     exchange.price_version = exchange.price_version or version
 
 
+def add_continued(exchange: Exchange, deployment: Deployment, usage: Usage) -> None:
+    """Add what an attempt has used and cost whose stream another attempt continues."""
+    earlier = exchange.continued_usage
+    exchange.continued_usage = usage if earlier is None else earlier.plus(usage)
+    exchange.usage = None
+    cost, version = cost_of(deployment, usage)
+    exchange.unused_cost_microusd += cost or 0
+    exchange.prompt_cache_saved_microusd += cache_saving_of(deployment, usage)
+    exchange.price_version = exchange.price_version or version
+
+
 def spent(exchange: Exchange, resolved: ResolvedModel, now_s: float) -> Spent:
     """Return what a request has used of the limits of its model."""
     return Spent(
@@ -31,11 +42,15 @@ def note_cost(exchange: Exchange) -> None:
     deployment, usage, unused = exchange.deployment, exchange.usage, exchange.unused_usage
     if deployment is not None and usage is not None:
         exchange.cost_microusd, exchange.price_version = cost_of(deployment, usage)
-        exchange.prompt_cache_saved_microusd = cache_saving_of(deployment, usage)
-    if unused is None:
+        exchange.prompt_cache_saved_microusd += cache_saving_of(deployment, usage)
+    continued = exchange.continued_usage
+    if unused is None and continued is None:
         return
-    if usage is None:
+    if continued is not None:
+        exchange.usage = continued if usage is None else continued.plus(usage)
+    elif usage is None:
         exchange.usage = unused
+    if usage is None:
         exchange.cost_microusd = None if exchange.price_version is None else exchange.unused_cost_microusd
     elif exchange.cost_microusd is not None:
         exchange.cost_microusd += exchange.unused_cost_microusd

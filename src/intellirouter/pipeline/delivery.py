@@ -44,6 +44,7 @@ class Delivery(Struct, frozen=True):
         for tap in self.taps:
             tap.take(last)
         if self.exchange.is_client_disconnected:
+            self.exchange.answer_error = self.exchange.error
             note_disconnection(self.exchange)
         self.settle(self.exchange)
         for tap in self.taps:

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from intellirouter.cache import CacheDirectives, Flight, Lookup, StoredAnswer
 from intellirouter.catalog import MAX_NAME_CHARS, ResolvedModel
 from intellirouter.core import (
+    AffinityUse,
     Attempt,
     AttemptKind,
     Call,
@@ -22,13 +23,16 @@ from intellirouter.core import (
     Deployment,
     ExchangeRecord,
     Loss,
+    Priority,
+    Reference,
     Usage,
     errors,
     escape_control_characters,
     reason_of,
 )
-from intellirouter.dialects import Endpoint
+from intellirouter.dialects import NO_IDS, Endpoint, VendorIds
 from intellirouter.governance import UNIDENTIFIED, Identity
+from intellirouter.routing import Affinity, Placement
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -127,10 +131,20 @@ class CacheUse(Struct):
         record.cache_similarity = self.similarity
 
 
+class SessionPlace(Struct, frozen=True):
+    """The session of a request, and where it was served last."""
+
+    affinity: Affinity
+    """For the router."""
+    home: Placement | None
+
+
 class Exchange:
     """The state of one request. Mutable while the request is in flight; `record` is the result."""
 
     identity: Identity = UNIDENTIFIED
+    priority: Priority | None = None
+    """The priority of the request, if it demands one; None: that of the caller."""
     call: Call | None = None
     model: str | None = None
     """The configured name of the model; None until the request has been decoded."""
@@ -143,9 +157,11 @@ class Exchange:
     cost_microusd: int | None = None
     price_version: str | None = None
     unused_cost_microusd: int = 0
-    """What the attempts have cost whose answers were not used."""
+    """What the attempts have cost whose answers were not used, or only in part."""
     unused_usage: Usage | None = None
-    """The usage of these attempts; None if there are none."""
+    """What attempts have used whose answers were not used; None if there are none."""
+    continued_usage: Usage | None = None
+    """What the attempts have used whose streams another one has continued. Settlement adds it to `usage`."""
     degradation: Degradation | None = None
     """What became of the steps of the degradation ladder; None if none was considered."""
     prompt_cache_saved_microusd: int = 0
@@ -156,10 +172,20 @@ class Exchange:
     error_event: bytes | None = None
     """The error event of the client's dialect, for a stream that fails after it has begun."""
     is_client_disconnected: bool = False
+    answer_error: errors.GatewayError | None = None
+    """The error that ended the answer after its beginning, if the client had disconnected before."""
     losses: tuple[Loss, ...] = ()
     """Fields that the last attempt did not pass on as requested."""
     ignored: tuple[Loss, ...] = ()
     """What was not honored of the request, whatever answers it: some headers, the turns that were left out."""
+    session: str = ""
+    """The session that the client names in a header, if the model has affinity."""
+    place: SessionPlace | None = None
+    """The session of the request, and where it was served last; None if it has none, or if that does not matter."""
+    vendor_ids: VendorIds = NO_IDS
+    """What the request refers to at a vendor."""
+    reference: Reference | None = None
+    """The part of it whose creator is known, so that only the creator can serve the request."""
     answered_by: str | None = None
     """The stage that answered instead of an upstream."""
     cache_directives: CacheDirectives | None = None
@@ -179,6 +205,8 @@ class Exchange:
     logged_request: bytes | None = None
     logged_response: list[bytes] | None = None
     """Request body and pieces of the response body, if a stage records them."""
+    affinity: AffinityUse | None = None
+    """What affinity did for the request."""
     record: ExchangeRecord | None = None
     """Set by settlement."""
 
@@ -192,7 +220,8 @@ class Exchange:
 
     def to_record(self, now_s: float) -> ExchangeRecord:
         """Return the record of this exchange."""
-        call, deployment, error = self.call, self.deployment, self.error
+        call, deployment, error, attempts = self.call, self.deployment, self.error, self.attempts
+        is_usual = self.degradation is None and (not attempts or (len(attempts) == 1 and not attempts[0].queued_ms))
         record = ExchangeRecord(
             request_id=self.request_id,
             started_us=self.started_us,
@@ -207,12 +236,13 @@ class Exchange:
             deployment=None if deployment is None else deployment.name,
             provider=None if deployment is None else deployment.provider,
             upstream_model=None if deployment is None else deployment.upstream_model,
-            decision=self.decision if len(self.attempts) < 2 and self.degradation is None else self._final_decision(),
-            attempts=tuple(self.attempts),
+            decision=self.decision if is_usual else self._final_decision(),
+            attempts=tuple(attempts),
             usage=self.usage,
             cost_microusd=self.cost_microusd,
             price_version=self.price_version,
             prompt_cache_saved_microusd=self.prompt_cache_saved_microusd,
+            affinity=self.affinity,
             finish_reason=self.finish_reason,
             first_token_ms=self.first_token_ms,
             dropped=tuple([str(loss) for loss in (*self.ignored, *self.losses)]) if self.losses or self.ignored else (),

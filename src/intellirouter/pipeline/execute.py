@@ -24,6 +24,7 @@ from intellirouter.core import (
 )
 from intellirouter.dialects import Answer, Route, StreamRelay, estimate_answer_tokens
 from intellirouter.governance import estimated_usage, plausible_usage
+from intellirouter.pipeline.affinity import with_credential_choice
 from intellirouter.pipeline.answer_bytes import (
     compressed_error_note,
     content_encoding,
@@ -32,6 +33,7 @@ from intellirouter.pipeline.answer_bytes import (
 )
 from intellirouter.pipeline.attempt_outcomes import AttemptContext, elapsed_ms
 from intellirouter.pipeline.attempts import Attempts
+from intellirouter.pipeline.continuation import Continuation, Relays, plain_relays, recorded_relays
 from intellirouter.pipeline.costs import add_unused
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided
@@ -39,6 +41,7 @@ from intellirouter.pipeline.fan_out import send_copies
 from intellirouter.pipeline.large_answers import run_large
 from intellirouter.pipeline.media import fetch_media
 from intellirouter.pipeline.stream import OpenStream, open_stream, relay_stream
+from intellirouter.pipeline.stream_usage import stream_usage
 from intellirouter.resilience import is_credential_at_fault, refusal_status
 
 _MAX_ERROR_BYTES: Final = 64 * 1024
@@ -69,6 +72,8 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     def run(self, request: Decided, delivery: Delivery) -> Awaitable[None]:
         """Answer the client, or raise the error for the client."""
+        if request.resolved.continues_streams and request.call.is_stream:
+            return self._run_continuable(request, delivery)
 
         def serve(context: AttemptContext, opened: WholeAnswer | OpenStream) -> Awaitable[None]:
             delivery.exchange.losses = opened.losses
@@ -78,7 +83,41 @@ class Executor(Struct, frozen=True, kw_only=True):
 
         return self.attempts.run(delivery.exchange, request, self._open, serve, _discard)
 
-    async def _open(self, context: AttemptContext) -> WholeAnswer | OpenStream:
+    def _run_continuable(self, request: Decided, delivery: Delivery) -> Awaitable[None]:
+        """Do the same for a stream that is continued if it breaks off."""
+        exchange = delivery.exchange
+        continuations = exchange.endpoint.continuations
+        relays = plain_relays if continuations is None else recorded_relays(continuations)
+
+        def open_attempt(context: AttemptContext) -> Awaitable[WholeAnswer | OpenStream]:
+            return self._open(context, relays)
+
+        def serve(context: AttemptContext, opened: WholeAnswer | OpenStream) -> Awaitable[None]:
+            exchange.losses = opened.losses
+            if isinstance(opened, WholeAnswer):
+                return self._send_whole(context, opened, delivery)
+            if continuations is None:
+                return self._send_stream(context, opened, delivery)
+            stream = Continuation(
+                attempts=self.attempts,
+                continuations=continuations,
+                request=request,
+                delivery=delivery,
+                open_stream=self._open_rest,
+                off_loop=self.off_loop,
+                judge_credential=self._judge_credential,
+            )
+            return stream.send(context, opened)
+
+        return self.attempts.run(exchange, request, open_attempt, serve, _discard)
+
+    async def _open_rest(self, context: AttemptContext, relays: Relays) -> OpenStream:
+        opened = await self._open(context, relays)
+        if isinstance(opened, WholeAnswer):
+            raise errors.InternalError("The rest of a stream must be a stream.")
+        return opened
+
+    async def _open(self, context: AttemptContext, relays: Relays = plain_relays) -> WholeAnswer | OpenStream:
         """Open one attempt until its first content. The upstream request is encoded from the client's request."""
         call, deployment, attempt = context.call, context.deployment, context.attempt
         route = context.exchange.endpoint.route(call, deployment)
@@ -93,18 +132,14 @@ class Executor(Struct, frozen=True, kw_only=True):
             request = route.encode_request(call, deployment)
         if request.cache_marks:
             attempt.cache_marks = request.cache_marks
-        if request.copies == 1:
-            response = await self.upstream.send(deployment, request)
-        else:
-            response = await send_copies(self.upstream, deployment, request)
+        response = await self._send(context, request)
         attempt.status = response.status
         attempt.first_byte_ms = elapsed_ms(context.exchange, self.attempts.clock)
         if not 200 <= response.status < 300:
             raise await self._read_error(response, route, deployment)
         try:
             if call.is_stream:
-                relay = route.relay(call, deployment)
-                relay_whole = partial(route.relay_whole, call, deployment)
+                relay, relay_whole = relays(route, call, deployment)
                 secrets = deployment.credentials
                 try:
                     stream = await open_stream(response, relay, request.losses, self.off_loop, relay_whole, secrets)
@@ -121,6 +156,26 @@ class Executor(Struct, frozen=True, kw_only=True):
         except errors.UpstreamError as error:  # an error document or event with a 2xx status
             self._judge_credential(response, error)
             raise
+
+    def _send(self, context: AttemptContext, request: UpstreamRequest) -> Awaitable[UpstreamResponse]:
+        deployment = context.deployment
+        if len(deployment.credentials) > 1:
+            return self._send_with_choice(context, request)
+        if request.copies == 1:
+            return self.upstream.send(deployment, request)
+        return send_copies(self.upstream, deployment, request)
+
+    async def _send_with_choice(self, context: AttemptContext, request: UpstreamRequest) -> UpstreamResponse:
+        """Send the request with the credential of its session, if it belongs to one, or else with the next one."""
+        deployment, place = context.deployment, context.exchange.place
+        if place is not None:
+            request = with_credential_choice(request, place, deployment)
+        if request.copies == 1:
+            response = await self.upstream.send(deployment, request)
+        else:
+            response = await send_copies(self.upstream, deployment, request)
+        context.attempt.credential = response.credential_fingerprint
+        return response
 
     async def _read_whole(
         self, context: AttemptContext, response: UpstreamResponse, route: Route, request: UpstreamRequest
@@ -251,9 +306,9 @@ class Executor(Struct, frozen=True, kw_only=True):
         finally:
             stream.close()
             if relay.has_content:  # the upstream charges for what the model produced, even if the stream failed
-                exchange.usage = _stream_usage(context, stream, relay.content_events)
+                exchange.usage = stream_usage(context, stream, relay.content_events)
                 exchange.finish_reason = relay.finish_reason
-        exchange.usage = exchange.usage or _stream_usage(context, stream, 0)
+        exchange.usage = exchange.usage or stream_usage(context, stream, 0)
         exchange.error = relay.error
         if relay.error is None:
             self.attempts.succeed(context)
@@ -270,7 +325,7 @@ def _discard(context: AttemptContext, opened: WholeAnswer | OpenStream) -> None:
         usage = opened.answer.usage
     else:
         opened.close()
-        usage = _stream_usage(context, opened, opened.relay.content_events)
+        usage = stream_usage(context, opened, opened.relay.content_events)
     if usage is not None:
         add_unused(context.exchange, context.deployment, usage)
 
@@ -280,14 +335,6 @@ def _count_unused_stream(context: AttemptContext, relay: StreamRelay) -> None:
     if relay.content_events:
         usage = relay.usage or estimated_usage(context.call, relay.content_events)
         add_unused(context.exchange, context.deployment, usage)
-
-
-def _stream_usage(context: AttemptContext, stream: OpenStream, estimated_tokens: int) -> Usage:
-    """Return the usage of a stream: what the upstream has reported, if it is possible, or else an estimate."""
-    usage = stream.relay.usage
-    if usage is None:
-        return estimated_usage(context.call, estimated_tokens)
-    return plausible_usage(usage, context.call, context.deployment, stream.received_bytes)
 
 
 def _unusable(response: UpstreamResponse, error: errors.UpstreamMalformed) -> errors.UpstreamError | None:

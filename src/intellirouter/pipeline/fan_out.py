@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from intellirouter.core import Deployment, TaskOwner, Upstream, UpstreamRequest, UpstreamResponse
+from intellirouter.core import Deployment, TaskOwner, TokenSource, Upstream, UpstreamRequest, UpstreamResponse
 from intellirouter.dialects import frame
 
 
@@ -45,6 +45,7 @@ class RefusedResponse:
 
     def __init__(self, first: UpstreamResponse, others: Sequence[UpstreamResponse]) -> None:
         self.status, self.headers = first.status, first.headers
+        self.credential_fingerprint = first.credential_fingerprint
         self.read, self.next_chunk = first.read, first.next_chunk
         self.content_began, self.release, self.abort = first.content_began, first.release, first.abort
         self._responses = (first, *others)
@@ -67,6 +68,7 @@ class MergedResponse:
         self._reads: dict[asyncio.Task[bytes], int] = {}
         self.status = 200
         self.headers = responses[0].headers
+        self.credential_fingerprint = responses[0].credential_fingerprint
 
     async def read(self, limit_bytes: int, tenant: str = "") -> bytes:
         parts: list[bytes] = []
@@ -77,9 +79,9 @@ class MergedResponse:
             parts.append(frame(copy, body))
         return b"".join(parts)
 
-    def content_began(self) -> None:
+    def content_began(self, source: TokenSource | None = None) -> None:
         for response in self._responses:
-            response.content_began()
+            response.content_began(source)
 
     def spare_credential(self) -> None:
         """Do nothing: only successful responses are merged."""

@@ -84,8 +84,13 @@ class Hedge(Struct):
         left_s, breaker = self.deadline_s - now_s, self.outcomes.board.of(name).breaker
         if left_s <= 0 or breaker.closed_ticket < 0 or not breaker.is_available(now_s):
             return None
+        slots = self.outcomes.board.of(name).slots
+        if slots is not None and slots.is_full:  # a hedge never waits for a slot
+            return None
         if not self.share.take(self.policy.max_share, now_s):
             return None
+        if slots is not None:
+            slots.take(first.exchange.identity.tenant, now_s)
         second = self.outcomes.begin(first.exchange, first.call, self.deployment, Step(name, "hedge", 0.0))
         self.context = second
         self.is_cut_short = left_s < self.deployment.timeouts.total_s

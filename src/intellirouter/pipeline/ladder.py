@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from intellirouter.catalog import LadderStep
 from intellirouter.core import (
@@ -80,6 +80,7 @@ class Ladder(Struct, frozen=True, kw_only=True):
         if not steps or not may_step_down(error):
             raise error
         exchange.degradation = Degradation(cause=error.code)
+        exchange.place = None  # A step does not continue the session, which returns to the model.
         await self._descend(_Failure(exchange, request, delivery, rescues, error, error), exchange.degradation)
 
     async def _descend(self, failure: _Failure, state: Degradation) -> None:
@@ -128,7 +129,7 @@ class Ladder(Struct, frozen=True, kw_only=True):
         except errors.NoEligibleDeployment as error:
             raise _Skipped(error.message) from None
         self._log(failure, step.label)
-        await self.executor.run(Decided(call, resolved, decided.decision, "degraded"), failure.delivery)
+        await self.executor.run(structs.replace(decided, kind="degraded"), failure.delivery)
 
     def _check_may_call(self, failure: _Failure, rung: LadderStep) -> None:
         """Raise `_Skipped` if no further attempt may be made, or if it could not help."""

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from intellirouter.catalog import Catalog, model_not_found, restricted
 from intellirouter.config import Runtime
 from intellirouter.core import (
+    PRIORITY_HEADER,
     SMALL_BYTES,
     AnswerBudget,
     AttemptControl,
@@ -26,26 +27,32 @@ from intellirouter.core import (
     ExchangeRecord,
     Fetcher,
     Journal,
+    Loss,
     OffLoop,
+    Priority,
     ReasoningMemory,
     RequestContext,
     SocketUpstream,
     Upstream,
     errors,
     is_large,
+    lower_priority,
     new_id,
 )
 from intellirouter.dialects import Endpoint, check_depth, check_json
+from intellirouter.pipeline.affinity import SessionPlaces
 from intellirouter.pipeline.attempts import Attempts
 from intellirouter.pipeline.costs import note_cost
 from intellirouter.pipeline.delivery import Delivery
 from intellirouter.pipeline.exchange import Decided, Decoded, Exchange, Reply, Responder, note_disconnection
 from intellirouter.pipeline.execute import Executor
 from intellirouter.pipeline.ladder import Ladder
+from intellirouter.pipeline.pinning import Pinning
 from intellirouter.pipeline.recall import check_may_call, deliver, recall
+from intellirouter.pipeline.recent_calls import RecentCalls
 from intellirouter.pipeline.sessions import Session, SessionExecutor
 from intellirouter.pipeline.stages import NO_STAGES, AnswerTap, Stages
-from intellirouter.routing import Router
+from intellirouter.routing import Placements, Router
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +80,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """None disables realtime sessions."""
     off_loop: OffLoop = field(default_factory=OffLoop)
     """Decodes and encodes large bodies."""
+    placements: Placements = field(default_factory=Placements)
+    """Where sessions were served last. Pass the same one again after a reload."""
     answers: AnswerBudget | None = None
     """Counts large answers until their requests have been removed. None: they are not counted."""
     memory_of: Callable[[str], ReasoningMemory] | None = None
@@ -89,7 +98,10 @@ class Spine:
         self._catalog = catalog
         self._parts = parts
         self._memory_of = parts.memory_of
+        self._pinning = Pinning()
+        self._places = SessionPlaces(parts.placements, parts.off_loop)
         self._stages = stages
+        self._recent = RecentCalls() if runtime.cache.is_used else None
         self._stages_by_dialect: dict[str, Stages] = {}
         self._restricted = lru_cache(maxsize=_MAX_RESTRICTED)(restricted)
         self._executor = Executor(
@@ -135,18 +147,26 @@ class Spine:
         self, exchange: Exchange, body: bytes, context: RequestContext, responder: R, serve: Serve[R]
     ) -> None:
         try:
-            endpoint = exchange.endpoint
-            if self._is_large(endpoint, body):
-                call = await self._decode_large(endpoint, body, context)
-            else:
-                call = endpoint.decode_request(body, context)
+            endpoint, recent = exchange.endpoint, self._recent
+            call = None if recent is None else recent.copy_of(endpoint, body, context)
+            if call is None:
+                if self._is_large(endpoint, body):
+                    call = await self._decode_large(endpoint, body, context)
+                else:
+                    call = endpoint.decode_request(body, context)
+                    if recent is not None:
+                        recent.offer(endpoint, body, context, call)
             request = self._resolve(exchange, call, context.control)
             dialect = request.call.dialect
             stages = self._stages_by_dialect.get(dialect) or self._stages_for(dialect)
             for stage in stages.request:
                 request = await stage.prepare(exchange, request)
                 exchange.call = request.call
+            if request.resolved.affinity is not None:
+                await self._find_place(exchange, request, context)
             await serve(exchange, request, responder, stages)
+            if recent is not None and exchange.cache is not None and exchange.cache.status == "hit":
+                recent.expect(endpoint, body, context)
         except errors.GatewayError as error:
             await self.refuse(exchange, error, responder)
         except asyncio.CancelledError:
@@ -217,7 +237,19 @@ class Spine:
     async def decode(self, exchange: Exchange, body: bytes, context: RequestContext) -> Decoded:
         """Decode a request of any size and resolve its model. Raises `InvalidRequest`, `ModelNotFound`."""
         call = await self._decode_large(exchange.endpoint, body, context)
-        return self._resolve(exchange, call, context.control)
+        request = self._resolve(exchange, call, context.control)
+        if request.resolved.affinity is not None:
+            await self._find_place(exchange, request, context)
+        return request
+
+    async def _find_place(self, exchange: Exchange, request: Decoded, context: RequestContext) -> None:
+        """Find out to which session the request belongs, and where it was served last."""
+        exchange.session = context.session
+        now_s = self._parts.clock.monotonic_s()
+        if request.call.is_large:
+            await self._places.find_large(exchange, request, now_s)
+        else:
+            self._places.find(exchange, request, now_s)
 
     def _is_large(self, endpoint: Endpoint, body: bytes) -> bool:
         """Return whether a body must be decoded off the event loop. Checks the limits of one that need not.
@@ -258,26 +290,35 @@ class Spine:
         if control is not None:
             resolved, losses = self._restricted(resolved, control)
             exchange.ignored += losses
+            if control.priority is not None:
+                _set_priority(exchange, control.priority)
         if self._memory_of is not None and call.operation == "chat":
             call.memory = self._memory_of(exchange.identity.tenant)
         return Decoded(call, resolved)
 
     def decide(self, exchange: Exchange, request: Decoded) -> Decided:
         """Decide which deployments are tried, in which order. Raises `NoEligibleDeployment`."""
+        affinity = None if exchange.place is None else exchange.place.affinity
+        resolved, reference = request.resolved, exchange.reference
+        if reference is not None and (only := self._pinning.apply(resolved, reference)) is not resolved:
+            resolved, affinity = only, None
         decision: Decision = self._parts.router.decide(
-            exchange.endpoint, request.call, request.resolved, self._parts.clock.monotonic_s()
+            exchange.endpoint, request.call, resolved, self._parts.clock.monotonic_s(), affinity
         )
         exchange.decision = decision
         if self._names_requested_model:
             request.call.names_requested_model = True
-        return Decided(request.call, request.resolved, decision)
+        return Decided(request.call, resolved, decision)
 
     def settle(self, exchange: Exchange) -> None:
         """Compute the cost and write the record, once. After that the record survives `kill -9`."""
         if exchange.record is not None or exchange.is_handed_over or exchange.is_unrecorded:
             return
         note_cost(exchange)
-        record = exchange.to_record(self._parts.clock.monotonic_s())
+        now_s = self._parts.clock.monotonic_s()
+        if exchange.place is not None:
+            exchange.affinity = self._places.note(exchange, exchange.place, now_s)
+        record = exchange.to_record(now_s)
         self._parts.journal.append(record)
         exchange.record = record
 
@@ -289,6 +330,13 @@ class Spine:
     def _stages_for(self, dialect: str) -> Stages:
         stages = self._stages_by_dialect[dialect] = self._stages.for_dialect(dialect)
         return stages
+
+
+def _set_priority(exchange: Exchange, demanded: Priority) -> None:
+    """Lower the priority of a request. A higher one than that of the caller has no effect, which is reported."""
+    exchange.priority = lower_priority(exchange.identity.priority, demanded)
+    if exchange.priority != demanded:
+        exchange.ignored += (Loss(PRIORITY_HEADER, "clamped", exchange.priority),)
 
 
 def _note_cancellation(exchange: Exchange) -> None:

@@ -82,7 +82,7 @@ async def open_stream(
         is_complete = not relay.has_content
         if is_complete:
             first = await _end(relay, off_loop)  # raises an error if the stream ended too early
-        response.content_began()
+        response.content_began(relay)
         return OpenStream(response, relay, losses, first, is_complete, off_loop, received, secrets)
     except BaseException:
         _close(response, relay)

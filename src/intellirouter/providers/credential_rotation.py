@@ -5,14 +5,13 @@ of them are cooling down, the one whose cooldown ends first is used: a cooldown 
 it. The state of credentials survives configuration reloads.
 """
 
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, Literal
 
 from msgspec import Struct
 
-from intellirouter.core import AuthScheme, Clock, Deployment, Secret, TaskOwner
+from intellirouter.core import AuthScheme, Clock, CredentialChoice, Deployment, Secret, TaskOwner, rendezvous_order
 from intellirouter.providers.auth import Authenticator, build_authenticator
 
 REFUSAL_STATUSES: Final = frozenset({401, 402, 403, 429})
@@ -99,6 +98,23 @@ class CredentialRotation:
         if index is None:
             index = min(range(len(self.credentials)), key=lambda each: self.credentials[each].cooldown_until_s)
         return index
+
+    def pick_for(self, choice: CredentialChoice, now_s: float) -> int:
+        """Return the index of the preferred credential, or else of the one that belongs to the key, if it is ready.
+
+        Several gateways agree on the credential of a key. If one cools down, only its keys move to others.
+        """
+        if len(self.credentials) == 1:
+            return self.pick(now_s)
+        self.last_used_s = now_s
+        ready = {
+            each.fingerprint: index for index, each in enumerate(self.credentials) if each.cooldown_until_s <= now_s
+        }
+        if not ready:
+            return self.pick(now_s)
+        if choice.preferred in ready:
+            return ready[choice.preferred]
+        return ready[rendezvous_order(choice.key, ready)[0]]
 
     def record_response(self, index: int, status: int) -> int:
         """Record a response that is not a refusal. A success ends the credential's cooldown.
@@ -215,7 +231,7 @@ class CredentialRegistry:
 
 
 def _fingerprint(secret: Secret | None) -> str:
-    return "" if secret is None else hashlib.sha256(secret.reveal().encode()).hexdigest()[:8]
+    return "" if secret is None else secret.fingerprint
 
 
 def _state_of(

@@ -11,6 +11,7 @@ _POLICY_CODES: Final = frozenset(
     {"content_filter", "content_policy_violation", "image_content_policy_violation", "moderation_blocked"}
 )
 _SIZE_CODES: Final = frozenset({"request_too_large"})
+_OVERLOAD_STATUSES: Final = frozenset({429, 503, 529})
 _TOO_LONG: Final = _CONTEXT_CODES | _SIZE_CODES
 _CODES: Final = _CONTEXT_CODES | _POLICY_CODES | _SIZE_CODES
 
@@ -68,6 +69,13 @@ def counts_against_deployment(error: errors.GatewayError) -> bool:
     What a request or its prompt can cause does not: a client's requests must not open a circuit for other clients.
     """
     return error.blame not in _NEUTRAL_BLAME and not isinstance(error, errors.UpstreamOutputInvalid)
+
+
+def is_overload(error: errors.GatewayError, status: int | None) -> bool:
+    """Return whether a failure means that the deployment has more requests than it can process."""
+    if isinstance(error, errors.UpstreamTimeout):
+        return error.code != errors.CONNECT_TIMEOUT
+    return isinstance(error, errors.UpstreamRateLimited) or status in _OVERLOAD_STATUSES
 
 
 def is_credential_at_fault(error: errors.GatewayError) -> bool:

@@ -1,7 +1,7 @@
 """The attempt planner: which deployment is tried after a failure, and when. A pure state machine; see DESIGN.md."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +19,8 @@ class Step(Struct, frozen=True):
     deployment: str
     kind: AttemptKind
     wait_s: float
+    queued_s: float = 0.0
+    """How long the request has then waited for a slot of the deployment."""
 
 
 class Backoff(Struct, frozen=True):
@@ -78,6 +80,21 @@ class AttemptPlanner:
     def exclude(self, deployments: Iterable[str]) -> None:
         """Do not try these deployments any more."""
         self._excluded.update(deployments)
+
+    def put_last(self, deployments: Collection[str]) -> None:
+        """Try these deployments after the others of the pool, or of the fallbacks, because they have no free slot."""
+        for line in (self._queue, self._fallbacks):
+            line.sort(key=deployments.__contains__)
+
+    def skip(
+        self, deployments: Collection[str], error: errors.Overloaded, now_s: float, deadline_s: float
+    ) -> Step | None:
+        """Return the next step after a request got no slot of these deployments; None if no other is left."""
+        self.exclude(deployments)
+        self._seen.add(fallback_cause(error))
+        if now_s >= deadline_s:
+            return None
+        return self._next_untried() if self._is_same_first else self._next(now_s, deadline_s)
 
     def note_hedge(self, deployment: str, error: errors.GatewayError, now_s: float) -> None:
         """Note that an attempt on an untried deployment, in parallel to the first one, has failed."""

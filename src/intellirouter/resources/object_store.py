@@ -1,7 +1,8 @@
 """The object store for code on the event loop. Calls run on worker threads and wait if the database is unavailable."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, ParamSpec, TypeVar
 
 from msgspec import Struct
@@ -9,10 +10,13 @@ from msgspec import Struct
 from intellirouter.core import Clock, errors
 from intellirouter.store import ObjectStore, StoredObject, StoreUnavailable
 
+logger = logging.getLogger(__name__)
+
 _AVAILABLE_WITHIN_S: Final = 10.0
 """How long a client waits for the database. Opening it after a start takes a second or two, or more under load."""
 _POLL_S: Final = 0.1
 _RETRY_S: Final = 1.0
+_ABANDONED_EVERY_S: Final = 30.0
 _DELETE_BATCH: Final = 500
 _PAGE_BYTES: Final = 1024 * 1024
 
@@ -31,9 +35,12 @@ class PageQuery(Struct, frozen=True, kw_only=True):
 class AsyncObjectStore:
     """One per gateway."""
 
-    def __init__(self, store: ObjectStore, clock: Clock) -> None:
+    def __init__(self, store: ObjectStore, clock: Clock, is_only_gateway: Callable[[], Awaitable[bool]]) -> None:
+        """`is_only_gateway` looks whether no other gateway uses the same store."""
         self.store = store
         self._clock = clock
+        self._is_only_gateway = is_only_gateway
+        self._created_us = clock.epoch_us()
 
     async def call(self, method: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Call a method of the store for a client that waits.
@@ -56,6 +63,28 @@ class AsyncObjectStore:
                 return await asyncio.to_thread(method, *arguments, **named)
             except StoreUnavailable:
                 await asyncio.sleep(_RETRY_S)
+
+    async def abandoned(self, kind: str, statuses: Sequence[str]) -> list[StoredObject]:
+        """Return the objects that earlier processes left unfinished. Waits until the database is available.
+
+        If another gateway uses the same store, unfinished objects may be those on which it works. Then this waits until
+        there are none left, or until the other gateway has ended.
+        """
+        is_logged = False
+        while await self._older(kind, statuses):
+            if await self._is_only_gateway():
+                # Not those from before: the other gateway may have finished them before it ended.
+                return await self._older(kind, statuses)
+            if not is_logged:
+                logger.warning("Each unfinished %s is left to the other gateway that uses the store.", kind)
+                is_logged = True
+            await asyncio.sleep(_ABANDONED_EVERY_S)
+        return []
+
+    async def _older(self, kind: str, statuses: Sequence[str]) -> list[StoredObject]:
+        """Return the unfinished objects from before the start of this process, which are not its own."""
+        found = await self.call_when_available(self.store.unfinished, kind, statuses)
+        return [each for each in found if each.created_us <= self._created_us]
 
     async def parts(self, kind: str, owner: str, tenant: str, *, can_wait: bool = True) -> AsyncIterator[StoredObject]:
         """Iterate over an object's parts in order, with about a mebibyte in memory at a time.

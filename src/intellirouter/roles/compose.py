@@ -11,9 +11,8 @@ import msgspec
 
 import intellirouter
 from intellirouter.admin import ControlPlane, build_admin
-from intellirouter.cache import Flights, MemoryAnswerStore, SimilarAnswers
 from intellirouter.catalog import HealthBoard, ProviderLists
-from intellirouter.config import CacheSpec, ConfigError, Runtime
+from intellirouter.config import ConfigError, Runtime
 from intellirouter.config.runtime import ServerSpec
 from intellirouter.core import (
     SYSTEM_CLOCK,
@@ -39,8 +38,9 @@ from intellirouter.gateway import (
     serve_checked,
 )
 from intellirouter.hosting import LocalHost, WorkerView
-from intellirouter.pipeline import Entry, Generation, Hedging, InFlight, SharedCache, Stages
+from intellirouter.pipeline import Entry, Generation, Hedging, InFlight, Stages
 from intellirouter.providers import VENDORS, RotatingUpstream, UpstreamPool, WebSocketDialer
+from intellirouter.resilience import WAIT_BOUNDS_S
 from intellirouter.resources import (
     AsyncObjectStore,
     BackgroundResponses,
@@ -48,27 +48,32 @@ from intellirouter.resources import (
     Files,
     FileStore,
     LineRunner,
+    PinStage,
+    PinStore,
     Responses,
     ResponsesStage,
     ResponseStore,
 )
+from intellirouter.roles.answer_stores import AnswerStores
 from intellirouter.roles.generation import Generations, Registries, SharedParts
 from intellirouter.roles.host import build_host, local_models
 from intellirouter.roles.model_lists import ModelLists, Traffic
 from intellirouter.roles.price_list import price_list
 from intellirouter.roles.upstreams import HostedUpstream, SocketSwitch, UpstreamSwitch
 from intellirouter.roles.worker_errors import WorkerErrors
-from intellirouter.routing import STRATEGIES
+from intellirouter.routing import STRATEGIES, Placements
 from intellirouter.serving import serve_asgi
 from intellirouter.store import ExchangeStore, ReasoningMemories
 from intellirouter.telemetry import (
     CONTENT_TYPE,
     BreakerView,
+    LimitView,
     LiveFeed,
     Metrics,
     ModelPrecision,
     SemanticCacheView,
     breaker_metrics,
+    limit_metrics,
     semantic_cache_metrics,
     set_up_logging,
 )
@@ -93,6 +98,7 @@ class GatewayProcess:
         """`load_runtime` loads and compiles the configuration for a reload; None if there is no file."""
         self._load_runtime = load_runtime
         self._reloading = asyncio.Lock()
+        self._reload_problem: str | None = None
         self._stop_by_s = 0.0
         self.metrics = Metrics(is_configured=self._is_configured)
         self.feed = LiveFeed()
@@ -106,18 +112,18 @@ class GatewayProcess:
         self._board = HealthBoard(rng)
         self._off_loop = OffLoop()
         self._memories = ReasoningMemories(runtime.reasoning_memory, SYSTEM_CLOCK)
-        self._cached = MemoryAnswerStore()
-        self._flights = Flights()
-        self._similar = SimilarAnswers()
+        self._placements = Placements()
+        self._answer_stores = AnswerStores(SYSTEM_CLOCK, rng, runtime.trust)
+        self._similar = self._answer_stores.shared.similar
         self._hedging = Hedging()
         self._lists = ProviderLists()
         self.model_lists = ModelLists(
             RotatingUpstream(self.pool), self._lists, VENDORS, SYSTEM_CLOCK, rng, traffic=self._traffic
         )
         self._upstream = self._upstreams()
-        self._generations = Generations(runtime, self._shared_parts(rng))
+        objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK, self.store.is_only_gateway)
+        self._generations = Generations(runtime, self._shared_parts(rng, objects))
         entry = self._entry = Entry(self.current, self.in_flight)
-        objects = AsyncObjectStore(self.store.objects, SYSTEM_CLOCK)
         files = FileStore(objects, SYSTEM_CLOCK, lambda: self.current.value.runtime.files)
         responses = ResponseStore(objects, SYSTEM_CLOCK, self._off_loop)
         self.background = BackgroundResponses(responses, entry, self._off_loop)
@@ -170,6 +176,7 @@ class GatewayProcess:
     async def start(self) -> None:
         await self._load_embedder(self.current.value.runtime)
         self.store.start()
+        await self._answer_stores.start()
         self.background.start()
         self.batches.start()
         self.host.apply(local_models(self.current.value.runtime))
@@ -185,6 +192,7 @@ class GatewayProcess:
             requests = format_count(count, "request")
             logger.info("Stopping: waiting up to %g s for %s in flight.", drain_s, requests)
         self.feed.close()
+        self._board.close_queues()
         self.websockets.begin_stop()
         self.batches.pause()
 
@@ -197,6 +205,7 @@ class GatewayProcess:
         await self.background.stop(0.0 if is_forced else max(0.0, self._stop_by_s - time.monotonic()))
         await self.model_lists.stop()
         await self._hedging.tasks.stop()
+        await self._answer_stores.stop()
         await self.host.stop()
         await self.pool.close()
         self._off_loop.close()
@@ -211,10 +220,13 @@ class GatewayProcess:
         else:
             try:
                 await self._reload(self._load_runtime)
+                self._reload_problem = None
             except ConfigError as error:
+                self._reload_problem = str(error.problems[0])
                 for problem in error.problems:
                     logger.error("The configuration was not reloaded. %s", problem)  # noqa: TRY400 - no traceback
             except errors.HostError as error:
+                self._reload_problem = error.full_message
                 message = "The configuration was not reloaded. %s"
                 logger.error(message, error.full_message)  # noqa: TRY400 - no traceback
         return self.current.value.runtime.server
@@ -245,22 +257,15 @@ class GatewayProcess:
         self.current.swap(generation)
         catalog = generation.catalog
         self._memories.apply(generation.runtime.reasoning_memory)
-        self._apply_cache(generation.runtime.cache)
+        self._answer_stores.apply(generation.runtime.cache)
         self._answers.set_limit(generation.runtime.server.max_buffered_answer_bytes)
         runtime = generation.runtime
         policies = {name: spec.breaker for name, spec in runtime.deployments.items()}
+        limits = {name: spec.slots for name, spec in runtime.deployments.items() if spec.slots is not None}
         self._board.apply(policies, runtime.default_breaker)
+        self._board.apply_limits(limits, runtime.default_slots, SYSTEM_CLOCK.monotonic_s())
         wildcards = [catalog.endpoint_of(name) for name in catalog.wildcard_providers]
         self.pool.apply([*catalog.deployments.values(), *wildcards])
-
-    def _apply_cache(self, settings: CacheSpec) -> None:
-        """Use these limits from now on. If the cache is off, everything is removed."""
-        max_bytes = settings.max_bytes if settings.is_used else 0
-        self._cached.apply(max_bytes, settings.kept_stale_s)
-        self._similar.apply(settings.semantic if settings.is_used else None)
-        self._flights.apply(
-            max_bytes=max_bytes // 4, max_entry_bytes=settings.max_entry_bytes, window_s=settings.join_window_s
-        )
 
     async def _load_embedder(self, runtime: Runtime) -> None:
         """Load what the semantic cache needs, if a model uses it."""
@@ -274,7 +279,7 @@ class GatewayProcess:
         generation = self.current.value
         self.model_lists.apply(generation.catalog, generation.runtime.discovery_interval_s)
 
-    def _shared_parts(self, rng: random.Random) -> SharedParts:
+    def _shared_parts(self, rng: random.Random, objects: AsyncObjectStore) -> SharedParts:
         return SharedParts(
             upstream=self._upstream,
             sockets=SocketSwitch(WebSocketDialer(self.pool), _OTHER_VENDORS),
@@ -287,9 +292,11 @@ class GatewayProcess:
             off_loop=self._off_loop,
             answers=self._answers,
             hedging=self._hedging,
-            cache=SharedCache(self._cached, self._flights, self._similar),
+            cache=self._answer_stores.shared,
             memory_of=self._memories.of,
             lists=self._lists,
+            placements=self._placements,
+            pins=PinStage(PinStore(objects, SYSTEM_CLOCK), self._off_loop),
         )
 
     def _upstreams(self) -> Upstream:
@@ -321,7 +328,9 @@ class GatewayProcess:
             in_flight=lambda: len(self.in_flight),
             host=self._workers,
             credentials=self._credentials,
+            reload_problem=lambda: self._reload_problem,
             model_lists=self.model_lists.views,
+            answer_store=self._answer_stores.health,
             count_refusal=self._entry.count_refusal,
             started_s=time.monotonic(),
             version=intellirouter.__version__,
@@ -369,8 +378,14 @@ class GatewayProcess:
             "Size of the reasoning that is remembered because clients may not send it back.",
             lambda: float(self._memories.used_bytes),
         )
-        add("intellirouter_cache_bytes", "Size of the stored answers.", lambda: float(self._cached.used_bytes))
-        add("intellirouter_cache_entries", "Stored answers.", lambda: float(self._cached.entry_count))
+        add(
+            "intellirouter_affinity_sessions",
+            "Sessions whose last deployment is remembered.",
+            lambda: float(len(self._placements)),
+        )
+        memory = self._answer_stores.memory
+        add("intellirouter_cache_bytes", "Size of the answers stored in memory.", lambda: float(memory.used_bytes))
+        add("intellirouter_cache_entries", "Answers stored in memory.", lambda: float(memory.entry_count))
         add(
             "intellirouter_spool_backlog_records",
             "Records that are in the spool, but not in the database yet.",
@@ -383,6 +398,8 @@ class GatewayProcess:
         )
         self._add_resource_gauges()
         self.metrics.add_source(lambda: breaker_metrics(self._breakers()))
+        self.metrics.add_source(self._answer_stores.metrics)
+        self.metrics.add_source(lambda: limit_metrics(self._limits(), WAIT_BOUNDS_S))
         self.metrics.add_source(lambda: semantic_cache_metrics(self._semantic_caches()))
 
     def _add_resource_gauges(self) -> None:
@@ -399,6 +416,21 @@ class GatewayProcess:
             for each in self._similar.monitors()
         ]
         return SemanticCacheView(self._similar.size_bytes, self._similar.entry_count, models)
+
+    def _limits(self) -> list[LimitView]:
+        return [
+            LimitView(
+                deployment=name,
+                limit=slots.limit.value,
+                in_flight=slots.held,
+                waiting=slots.waiting,
+                waits=slots.waits.counts,
+                waits_sum_s=slots.waits.sum_s,
+                refusals=slots.refusals,
+            )
+            for name, slots in self._board.limited()
+            if slots.limit is not None
+        ]
 
     def _breakers(self) -> list[BreakerView]:
         now_s = SYSTEM_CLOCK.monotonic_s()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from intellirouter.config import SecretReferenceError, StoredSecretLookup, load_config, process_environment
+from intellirouter.config import SecretReferenceError, StoredSecretLookup, load_config, nearest, process_environment
 from intellirouter.store import KEY_VARIABLE, CredentialError, CredentialStore
 
 
@@ -29,6 +29,7 @@ def stored_secrets(url: str, environ: Mapping[str, str] | None = None) -> Stored
             store = CredentialStore(url, variables.get(KEY_VARIABLE))
             try:
                 found = store.get(name)
+                known = [] if found is not None else [each.name for each in store.names()]
             finally:
                 store.close()
         except CredentialError as error:
@@ -36,7 +37,9 @@ def stored_secrets(url: str, environ: Mapping[str, str] | None = None) -> Stored
         except ValueError as error:
             raise SecretReferenceError(str(error), "") from None
         if found is None:
-            hint = f"Run `intellirouter credentials set {name}` to store it."
+            near = nearest(name, known)
+            command = f"run `intellirouter credentials set {name}`"
+            hint = f"To store it, {command}." if near is None else f"Did you mean `store:{near}`? If not, {command}."
             raise SecretReferenceError(f"There is no stored credential `{name}`.", hint)
         return found
 

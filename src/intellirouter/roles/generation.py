@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct, field, structs
 
+from intellirouter.cache import SharedCache
 from intellirouter.catalog import Catalog, HealthBoard, PriceList, ProviderLists
 from intellirouter.config import Runtime
 from intellirouter.core import (
@@ -26,10 +27,11 @@ from intellirouter.core import (
 )
 from intellirouter.dialects import Dialects
 from intellirouter.governance import BrowserAccess, KeyRing
-from intellirouter.pipeline import Attempts, BodyLog, CacheStage, Generation, Hedging, Parts, SharedCache, Spine, Stages
+from intellirouter.pipeline import Attempts, BodyLog, CacheStage, Generation, Hedging, Parts, Spine, Stages
 from intellirouter.providers import UrlFetcher
 from intellirouter.resilience import Backoff
-from intellirouter.routing import Router, StrategyRow
+from intellirouter.resources import PinStage
+from intellirouter.routing import Placements, Router, StrategyRow
 
 _FIXED_SETTINGS: Final = {"server": ("host", "port", "role", "unix_socket"), "host": ("cache_dir", "run_dir")}
 """Settings by section that take effect only when the process starts, like all settings of `store`."""
@@ -63,6 +65,10 @@ class SharedParts(Struct, frozen=True, kw_only=True):
     cache: SharedCache | None = None
     """None disables the cache."""
     lists: ProviderLists = field(default_factory=ProviderLists)
+    pins: PinStage | None = None
+    """None: it is not known who has created what requests refer to."""
+    placements: Placements = field(default_factory=Placements)
+    """Where sessions were served last."""
 
 
 class Generations:
@@ -101,7 +107,8 @@ class Generations:
     def build(self, runtime: Runtime, prices: PriceList, registries: Registries) -> Generation:
         """Return the generation of this configuration, without using it yet."""
         effective, shared = self.effective(runtime), self._shared
-        catalog = Catalog(effective, registries.vendors, prices, shared.lists)
+        sticky = [name for name, row in registries.strategies.items() if row.stickiness is not None]
+        catalog = Catalog(effective, registries.vendors, prices, shared.lists, sticky_strategies=sticky)
         keys = KeyRing(effective.keys, is_required=effective.is_auth_required)
         browsers = BrowserAccess(effective.server, keys)
         self._number += 1
@@ -111,7 +118,9 @@ class Generations:
             catalog=catalog,
             dialects=registries.dialects,
             keys=keys,
-            spine=Spine(effective, catalog, self._parts(effective, registries), self._stages(effective, registries)),
+            spine=Spine(
+                effective, catalog, self._parts(effective, registries), self._stages(effective, registries, catalog)
+            ),
             clock=shared.clock,
             browsers=browsers if browsers.is_needed else None,
             pending_restart=self.pending_restart(runtime),
@@ -138,11 +147,17 @@ class Generations:
             fetcher=UrlFetcher(runtime.server.fetch_allow, proxies=runtime.environment_proxies, trust=runtime.trust),
             off_loop=shared.off_loop,
             answers=shared.answers,
+            placements=shared.placements,
             memory_of=shared.memory_of if runtime.reasoning_memory.enabled else None,
         )
 
-    def _stages(self, runtime: Runtime, registries: Registries) -> Stages:
+    def _stages(self, runtime: Runtime, registries: Registries, catalog: Catalog) -> Stages:
         stages, shared = registries.stages, self._shared
+        if shared.pins is not None and catalog.has_several_accounts:
+            # After the stage that inserts the history of a conversation, which may refer to something.
+            stages = structs.replace(
+                stages, request=(*stages.request, shared.pins), answer=(*stages.answer, shared.pins)
+            )
         if runtime.cache.is_used and shared.cache is not None:
             cache = CacheStage(
                 runtime.cache,

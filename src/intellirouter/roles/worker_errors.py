@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from intellirouter.core import Deployment, Upstream, UpstreamRequest, UpstreamResponse, errors
+from intellirouter.core import Deployment, TokenSource, Upstream, UpstreamRequest, UpstreamResponse, errors
 from intellirouter.hosting import reworded_error
 
 _STATUSES: Final = frozenset({400, 500})
@@ -43,10 +43,14 @@ class _ReadResponse:
         others = [pair for pair in self._response.headers if pair[0] != "content-length"]
         return [*others, ("content-length", str(len(self._body)))]
 
+    @property
+    def credential_fingerprint(self) -> str:
+        return self._response.credential_fingerprint
+
     async def read(self, limit_bytes: int, tenant: str = "") -> bytes:  # noqa: ARG002 - required by the protocol
         return self._left[:limit_bytes]
 
-    def content_began(self) -> None:
+    def content_began(self, source: TokenSource | None = None) -> None:
         """Do nothing, because all content has arrived."""
 
     async def next_chunk(self) -> bytes:

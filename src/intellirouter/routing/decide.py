@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Mapping
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from msgspec import Struct, structs
@@ -11,16 +11,21 @@ from msgspec import Struct, structs
 from intellirouter.catalog import HealthBoard, ResolvedModel
 from intellirouter.core import Call, Candidate, Decision, Deployment, FallbackCause, Verdict, errors, estimate_tokens
 from intellirouter.dialects import CONTEXT_LENGTH, Endpoint
+from intellirouter.routing.broken_affinity import NOT_BROKEN, BrokenAffinity, broken_affinity
 from intellirouter.routing.filters import always_fits_tokens, exclusion_reason, is_about_context
 from intellirouter.routing.outliers import find_outliers
-from intellirouter.routing.strategies import RoutingContext, Scored, StrategyRow
+from intellirouter.routing.strategies import Affinity, RoutingContext, Scored, StrategyRow
 
 _DEFAULT_STRATEGY: Final = "priority"
 _TRIED_LAST: Final = "tried last"
 _MAX_MEMO: Final = 2048
 _MAX_NAMED: Final = 3
-"""How many unavailable deployments the reason of a decision names. The candidates contain all of them."""
+"""How many other deployments the reason of a decision names. The candidates contain all of them."""
 _available_at: Final = attrgetter("available_at_s")
+_delay: Final = itemgetter(0)
+_OUTLIER: Final = 1
+_FULL: Final = 2
+"""It has no free slot, so it is tried after outliers."""
 
 MemoKey = tuple[ResolvedModel, str, frozenset[str], bool]
 """Model, endpoint, needs, and whether the gateway answers the request itself: everything that the decision of a static
@@ -44,6 +49,14 @@ class _Unavailable(Struct, frozen=True):
     is_fallback: bool
 
 
+class _Remark(Struct, frozen=True):
+    """What the reason of an available deployment adds, and how much later than others it is tried."""
+
+    text: str
+    delay: int = 0
+    """0 for the usual place, `_OUTLIER`, or `_FULL`."""
+
+
 class _Order(Struct, frozen=True):
     """The deployments that can serve a request, in the order in which they are tried."""
 
@@ -54,6 +67,7 @@ class _Order(Struct, frozen=True):
     """Fallbacks that are tried only if an attempt has one of their causes."""
     note: str
     """Why the order is not the usual one; empty if it is."""
+    remarks: Mapping[str, _Remark]
 
     @property
     def is_last_resort(self) -> bool:
@@ -77,8 +91,18 @@ class Router:
         self._turns = {} if turns is None else turns
         self._memo: dict[MemoKey, _Memo] = {}
 
-    def decide(self, endpoint: Endpoint, call: Call, resolved: ResolvedModel, now_s: float) -> Decision:
-        """Return the decision. Raises `NoEligibleDeployment` if no deployment can serve the request."""
+    def decide(
+        self,
+        endpoint: Endpoint,
+        call: Call,
+        resolved: ResolvedModel,
+        now_s: float,
+        affinity: Affinity | None = None,
+    ) -> Decision:
+        """Return the decision. Raises `NoEligibleDeployment` if no deployment can serve the request.
+
+        `affinity`: the session of the request. It has no effect if the order of the deployments is fixed.
+        """
         key = (resolved, endpoint.name, call.needs, endpoint.local is not None and endpoint.local.applies(call))
         memo = self._memo.get(key)
         if memo is not None and self._is_valid(memo, call, resolved, now_s):
@@ -99,7 +123,8 @@ class Router:
             raise _no_eligible(call, resolved, excluded, deferred)
         ready_fallbacks, unavailable_fallbacks = self._split(fallbacks, now_s)
         strategy = self._strategies.get(resolved.strategy) or self._strategies[_DEFAULT_STRATEGY]
-        scored = self._score(strategy, resolved, available, call, now_s) if available else []
+        affinity = None if strategy.stickiness is None else affinity
+        scored = self._score(strategy, resolved, available, call, now_s, affinity) if available else []
         remarks = self._remarks(available, resolved, now_s)
         order = _Order(
             scored=_with_remarks(scored, remarks) if remarks else scored,
@@ -107,8 +132,12 @@ class Router:
             deferred=deferred,
             unavailable=self._unavailable(unavailable, unavailable_fallbacks, now_s),
             note=note,
+            remarks=remarks,
         )
-        decision = _decision(resolved, order, excluded)
+        broken = NOT_BROKEN
+        if affinity is not None and affinity.home:
+            broken = _broken_affinity(affinity, resolved, order, excluded, remarks)
+        decision = _decision(resolved, order, excluded, broken)
         if order.is_last_resort:  # an outage must not take away the retries
             pool_size = len(decision.order) - len(deferred)
             decision = structs.replace(decision, pool_size=pool_size, is_last_resort=True)
@@ -132,6 +161,8 @@ class Router:
         for name in resolved.by_name:
             health = of(name)
             if health.is_suspect and health.affects_decisions(now_s):
+                return False
+            if health.slots is not None and health.slots.is_full:
                 return False
         return True
 
@@ -173,27 +204,34 @@ class Router:
             ]
         )
 
-    def _remarks(
-        self, pool: tuple[Deployment, ...], resolved: ResolvedModel, now_s: float
-    ) -> dict[str, tuple[bool, str]]:
-        """Return by name whether a deployment is tried after the rest of the pool, and what its reason adds."""
+    def _remarks(self, pool: tuple[Deployment, ...], resolved: ResolvedModel, now_s: float) -> dict[str, _Remark]:
+        """Return by name what is to say about a deployment of the pool."""
         health = {each.name: self._board.of(each.name) for each in pool}
         suspects = [name for name, each in health.items() if each.is_suspect]
-        if not suspects:
-            return {}
-        counts = {name: each.breaker.counts(now_s) for name, each in health.items()}
-        outliers = find_outliers(counts, resolved.pool_policy) if len(pool) > 1 else {}
-        remarks = {name: (True, reason) for name, reason in outliers.items()}
-        for name in suspects:
-            if name not in outliers and health[name].breaker.state_at(now_s) == "half_open":
-                remarks[name] = (False, f"probe after {health[name].breaker.cause}")
+        remarks = {}
+        if suspects:
+            counts = {name: each.breaker.counts(now_s) for name, each in health.items()}
+            outliers = find_outliers(counts, resolved.pool_policy) if len(pool) > 1 else {}
+            remarks = {name: _Remark(reason, _OUTLIER) for name, reason in outliers.items()}
+            for name in suspects:
+                if name not in outliers and health[name].breaker.state_at(now_s) == "half_open":
+                    remarks[name] = _Remark(f"probe after {health[name].breaker.cause}")
+        for name, each in health.items():
+            if each.slots is not None and each.slots.is_full:
+                remarks[name] = _Remark(each.slots.full_reason, _FULL)
         return remarks
 
     def _score(
-        self, strategy: StrategyRow, resolved: ResolvedModel, pool: tuple[Deployment, ...], call: Call, now_s: float
+        self,
+        strategy: StrategyRow,
+        resolved: ResolvedModel,
+        pool: tuple[Deployment, ...],
+        call: Call,
+        now_s: float,
+        affinity: Affinity | None,
     ) -> list[Scored]:
         turn = self._turns.get(resolved.model, 0)
-        if len(resolved.pool) > 1:
+        if len(resolved.pool) > 1 and affinity is None:
             self._turns[resolved.model] = turn + 1
         context = RoutingContext(
             call=call,
@@ -202,8 +240,13 @@ class Router:
             rng=self._rng,
             now_s=now_s,
             input_tokens=call.estimated_input_tokens(),
+            affinity=affinity,
         )
         scored = strategy.score(pool, context)
+        if affinity is not None and strategy.stickiness is not None:
+            scored = strategy.stickiness(scored, context)
+            scored.sort(key=lambda each: (each.score, each.deployment.name != affinity.home))
+            return scored
         scored.sort(key=lambda each: each.score)
         return scored
 
@@ -257,7 +300,9 @@ def _no_eligible(
     )
 
 
-def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate]) -> Decision:
+def _decision(
+    resolved: ResolvedModel, order: _Order, excluded: list[Candidate], broken: BrokenAffinity = NOT_BROKEN
+) -> Decision:
     candidates = [
         _candidate(each.deployment, "eligible", each.reason, each.score if math.isfinite(each.score) else None)
         for each in order.scored
@@ -272,7 +317,7 @@ def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate])
     first = candidates[0]
     reason = first.reason.replace(_TRIED_LAST, "but no other is available")
     candidates[0] = structs.replace(first, verdict="chosen", reason=reason)
-    note = [resolved.restriction] if resolved.restriction else []
+    note = [each for each in (broken.note, resolved.pin, resolved.restriction) if each]
     return Decision(
         model=resolved.model,
         strategy=resolved.strategy,
@@ -281,27 +326,51 @@ def _decision(resolved: ResolvedModel, order: _Order, excluded: list[Candidate])
         pool_size=len(order.scored),
         candidates=(*candidates, *excluded),
         restriction=resolved.restriction,
+        affinity_broken=broken.cause,
+        affinity_lost_microusd=broken.lost_microusd,
     )
+
+
+def _broken_affinity(
+    affinity: Affinity,
+    resolved: ResolvedModel,
+    order: _Order,
+    excluded: list[Candidate],
+    remarks: Mapping[str, _Remark],
+) -> BrokenAffinity:
+    """Return why the request does not stay where its session was served last, if it does not."""
+    reasons = {name: remark.text for name, remark in remarks.items() if remark.delay}
+    reasons |= {each.deployment.name: each.reason for each in order.unavailable}
+    reasons |= {each.deployment: each.reason for each in excluded}
+    if order.is_last_resort:
+        return NOT_BROKEN
+    first = order.scored[0].deployment.name if order.scored else ""
+    return broken_affinity(affinity, resolved, first, reasons)
 
 
 def _reasons_of_others(order: _Order, others: int) -> list[str]:
     """Return why the order is not the usual one, who is unavailable, and how many can be tried after the first one."""
-    named = [] if order.is_last_resort else order.unavailable[:_MAX_NAMED]
+    unavailable = [] if order.is_last_resort else order.unavailable
+    named = [f"{each.deployment.name}: {each.reason}" for each in unavailable]
+    named += [
+        f"{each.deployment.name}: {remark.text}"
+        for each in order.scored[1:]
+        if (remark := order.remarks.get(each.deployment.name)) is not None and remark.delay == _FULL
+    ]
     more = [f"{others} more to try"] if others else []
     note = [order.note] if order.note else []
-    return [*note, *[f"{each.deployment.name}: {each.reason}" for each in named], *more]
+    return [*note, *named[:_MAX_NAMED], *more]
 
 
 def _candidate(deployment: Deployment, verdict: Verdict, reason: str, score: float | None = None) -> Candidate:
     return Candidate(deployment.name, deployment.provider, deployment.upstream_model, verdict, reason, score)
 
 
-def _with_remarks(scored: list[Scored], remarks: Mapping[str, tuple[bool, str]]) -> list[Scored]:
-    """Return the deployments with remarks in their reasons, and those that are tried after the others at the end."""
-    first: list[Scored] = []
-    last: list[Scored] = []
-    for each in scored:
-        is_last, remark = remarks.get(each.deployment.name, (False, ""))
-        noted = structs.replace(each, reason=f"{each.reason}, {remark}") if remark else each
-        (last if is_last else first).append(noted)
-    return first + last
+def _with_remarks(scored: list[Scored], remarks: Mapping[str, _Remark]) -> list[Scored]:
+    """Return the deployments with remarks in their reasons, and those that are tried later at the end."""
+    noted = [
+        (remark.delay, structs.replace(each, reason=f"{each.reason}, {remark.text}")) if remark else (0, each)
+        for each in scored
+        for remark in (remarks.get(each.deployment.name),)
+    ]
+    return [each for _, each in sorted(noted, key=_delay)]

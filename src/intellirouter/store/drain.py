@@ -49,11 +49,18 @@ _NICENESS: Final = 10
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 5.0
 _ADOPT_EVERY_S: Final = 30.0
+_OWN_SEGMENT_S: Final = 0.05
+"""How long after its creation a segment of this process may not be in its list yet."""
 _RETENTION_EVERY_S: Final = 60.0
 _RETENTION_AGAIN_S: Final = 0.5
 _MIGRATION_S: Final = 120.0
 _DAMAGE_MAX_BYTES: Final = 16 * 1024 * 1024
 """Maximum size of a `.bad` file."""
+_OTHER_GATEWAYS: Final = (
+    "Another gateway uses the spool directory %s and its database as well. They share the log of requests, files and "
+    "batches, but not the state of deployments. Unfinished batches are continued by a gateway that is the only one. "
+    "Unless this is intended, set store.url and store.spool_dir, or start the gateway in another directory."
+)
 
 
 class DrainSpec(Struct, frozen=True, kw_only=True):
@@ -96,6 +103,12 @@ class Drain:
         self.damaged_records = 0
         self.unusable_entries = 0
         """Entries of the spool directory that are not segments, or that cannot be read."""
+        self.has_other_gateways = False
+        """At the last look, other processes had segments in the directory."""
+        self.looks_begun = 0
+        self.looks_ended = 0
+        """How often the drain has looked for segments of other processes."""
+        self._is_look_wanted = False
         self._entries = SpoolEntries(spec.directory)
         # A daemon thread, because a database that hangs must not keep the process from ending. Nothing is lost.
         self._thread = threading.Thread(target=self._run, name="store-drain", daemon=True)
@@ -105,6 +118,11 @@ class Drain:
 
     def wake(self) -> None:
         """Drain now, not only at the next interval."""
+        self._wakeup.set()
+
+    def look(self) -> None:
+        """Look for segments of other processes now, not only at the next interval."""
+        self._is_look_wanted = True
         self._wakeup.set()
 
     def request_stop(self, timeout_s: float) -> None:
@@ -224,13 +242,28 @@ class Drain:
 
     def _adopt(self) -> None:
         now_s = self._clock.monotonic_s()
-        if now_s < self._adopt_at_s:
+        if now_s < self._adopt_at_s and not self._is_look_wanted:
             return
+        self._is_look_wanted = False
         self._adopt_at_s = now_s + _ADOPT_EVERY_S
-        own = {segment.path.name for segment in list(self._segments)}
-        self._segments += self._entries.adopt(own, self._offsets)
+        self.looks_begun += 1
+        self._segments += self._entries.adopt(self._own_segments(), self._offsets)
         self.unusable_entries = self._entries.unusable
+        self._note_other_gateways()
         self.has_adopted = True
+        self.looks_ended = self.looks_begun
+
+    def _own_segments(self) -> set[str]:
+        return {segment.path.name for segment in list(self._segments)}
+
+    def _note_other_gateways(self) -> None:
+        others = self._entries.owned
+        if others:
+            time.sleep(_OWN_SEGMENT_S)
+            others -= self._own_segments()
+        if others and not self.has_other_gateways:
+            logger.warning(_OTHER_GATEWAYS, self._spec.directory)
+        self.has_other_gateways = bool(others)
 
     def _store(self, writer: "BatchWriter", segment: SpoolSegment, end: int) -> None:
         damaged: list[bytes] = []

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.005
 _BUFFER_RETRY_S: Final = 0.25
+_LOOK_S: Final = 10.0
+"""How long to wait for the drain, which may be inside a statement."""
+_LOOK_POLL_S: Final = 0.05
 _LAST_STATEMENT_S: Final = 2.0
 _NOT_STARTED: Final = "The store has not been started."
 _OPENING: Final = "The database is being opened."
@@ -94,6 +97,20 @@ class ExchangeStore:
             drain.wake()
             await asyncio.sleep(_POLL_S)
 
+    async def is_only_gateway(self) -> bool:
+        """Look whether another gateway uses the spool directory. Return False also if that cannot be found out now."""
+        drain = self._drain
+        if drain is None:
+            return False
+        begun = drain.looks_begun
+        deadline_s = time.monotonic() + _LOOK_S
+        while drain.looks_ended <= begun:
+            if time.monotonic() >= deadline_s:
+                return False
+            drain.look()
+            await asyncio.sleep(_LOOK_POLL_S)
+        return not drain.has_other_gateways
+
     async def stop(self, timeout_s: float) -> None:
         """Accept no more records, drain, sync and close.
 
@@ -128,6 +145,8 @@ class ExchangeStore:
             for kind, count in (("Lost", spool.lost_records), ("Damaged", drain.damaged_records))
             if count
         ]
+        if drain.has_other_gateways:
+            notes.append(f"Another gateway uses {self._spec.spool_dir} as well.")
         if drain.unusable_entries:
             notes.append(
                 f"Entries of {self._spec.spool_dir} that are not usable segments: {drain.unusable_entries}. "
@@ -143,6 +162,7 @@ class ExchangeStore:
             lost_records=spool.lost_records,
             damaged_records=drain.damaged_records,
             unusable_entries=drain.unusable_entries,
+            has_other_gateways=drain.has_other_gateways,
         )
 
     def _unavailable_reason(self) -> str | None:

@@ -21,6 +21,8 @@ class StoreHealth(Struct, frozen=True, kw_only=True):
     """Records since the start that failed their checksum or that the database rejected. They are in `.bad` files."""
     unusable_entries: int = 0
     """Entries of the spool directory that are not segments, which are set aside, or that cannot be read."""
+    has_other_gateways: bool = False
+    """Another gateway uses the same spool directory."""
 
 
 class StoreUnavailable(Exception):

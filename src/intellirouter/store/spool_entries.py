@@ -32,6 +32,8 @@ class SpoolEntries:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._unusable: set[str] = set()
+        self.owned: frozenset[str] = frozenset()
+        """The segments that had an owner at the last look."""
         self._reported: set[str] = set()
 
     @property
@@ -45,12 +47,13 @@ class SpoolEntries:
         `own` are the names of segments that are open already. `offsets` says where their drain continues.
         """
         adopted: list[SpoolSegment] = []
+        owned: set[str] = set()
         self._unusable = {path.name for path in self._directory.glob(f"*{SET_ASIDE_SUFFIX}*")}
         for path in sorted((*self._directory.glob(f"*{NEW_SUFFIX}"), *self._directory.glob(f"*{SUFFIX}"))):
             if path.name in own:
                 continue
             try:
-                segment = self._open(path, offsets)
+                segment = self._open(path, offsets, owned)
             except FileNotFoundError:
                 continue  # another process was faster
             except OSError as error:
@@ -59,14 +62,17 @@ class SpoolEntries:
                 continue
             if segment is not None:
                 adopted.append(segment)
+        self.owned = frozenset(owned)
         return adopted
 
-    def _open(self, path: Path, offsets: Mapping[str, int]) -> SpoolSegment | None:
+    def _open(self, path: Path, offsets: Mapping[str, int], owned: set[str]) -> SpoolSegment | None:
         if not _is_file(path):
             self._set_aside(path)
             return None
         segment = SpoolSegment.adopt(path)
         if segment is None:
+            if path.exists():
+                owned.add(path.name)
             return None
         if path.name.endswith(NEW_SUFFIX):  # its owner died between creating and naming it
             segment.close(deletes=segment.size == 0)

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from intellirouter.core import INPUT_COUNTS, OUTPUT_COUNTS, ExchangeRecord
+from intellirouter.telemetry.affinity import AffinityView, affinity_metrics
 
 _MAX_SERIES: Final = 2000
 _MAX_UNCONFIGURED: Final = 100
@@ -27,6 +28,7 @@ _FOLD_AFTER: Final = 64
 _status_of: Final = attrgetter("status")
 _cache_of: Final = attrgetter("cache")
 _usage_of: Final = attrgetter("usage")
+_affinity_of: Final = attrgetter("affinity")
 _duration_of: Final = attrgetter("duration_ms")
 _labels_of: Final = attrgetter("deployment", "outcome")
 
@@ -57,9 +59,21 @@ class _Histogram:
 class _Series:
     """Counters of one pair of model and deployment."""
 
-    __slots__ = ("cost_microusd", "duration", "first_token", "statuses", "tokens_in", "tokens_out", "unpriced")
+    __slots__ = (
+        "affinity",
+        "affinity_lost_microusd",
+        "cost_microusd",
+        "duration",
+        "first_token",
+        "statuses",
+        "tokens_in",
+        "tokens_out",
+        "unpriced",
+    )
 
     def __init__(self) -> None:
+        self.affinity: Counter[str] = Counter()
+        self.affinity_lost_microusd = 0
         self.statuses: Counter[int] = Counter()
         self.tokens_in = 0
         self.tokens_out = 0
@@ -77,6 +91,9 @@ class _Series:
         costs = [record.cost_microusd for record in used if record.cost_microusd is not None]
         self.cost_microusd += sum(costs)
         self.unpriced += len(used) - len(costs)
+        if affinities := [use for use in map(_affinity_of, records) if use is not None]:
+            self.affinity.update([use.outcome for use in affinities])
+            self.affinity_lost_microusd += sum([use.lost_microusd for use in affinities])
         self.duration.observe(list(map(_duration_of, records)))
         first = [record.first_token_ms for record in records if record.first_token_ms is not None]
         if first:
@@ -102,6 +119,8 @@ class Metrics(Collector):
         self._cache: Counter[str | None] = Counter()
         """What the cache did; None where it does not apply."""
         self._saved_microusd = 0
+        self._continuations: Counter[str] = Counter()
+        """How the attempts have ended that were to write the rest of a stream."""
         self._degraded: Counter[tuple[str, str]] = Counter()
         """By model and step. Only configured models have ladders."""
         self._pending: list[tuple[str, ExchangeRecord]] = []
@@ -135,6 +154,10 @@ class Metrics(Collector):
             self._cache.update(map(_cache_of, records))
         if len(self._cache) > 1 or None not in self._cache:  # the cache is on
             self._saved_microusd += sum([record.saved_microusd or 0 for _, record in pending])
+        repeated = [record for _, record in pending if len(record.attempts) > 1]
+        self._continuations.update(
+            [each.outcome for record in repeated for each in record.attempts if each.kind == "continuation"]
+        )
         for model, record in pending:
             if record.degraded is not None:
                 self._degraded[model, record.degraded] += 1
@@ -188,6 +211,20 @@ class Metrics(Collector):
             unpriced.add_metric(pair, series.unpriced)
             duration.add_metric(pair, series.duration.buckets(), series.duration.sum_s)
             first.add_metric(pair, series.first_token.buckets(), series.first_token.sum_s)
+        yield from self._outcomes()
+        yield from (requests, tokens, cost, unpriced, duration, first)
+        yield from affinity_metrics(
+            AffinityView(model, deployment, series.affinity, series.affinity_lost_microusd)
+            for (model, deployment), series in self._series.items()
+            if series.affinity
+        )
+        for name, (description, read) in self._gauges.items():
+            yield GaugeMetricFamily(name, description, value=read())
+        for source in self._sources:
+            yield from source()
+
+    def _outcomes(self) -> Iterator[Metric]:
+        """Yield what attempts, the cache, degradation and continuation have done."""
         attempts = CounterMetricFamily(
             "intellirouter_attempts", "Attempts by outcome.", labels=["deployment", "outcome"]
         )
@@ -199,6 +236,11 @@ class Metrics(Collector):
         for done, number in self._cache.items():
             if done is not None:
                 cache.add_metric([done], number)
+        saved = CounterMetricFamily(
+            "intellirouter_cache_saved_microusd",
+            "What answers from the cache have cost when they were made, in micro-USD.",
+            value=self._saved_microusd,
+        )
         degraded = CounterMetricFamily(
             "intellirouter_degraded",
             "Requests that a step of a degradation ladder has answered.",
@@ -206,14 +248,11 @@ class Metrics(Collector):
         )
         for (model, step), number in self._degraded.items():
             degraded.add_metric([model, step], number)
-        saved = CounterMetricFamily(
-            "intellirouter_cache_saved_microusd",
-            "What answers from the cache have cost when they were made, in micro-USD.",
-            value=self._saved_microusd,
+        continuations = CounterMetricFamily(
+            "intellirouter_continuations",
+            "Attempts to write the rest of a stream that has broken off, by outcome.",
+            labels=["outcome"],
         )
-        yield from (cache, saved, degraded)
-        yield from (requests, tokens, cost, unpriced, duration, first, attempts)
-        for name, (description, read) in self._gauges.items():
-            yield GaugeMetricFamily(name, description, value=read())
-        for source in self._sources:
-            yield from source()
+        for outcome, number in self._continuations.items():
+            continuations.add_metric([outcome], number)
+        yield from (cache, saved, degraded, continuations, attempts)

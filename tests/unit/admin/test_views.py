@@ -52,6 +52,7 @@ def test_only_fallbacks_of_the_configuration_are_called_fallbacks(
         retry_order="next_first",
         request_timeout_s=None,
         max_attempts=16,
+        continues_streams=False,
         fallback_causes={},
         max_cost_microusd=None,
         hedging=None,

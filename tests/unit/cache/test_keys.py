@@ -165,3 +165,51 @@ def test_key_of_the_client_depends_on_the_request_only() -> None:
     assert keys.client_key_of("t1", CHAT, one) == changed.client_key_of("t1", CHAT, one)
     assert keys.client_key_of("t1", CHAT, one) != keys.client_key_of("t1", CHAT, other)
     assert keys.client_key_of("t1", CHAT, one) != keys.client_key_of("t2", CHAT, one)
+
+
+@given(requests=st.lists(st.tuples(REQUESTS, TENANTS, st.sampled_from([True, False])), max_size=6))
+def test_what_is_remembered_is_the_key(requests: list[tuple[Any, str, bool]]) -> None:
+    keys = CacheKeys(names_requested_model=False)
+    for request, tenant, is_stream in requests * 2:
+        body = json.dumps(request).encode()
+        call = structs.replace(
+            CHAT.client.decode_request(b'{"model":"m","messages":[{"role":"user","content":"x"}]}', RequestContext()),
+            body=body,
+            is_stream=is_stream,
+        )
+        known = keys.known_key_of(tenant, CHAT, call, MODEL)
+        fresh = CacheKeys(names_requested_model=False).key_of(tenant, CHAT, call, MODEL)
+        assert known in {None, fresh}
+        assert keys.key_of(tenant, CHAT, call, MODEL) == fresh
+        assert keys.known_key_of(tenant, CHAT, call, MODEL) == fresh
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    keys = CacheKeys(names_requested_model=False)
+    call = CHAT.client.decode_request(b'{"model":"m","messages":[{"role":"user","content":"x"}]}', RequestContext())
+    for number in range(2000):
+        found = structs.replace(call, body=b'{"n":%d,"x":"%b"}' % (number, b"x" * 8000))
+        keys.key_of("t", CHAT, found, MODEL)
+    remembered = [
+        keys.known_key_of("t", CHAT, structs.replace(call, body=b'{"n":%d,"x":"%b"}' % (number, b"x" * 8000)), MODEL)
+        for number in range(2000)
+    ]
+    assert remembered[-1] is not None
+    assert len([each for each in remembered if each]) < 600
+    large = structs.replace(call, body=b'{"x":"%b"}' % (b"x" * 20_000))
+    keys.key_of("t", CHAT, large, MODEL)
+    assert keys.known_key_of("t", CHAT, large, MODEL) is None
+
+
+def test_zeros() -> None:
+    """A negative zero is another value only as a decimal number, where it has a sign."""
+    zero, negative, decimal, negative_decimal = (
+        key(b'{"model":"m","temperature":%b}' % text) for text in (b"0", b"-0", b"0.0", b"-0.0")
+    )
+    assert zero == negative
+    assert len({zero, decimal, negative_decimal}) == 3
+
+
+def test_session_of_a_request_makes_no_difference() -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    assert key(request, session="s") == key(request, session="t") == key(request)

@@ -70,7 +70,7 @@ def test_requests_that_cannot_use_the_cache(request_call: Call, settings: CacheS
     ],
 )
 def test_only_complete_answers_are_stored(finish_reason: str | None, tool_calls: bool, is_stored: bool) -> None:
-    assert may_store(call(), CacheSpec(tool_calls=tool_calls), finish_reason, [b"{}"]) is is_stored
+    assert may_store(call(), CacheSpec(tool_calls=tool_calls), finish_reason, [b'{"content":"x"}']) is is_stored
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_only_complete_answers_are_stored(finish_reason: str | None, tool_calls:
     ],
 )
 def test_actions_are_found_in_the_answer_whatever_its_finish_reason(call_in_answer: str) -> None:
-    sent = b"{%b}" % call_in_answer.encode()
+    sent = b'{"content":"x",%b}' % call_in_answer.encode()
     pieces = [sent[:7], sent[7:]]
     assert not may_store(call(), SETTINGS, "stop", pieces)
     assert may_store(call(), CacheSpec(tool_calls=True), "stop", pieces)
-    assert may_store(call(), SETTINGS, "stop", [b'{"x":"text","tool_calls":[],"function_call":null}'])
+    assert may_store(call(), SETTINGS, "stop", [b'{"content":"text","tool_calls":[],"function_call":null}'])
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,23 @@ def test_text_about_finish_reasons_is_stored() -> None:
 
 def test_other_operations_have_no_finish_reason() -> None:
     assert may_store(call(operation="embeddings"), SETTINGS, None, [b"{}"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_stored"),
+    [
+        (b'{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}', False),
+        (b'{"choices":[{"message":{"content":null,"reasoning_content":"hm"},"finish_reason":"stop"}]}', False),
+        (b'{"choices":[{"text": "x","finish_reason":"stop"}]}', True),
+        (b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}}', True),
+        (b'{"content":[{"type":"thinking","thinking":"hm"}],"stop_reason":"end_turn"}', False),
+        (b'{"type":"response.output_text.delta","delta":"x"}', True),
+        (b'{"output":[],"status":"completed"}', False),
+        (b'{"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}]}', False),
+        (b'{"candidates":[{"content":{"parts":[{"inlineData":{"data":"aGk="}}]},"finishReason":"STOP"}]}', True),
+        (b'{"response":"","done_reason":"stop"}', False),
+        (b'{"response":"x","done_reason":"stop"}', True),
+    ],
+)
+def test_empty_answers_are_not_stored(sent: bytes, is_stored: bool) -> None:
+    assert may_store(call(), SETTINGS, "stop", [sent]) is is_stored

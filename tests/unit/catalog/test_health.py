@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intellirouter.catalog import DeploymentHealth, HealthBoard
-from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy
+from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy, ConcurrencyPolicy, QueuePolicy, SlotPolicy
 
 
 def failed(times: int, at_s: float = 0.0) -> DeploymentHealth:
@@ -185,3 +185,62 @@ def test_flag_of_the_healthy_path_is_set_by_a_failure_and_cleared_by_successes_o
     health.fail(health.begin(8.0), "upstream_timeout", 8.0)
     assert health.affects_decisions(30.0)
     assert not health.affects_decisions(300.0)
+
+
+def limit(most: int) -> SlotPolicy:
+    return SlotPolicy(concurrency=ConcurrencyPolicy(max=most), queue=QueuePolicy())
+
+
+def test_limits_apply_to_configured_deployments_and_the_default_to_wildcards() -> None:
+    board = HealthBoard()
+    before = board.of("a")
+    board.apply({"a": DEFAULT_BREAKER, "b": DEFAULT_BREAKER})
+    board.apply_limits({"a": limit(3)}, limit(7), 0.0)
+    assert [(name, slots.limit and slots.limit.value) for name, slots in board.limited()] == [("a", 3)]
+    assert board.of("a") is before
+    assert board.of("b").slots is None
+    wildcard = board.of("p/x").slots
+    assert wildcard is not None
+    assert wildcard.limit is not None
+    assert wildcard.limit.value == 7
+    board.apply_limits({}, None, 1.0)
+    assert [board.of(name).slots for name in ("a", "p/x")] == [None, None]
+
+
+def test_new_limit_counts_the_requests_in_flight() -> None:
+    board = HealthBoard()
+    board.apply({"a": DEFAULT_BREAKER})
+    board.of("a").begin(0.0)
+    board.apply_limits({"a": limit(1)}, None, 0.0)
+    slots = board.of("a").slots
+    assert slots is not None
+    assert (slots.held, slots.is_full) == (1, True)
+
+
+def test_removed_deployment_is_kept_as_long_as_requests_have_slots() -> None:
+    board = HealthBoard()
+    board.apply({"a": DEFAULT_BREAKER})
+    board.apply_limits({"a": limit(1)}, None, 0.0)
+    health = board.of("a")
+    assert health.slots is not None
+    health.slots.take("t", 0.0)
+    for _ in range(2):
+        board.apply({})
+        board.apply_limits({}, None, 0.0)
+        assert board.of("a") is health
+    assert list(board.limited()) == []
+    health.slots.release("t", 1.0)
+    board.apply({})
+    assert board.of("a") is not health
+
+
+def test_closed_queues_stay_closed_for_deployments_that_are_called_later() -> None:
+    board = HealthBoard()
+    board.apply({"a": DEFAULT_BREAKER, "b": DEFAULT_BREAKER})
+    board.apply_limits({"a": limit(1), "b": limit(1)}, None, 0.0)
+    first = board.of("a").slots
+    board.close_queues()
+    second = board.of("b").slots
+    assert first is not None
+    assert second is not None
+    assert (first.is_closed, second.is_closed) == (True, True)

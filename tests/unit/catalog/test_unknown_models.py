@@ -4,17 +4,24 @@ from collections.abc import Callable
 
 import pytest
 
-from intellirouter.catalog import Catalog, model_not_found
+from intellirouter.catalog import Catalog, PriceEntry, ProviderLists, model_not_found
 from intellirouter.config import DeploymentSpec, ProviderSpec, Runtime, ServerSpec, StoreSpec
 from intellirouter.core import VendorRow
 
 NAMES = ("gpt-4o-mini", "gpt-4.1", "openai/o3", "claude-3-5-sonnet-20241022", "assistant", "secret-model")
-VENDORS = {"acme": VendorRow(name="acme", title="Acme", base_url="http://acme.test/v1", needs_credential=False)}
+VENDORS = {
+    "acme": VendorRow(
+        name="acme", title="Acme", base_url="http://acme.test/v1", needs_credential=False, price_provider="acme"
+    )
+}
 
 
-class NoPrices:
-    def lookup(self, price_provider: str, model: str) -> None:
-        del price_provider, model
+class Prices:
+    """A list of one model, which recognizes dated names of it, as real lists do."""
+
+    def lookup(self, price_provider: str, model: str) -> PriceEntry | None:
+        is_known = price_provider == "acme" and model.startswith("llama-9")
+        return PriceEntry(model_id="llama-9", price=None, context_tokens=None) if is_known else None
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +36,9 @@ def names() -> Catalog:
         deployments={name: DeploymentSpec(name=name, provider="main", model=name) for name in NAMES},
         models={},
     )
-    return Catalog(runtime, VENDORS, NoPrices())
+    catalog = Catalog(runtime, VENDORS, Prices(), lists := ProviderLists())
+    lists.replace("groq", [catalog.describe("groq", name, None) for name in ("gpt-oss", "vendor/qwen", "secret-1")])
+    return catalog
 
 
 def is_public(name: str) -> bool:
@@ -50,6 +59,10 @@ def is_anything(_: str) -> bool:
         ("openai/gpt-4o-mini", "gpt-4o-mini"),
         ("claude-3-5-sonnet", "claude-3-5-sonnet-20241022"),
         ("grok/llama-3", "groq/llama-3"),
+        ("grok/gpt-4.1", "groq/gpt-4.1"),
+        ("gpt-oss", "groq/gpt-oss"),
+        ("vendor/qwen", "groq/vendor/qwen"),
+        ("llama-9", "groq/llama-9"),
     ],
 )
 def test_similar_name_is_suggested(names: Catalog, asked: str, near: str) -> None:
@@ -59,7 +72,20 @@ def test_similar_name_is_suggested(names: Catalog, asked: str, near: str) -> Non
     assert (error.status, error.param) == (404, "model")
 
 
-@pytest.mark.parametrize("asked", ["", "zzz", "x" * 100_000, "zzz/llama", "secret-modl", "secret-model", "gr\nok/x\ny"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "",
+        "zzz",
+        "x" * 100_000,
+        "zzz/llama",
+        "llama-9-2026-01-01",
+        "secret-1",
+        "secret-modl",
+        "secret-model",
+        "gr\nok/x\ny",
+    ],
+)
 def test_nothing_is_suggested_that_is_not_similar_or_not_permitted(names: Catalog, asked: str) -> None:
     error = model_not_found(names, asked, is_public, "/api/tags")
     assert error.hint == "GET /api/tags lists the models that this key may use."

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 CHAT = "/v1/chat/completions"
-OPTIONS = ("--retries", "0", "--no-fallbacks", "--timeout", "2.5", "--max-cost", "0.05")
+OPTIONS = ("--retries", "0", "--no-fallbacks", "--timeout", "2.5", "--max-cost", "0.05", "--priority", "batch")
 HEADERS = {
     "x-intellirouter-retries": "0",
     "x-intellirouter-fallbacks": "off",
     "x-intellirouter-timeout-s": "2.500000",
     "x-intellirouter-max-cost-usd": "0.050000",
+    "x-intellirouter-priority": "batch",
 }
 
 
@@ -44,7 +45,9 @@ def test_no_option_no_header(run: Any, gateway: Any, scripted: Any) -> None:
     assert limits_of(gateway.requests[0]) == {}
 
 
-@pytest.mark.parametrize("arguments", [("--retries", "11"), ("--timeout", "0"), ("--max-cost", "-1")])
+@pytest.mark.parametrize(
+    "arguments", [("--retries", "11"), ("--timeout", "0"), ("--max-cost", "-1"), ("--priority", "high")]
+)
 def test_invalid_values_are_usage_errors(run: Any, gateway: Any, arguments: tuple[str, ...]) -> None:
     assert run("chat", "Hello", *arguments).exit_code == 2
     assert gateway.requests == []

@@ -160,6 +160,14 @@ def test_explain_shows_what_follows_a_failure(
     assert f"After a failure: {text}\n" in run("explain", "Hi").stdout
 
 
+@pytest.mark.parametrize(("continuation", "is_shown"), [("prefill", True), ("off", False)])
+def test_explain_shows_whether_streams_are_continued(
+    run: Any, gateway: Any, *, continuation: str, is_shown: bool
+) -> None:
+    gateway.on_json("/api/v1/explain", {"model": "auto", "decision": DECISION, "continuation": continuation})
+    assert ("If a stream breaks off: another deployment writes the rest\n" in run("explain", "Hi").stdout) is is_shown
+
+
 LEARNED = "the 95th percentile of its times to the first content"
 
 

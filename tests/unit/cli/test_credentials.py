@@ -50,7 +50,10 @@ def test_reference_to_a_missing_credential_is_a_configuration_problem(tmp_path: 
     result = CliRunner().invoke(build_app(), ["config", "check", str(config)])
     assert result.exit_code == ExitStatus.CONFIGURATION
     assert "There is no stored credential `nobody`." in result.output
-    assert "intellirouter credentials set nobody" in result.output
+    assert "To store it, run `intellirouter credentials set nobody`." in result.output
+    run("set", "somebody", typed=SECRET)
+    result = CliRunner().invoke(build_app(), ["config", "check", str(config)])
+    assert "Did you mean `store:somebody`? If not, run `intellirouter credentials set nobody`." in result.output
 
 
 def test_wrong_encryption_key_is_a_configuration_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_embeddings_take_one_text_or_several() -> None:
 
 
 def test_limits_of_the_attempts_are_headers() -> None:
-    limits = AttemptLimits(retries=2, fallbacks=True, timeout_s=0.5, max_cost_usd=Decimal("0.000001"))
+    limits = AttemptLimits(retries=2, fallbacks=True, timeout_s=0.5, max_cost_usd=Decimal("0.000001"), priority="batch")
     for request in (
         chat_request("Hi", "m", {}, limits),
         chat_stream_request("Hi", "m", {}, limits),
@@ -79,5 +79,6 @@ def test_limits_of_the_attempts_are_headers() -> None:
             "x-intellirouter-fallbacks": "on",
             "x-intellirouter-timeout-s": "0.500000",
             "x-intellirouter-max-cost-usd": "0.000001",
+            "x-intellirouter-priority": "batch",
         }
     assert chat_request("Hi", "m", {}).headers == {}

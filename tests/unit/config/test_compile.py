@@ -376,6 +376,7 @@ def test_key_of_an_unknown_tenant_gets_a_suggestion(compile_problems):
     [
         ("", False, ""),
         ("server: {host: 0.0.0.0}", True, "`keys` is empty"),
+        ("server: {host: 0.0.0.0}", True, 'for example `keys: [{key: "env:MY_KEY", name: me}]`'),
         ("auth: {required: true}\nkeys: [{key: 'env:K'}]", True, ""),
         ("server: {host: 0.0.0.0}\nauth: {required: false}", False, "Anyone who can reach 0.0.0.0 can send requests."),
         ("server: {host: '::1'}", False, ""),
@@ -437,3 +438,24 @@ def test_hint_for_an_unknown_vendor_names_the_page_that_lists_all(compile_proble
     (problem,) = compile_problems("providers: {p: {vendor: zzzzzz}}")
     assert problem.message == "Unknown vendor `zzzzzz`."
     assert problem.hint.endswith("See docs/reference/vendors.md for all of them.")
+
+
+def test_throughput_is_inherited_and_streams_are_continued_on_request(compile_text):
+    runtime = compile_text(
+        """
+providers: {p: {vendor: openai, credentials: [], timeouts: {min_tokens_per_s: 2}}, q: {vendor: openai, credentials: []}}
+defaults: {timeouts: {min_tokens_per_s: 1, throughput_window_s: 9}}
+deployments:
+  a: {provider: p, model: x}
+  b: {provider: q, model: x, timeouts: {throughput_window_s: 5}}
+  c: {provider: q, model: x, timeouts: {min_tokens_per_s: 0}}
+models: {m: {deployments: [a], continuation: prefill}, n: {deployments: [a], continuation: off}, o: {deployments: [a]}}
+"""
+    )
+    floors = {name: runtime.deployments[name].timeouts for name in "abc"}
+    assert {name: (each.min_tokens_per_s, each.throughput_window_s) for name, each in floors.items()} == {
+        "a": (2, 9),
+        "b": (1, 5),
+        "c": (0, 9),
+    }
+    assert [runtime.models[name].continues_streams for name in "mno"] == [True, False, False]

@@ -28,7 +28,7 @@ def test_toml_reads_the_same_tree(load):
     loaded = load(toml, name="config.toml")
     assert loaded.config == load(yaml).config
     assert loaded.origins["server.port"].startswith("file ")
-    assert loaded.origins["server.port"].endswith("config.toml")
+    assert loaded.origins["server.port"].endswith("config.toml:2")
 
 
 def test_duplicate_name_is_an_error_that_names_both_lines(problems_of):
@@ -57,13 +57,24 @@ def test_broken_yaml_is_one_problem_with_its_line(problems_of, text, line):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [1, 2", "The file is not valid YAML at column 9. A list that starts with `[` is not complete."),
-        ("a: {b: 1", "The file is not valid YAML at column 9. A mapping that starts with `{` is not complete."),
+        ("a: [1, 2", "The file is not valid YAML at column 9. A list that starts with `[` in line 1 is not complete."),
+        (
+            "a: {b: 1",
+            "The file is not valid YAML at column 9. A mapping that starts with `{` in line 1 is not complete.",
+        ),
+        (
+            "a: 1\nb: [1, {c: 2]\nd: 3\n",
+            "The file is not valid YAML at column 13. A mapping that starts with `{` in line 2 is not complete.",
+        ),
+        (
+            "a: 1\nb: 'x\nd: 3\n",
+            "The file is not valid YAML at column 1. A quotation mark in line 2 is not closed.",
+        ),
         ("a: ]", "The file is not valid YAML at column 4. A value is missing."),
         ("a: b: c", "The file is not valid YAML at column 5. A second `: ` on the line is not allowed here."),
         ("\ta: 1", "The file is not valid YAML at column 1. A tab is not allowed here."),
         ("a: @x", "The file is not valid YAML at column 4. A value must not start with `@`."),
-        ("a: 'x", "The file is not valid YAML at column 6. A quotation mark is not closed."),
+        ("a: 'x", "The file is not valid YAML at column 6. A quotation mark in line 1 is not closed."),
         (
             "a:\n  b: 1\n c: 2",
             "The file is not valid YAML at column 2. The indentation does not match the lines above.",

@@ -64,7 +64,8 @@ def test_list_may_name_any_model_of_a_wildcard_provider(compile_text):
     ("entry", "message", "hint"),
     [
         ("x1", "Unknown deployment `x1`.", "Known deployments are `b`, `a`, `c`."),
-        ("p/zz", "Unknown deployment `p/zz`.", ""),
+        ("p/zz", "Unknown deployment `p/zz`.", 'Set `providers.p.models: "*"`'),
+        ("zz/zz", "Unknown deployment `zz/zz`.", "Known deployments are `b`, `a`, `c`."),
         ("'r/*'", "No deployment uses the provider `r`.", "r/MODEL"),
         ("n", "`n` is a model, not a deployment.", "takes deployments"),
     ],

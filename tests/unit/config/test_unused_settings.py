@@ -17,6 +17,15 @@ ONE = "deployments: {a: {provider: o, model: m, %s}}\n"
         ("server: {max_buffered_bytes: 1048576}", "server.max_buffered_bytes", "so 33554432 is used instead"),
         ("server: {max_in_flight_bytes: 1048576}", "server.max_body_bytes", "are always rejected"),
         ("batches: {max_file_bytes: 104857600}", "batches.max_file_bytes", "limited by server.max_body_bytes"),
+        ("defaults: {timeouts: {throughput_window_s: 9}}", "defaults.timeouts.throughput_window_s", "is 0"),
+        (OPENAI % "timeouts: {throughput_window_s: 9}", "providers.o.timeouts.throughput_window_s", "is 0"),
+        (
+            "defaults: {timeouts: {min_tokens_per_s: 1}}\n"
+            + OPENAI % ""
+            + ONE % "timeouts: {throughput_window_s: 9, min_tokens_per_s: 0}",
+            "deployments.a.timeouts.throughput_window_s",
+            "is 0",
+        ),
         ("defaults: {backoff: {base_s: 5, max_s: 1}}", "defaults.backoff.base_s", "which is used instead"),
         (OPENAI % "region: eu", "providers.o.region", "no endpoints that are selected by region"),
         (OPENAI % "base_url: 'http://h/v1', ca_file: FILE", "providers.o.ca_file", "does not begin with https"),
@@ -47,6 +56,10 @@ def test_setting_without_effect_is_a_warning(compile_text, text, path, warning):
         OPENAI % "dialect: anthropic_messages, prompt_cache: off",
         "defaults: {prompt_cache: off}",
         "server: {max_buffered_bytes: 33554432}",
+        "defaults: {timeouts: {min_tokens_per_s: 1}}\n" + OPENAI % "timeouts: {throughput_window_s: 9}",
+        OPENAI % "timeouts: {throughput_window_s: 9}" + ONE % "timeouts: {min_tokens_per_s: 1}",
+        OPENAI % "timeouts: {min_tokens_per_s: 1}" + ONE % "timeouts: {throughput_window_s: 9}",
+        "defaults: {timeouts: {throughput_window_s: 9}}\n" + OPENAI % "timeouts: {min_tokens_per_s: 1}",
         "batches: {max_file_bytes: 33554432}",
         OPENAI % "ca_file: FILE",
         OPENAI % "auth: sigv4, region: eu-west-1",

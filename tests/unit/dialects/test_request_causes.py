@@ -7,6 +7,7 @@ import pytest
 
 from intellirouter.core import errors
 from intellirouter.dialects.request_causes import REQUEST_TOO_LARGE
+from intellirouter.resilience import counts_against_deployment
 from intellirouter.testing import FakeClock
 from tests.support.dialects.pairs import upstream_of
 
@@ -48,6 +49,14 @@ MISSING_MODEL = (
     "no prompts",
     "The API deployment for this resource does not exist.",
     "",
+)
+OTHER_ENDPOINT = (
+    (
+        "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
+        "Did you mean to use v1/completions?"
+    ),
+    "This is a chat model and not supported in the v1/completions endpoint.",
+    "This model is only supported in v1/responses and not in v1/chat/completions.",
 )
 DIALECTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini", "ollama")
 
@@ -93,6 +102,16 @@ def test_content_that_does_not_exist_is_not_a_missing_model(dialect: str, words:
 @pytest.mark.parametrize("words", MISSING_MODEL)
 def test_missing_model_is_the_deployments(dialect: str, words: str) -> None:
     assert isinstance(decode(dialect, 404, words), errors.UpstreamModelMissing)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("words", OTHER_ENDPOINT)
+def test_request_at_the_wrong_endpoint_of_a_model_does_not_count_against_it(dialect: str, words: str) -> None:
+    error = decode(dialect, 404, words)
+    assert isinstance(error, errors.UnsupportedFeature)
+    assert not counts_against_deployment(error)
+    assert words.rstrip(".") in error.message
+    assert "endpoint" in error.hint
 
 
 @pytest.mark.parametrize(

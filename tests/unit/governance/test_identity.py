@@ -4,6 +4,7 @@ import hashlib
 import time
 
 import pytest
+from msgspec import structs
 
 from intellirouter.config import KeySpec
 from intellirouter.core import errors
@@ -184,3 +185,9 @@ def test_anonymous_caller_exists_only_if_no_key_is_required() -> None:
 def test_work_of_an_anonymous_caller_continues_after_keys_were_added() -> None:
     caller = ring(key("one"), is_required=False).by_name("default", None, 0)
     assert (caller.key_name, caller.is_admin) == (None, False)
+
+
+def test_priority_is_that_of_the_key_and_lowest_in_the_background() -> None:
+    identity = ring(key("one", priority="interactive")).identify(b"one", 0)
+    assert identity.priority == "interactive"
+    assert identity.in_background() == structs.replace(identity, priority="batch")

@@ -1,4 +1,4 @@
-"""Every attempt that begins ends exactly once, whatever happens: nothing stays in flight."""
+"""Every attempt that begins ends exactly once, whatever happens: nothing stays in flight, and no slot stays taken."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from intellirouter.core import errors
-from intellirouter.pipeline import execute
+from intellirouter.pipeline import execute, stream_usage
 from tests.support.dialects.standard import ENDPOINTS
 from tests.support.pipeline import (
     ANSWER,
@@ -63,14 +63,18 @@ class SlowReply(Reply):
 
 def world_of(path: str) -> World:
     answers = PATHS[path][2]()
-    return World(resolved(" ".join(answers) or "a"), **answers)
+    world = World(resolved(" ".join(answers) or "a"), **answers)
+    world.limit(a=1, b=1)
+    return world
 
 
 def in_flight(world: World) -> dict[str, int]:
-    return {name: world.board.of(name).in_flight for name in "ab"} | {"requests": len(world.in_flight)}
+    held = sum(slots.held + slots.waiting for _, slots in world.board.limited())
+    own = {name: world.board.of(name).in_flight for name in "ab"}
+    return own | {"requests": len(world.in_flight), "slots": held}
 
 
-NONE = {"a": 0, "b": 0, "requests": 0}
+NONE = {"a": 0, "b": 0, "requests": 0, "slots": 0}
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -148,7 +152,8 @@ async def test_nothing_stays_in_flight_after_a_bug_before_the_outcome(
     body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The usage is estimated after the answer has arrived and before the attempt has its outcome."""
-    monkeypatch.setattr(execute, "estimated_usage", _raise)
+    for module in (execute, stream_usage):
+        monkeypatch.setattr(module, "estimated_usage", _raise)
     whole = b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
     streamed = Response(*EVENTS[:3], b"data: [DONE]\n\n")
     world = World(a=Response(whole) if body == BODY else streamed)

@@ -404,6 +404,8 @@ def test_different_failures_are_combined_with_the_last_status() -> None:
     error = combined_error(last, [attempt(name, name) for name in "abcdef"])
     assert isinstance(error, errors.AllAttemptsFailed)
     assert error.message == "All 6 attempts failed. c: c. d: d. e: e. f: f."
+    retried = combined_error(last, [attempt(name, name) for name in "abcaca"])
+    assert retried.message == "All 6 attempts failed. a: a. b: b. c: c."
     assert (error.status, error.retry_after_s) == (429, 3.0)
     unsupported = combined_error(errors.UnsupportedFeature("no"), [attempt("a", "x"), attempt("b", "y")])
     assert unsupported.status == 502, "the request did not fail because the last deployment lacks a feature"

@@ -223,6 +223,14 @@ async def test_usage_of_a_stream_is_reported_or_estimated(events: tuple[bytes, .
     assert (world.reply.error, world.record.usage) == (None, usage)
 
 
+async def test_output_of_a_broken_stream_is_estimated_if_only_its_beginning_was_reported() -> None:
+    """Some upstreams report their usage with the first event, which hardly contains any output."""
+    started = b'data: {"choices":[{"delta":{"content":"h"}}],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n'
+    world = World(a=Response(started, *[EVENTS[1]] * 5, error=BROKEN))
+    await world.serve(STREAM_BODY)
+    assert world.record.usage == Usage(input_tokens=3, output_tokens=6, is_estimated=True)
+
+
 @pytest.mark.parametrize("events", [(b"data: [DONE]\n\n",), EVENTS[3:]])
 async def test_a_stream_without_an_answer_is_a_failure(events: tuple[bytes, ...]) -> None:
     world = World(a=Response(*events))

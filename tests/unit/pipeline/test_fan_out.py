@@ -101,7 +101,7 @@ class Copy(Response):
         await self.arrival.wait()
         return await super().next_chunk()
 
-    def content_began(self) -> None:
+    def content_began(self, source: object = None) -> None:
         self.has_content = True
 
 

@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from intellirouter.cache import CacheDirectives
 from intellirouter.config import KeySpec
 from intellirouter.core import Loss, errors
 from intellirouter.pipeline import Exchange
@@ -113,3 +114,17 @@ async def test_key_without_effect_is_reported() -> None:
     world = Cached(Response(ANSWER))
     exchange, _ = await once(world, BODY.replace(b'"model"', b'"store":true,"model"'))
     assert exchange.ignored == (IGNORED,)
+
+
+@pytest.mark.parametrize("directives", [CacheDirectives(no_cache=True), CacheDirectives(max_age_s=0)])
+async def test_directives_about_the_age_do_not_repeat_the_request(directives: CacheDirectives) -> None:
+    world = Cached(Response(ANSWER))
+    await once(world)
+    world.clock.advance(100.0)
+    reply = Reply()
+
+    def note(exchange: Exchange) -> None:
+        exchange.idempotency_key, exchange.cache_directives = b"k1", directives
+
+    await world.entry.serve(Source(BODY), reply, note)
+    assert (reply.body, world.calls, world.statuses) == (ANSWER, 1, ["miss", "hit"])

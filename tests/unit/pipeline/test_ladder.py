@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from intellirouter.core import Price, errors
+from intellirouter.core import DEFAULT_AFFINITY, Price, RequestContext, errors
 from intellirouter.gateway.decision_headers import decision_headers
 from intellirouter.pipeline import Exchange
 from tests.support.ladders import refuse, shorten, stale, to_model, with_ladder
@@ -368,3 +368,13 @@ async def test_requests_one_after_the_other_are_independent() -> None:
     await world.serve()
     await world.entry.serve(Source(), Reply())
     assert [each.degraded for each in world.journal.records] == ["model small", None]
+
+
+async def test_step_does_not_continue_the_session_and_the_session_returns_to_the_model() -> None:
+    model = with_ladder(resolved("a"), to_model(resolved("s")))
+    model = structs.replace(model, affinity=DEFAULT_AFFINITY)
+    world = World(model, a=[Response(ANSWER), down(), Response(ANSWER)], s=[Response(ANSWER)])
+    context = RequestContext(session="s-1")
+    uses = [(await world.entry.serve(Source(context=context), Reply())).affinity for _ in range(3)]
+    assert world.upstream.order == "a a s a"
+    assert [use and use.outcome for use in uses] == ["new", None, "hit"]

@@ -26,7 +26,7 @@ class Response:
     async def next_chunk(self) -> bytes:
         return self._chunks.pop(0) if self._chunks else b""
 
-    def content_began(self) -> None:
+    def content_began(self, source: object = None) -> None:
         """Nothing to count here."""
 
 

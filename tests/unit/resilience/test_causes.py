@@ -7,6 +7,7 @@ from intellirouter.resilience import (
     counts_against_deployment,
     fallback_cause,
     is_credential_at_fault,
+    is_overload,
     is_rejected_by_deployment,
     may_be_served_elsewhere,
     refusal_status,
@@ -98,3 +99,22 @@ def test_what_a_prompt_can_cause_does_not_count_against_a_deployment(
     error: errors.GatewayError, expected: bool
 ) -> None:
     assert counts_against_deployment(error) is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "expected"),
+    [
+        (errors.UpstreamTimeout("slow"), None, True),
+        (errors.UpstreamTimeout("slow", code=errors.CONNECT_TIMEOUT), None, False),
+        (errors.UpstreamRateLimited("busy"), 429, True),
+        (errors.UpstreamRateLimited("busy in 200"), 200, True),
+        (errors.UpstreamUnavailable("down"), 503, True),
+        (errors.UpstreamUnavailable("down"), 529, True),
+        (errors.UpstreamUnavailable("down"), 500, False),
+        (errors.UpstreamDisconnected("cut"), None, False),
+    ],
+)
+def test_overloads_are_rate_limits_timeouts_and_their_statuses(
+    error: errors.GatewayError, status: int | None, expected: bool
+) -> None:
+    assert is_overload(error, status) is expected

@@ -365,3 +365,52 @@ def test_limits_hold_for_any_failures(data: Any, pool: int, others: int, retries
         tried.append(step.deployment)
     assert all(tried.count(name) <= 1 for name in order[pool:])
     assert all(tried.count(name) <= retries + 1 for name in order[:pool])
+
+
+BUSY = errors.Overloaded("busy")
+
+
+@pytest.mark.parametrize("retry_order", ["next_first", "same_first"])
+def test_after_no_slot_the_untried_deployments_follow_and_the_full_ones_are_not_retried(
+    retry_order: RetryOrder,
+) -> None:
+    plan = planner("a b c f", 3, retry_order=retry_order)
+    assert plan.skip(("a", "b"), BUSY, 0.0, FOREVER_S) == Step("c", "next", 0.0)
+    assert names(plan, "c", errors.UpstreamAuthFailed("no")) == ["fallback f"]
+    assert planner("a b", 2, retry_order=retry_order).skip(("a", "b"), BUSY, 0.0, FOREVER_S) is None
+
+
+def test_no_slot_at_the_deadline_ends_the_request() -> None:
+    assert planner("a f", 1).skip(("a",), BUSY, 5.0, 5.0) is None
+    assert planner("a f", 1).skip(("a",), BUSY, 4.9, 5.0) == Step("f", "fallback", 0.0)
+
+
+def test_no_slot_is_a_cause_for_fallbacks_for_rate_limits() -> None:
+    def plan(cause: FallbackCause) -> AttemptPlanner:
+        causes = {"f": frozenset([cause])}
+        rounds = Retries(pool_size=1, retries=0, fallbacks=frozenset("f"), causes=causes)
+        return AttemptPlanner(["a", "f"], rounds, Backoff(), random.Random(7))
+
+    assert plan("rate_limit").skip(("a",), BUSY, 0.0, FOREVER_S) == Step("f", "fallback", 0.0)
+    assert plan("timeout").skip(("a",), BUSY, 0.0, FOREVER_S) is None
+
+
+def test_full_deployments_are_tried_after_the_others_of_their_kind() -> None:
+    plan = planner("a b c d f g", 4, retries=0)
+    plan.put_last(["b", "d", "f"])
+    assert names(plan, "a") == ["next c", "next b", "next d", "fallback g", "fallback f"]
+
+
+def test_without_a_slot_the_others_are_retried_as_usual() -> None:
+    plan = planner("a b", 2, retries=1)
+    assert plan.after("a", down(), 0.0, FOREVER_S) == Step("b", "next", 0.0)
+    retry = plan.skip(("b",), BUSY, 0.0, FOREVER_S)
+    assert retry is not None
+    assert (retry.deployment, retry.kind, retry.wait_s > 0) == ("a", "retry", True)
+    plan = planner("a b", 2, retries=1)
+    plan.after("a", down(), 0.0, FOREVER_S)
+    assert plan.skip(("b",), BUSY, 0.0, 0.1) is None
+    same = planner("a b c", 3, retries=1, retry_order="same_first")
+    assert same.after("a", down(), 0.0, FOREVER_S) == Step("a", "retry", pytest.approx(0.7, abs=0.3))
+    assert same.skip(("a",), BUSY, 0.0, FOREVER_S) == Step("b", "next", 0.0)
+    assert same.skip(("b", "c"), BUSY, 0.0, FOREVER_S) is None

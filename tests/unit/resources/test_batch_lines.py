@@ -178,3 +178,12 @@ def test_unexecuted_line_contains_the_reason() -> None:
         "response": None,
         "error": {"code": "batch_expired", "message": "Too late."},
     }
+
+
+async def test_lines_have_the_lowest_priority(world: World) -> None:
+    running = asyncio.create_task(world.run("fake/slow-50"))
+    while not world.in_progress or next(iter(world.in_progress)).call is None:
+        await asyncio.sleep(0)
+    (exchange,) = world.in_progress
+    assert exchange.identity.priority == "batch"
+    assert (await running).is_success

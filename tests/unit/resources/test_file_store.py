@@ -18,12 +18,17 @@ from intellirouter.testing import FakeClock
 DAY_S = 86_400
 
 
+async def is_only_gateway() -> bool:
+    return True
+
+
 class Shelf:
     def __init__(self, url: str) -> None:
         self.clock = FakeClock()
         self.store = ObjectStore(url, lambda: None)
         self.limits = FilesSpec(max_tenant_bytes=100, max_tenant_files=3)
-        self.files = FileStore(AsyncObjectStore(self.store, self.clock), self.clock, lambda: self.limits)
+        objects = AsyncObjectStore(self.store, self.clock, is_only_gateway)
+        self.files = FileStore(objects, self.clock, lambda: self.limits)
 
     async def save(self, size_bytes: int, tenant: str = "acme", expires_after_s: int | None = None) -> StoredFile:
         file = self.files.new(tenant, "x.txt", "user_data", size_bytes, expires_after_s)

@@ -364,3 +364,24 @@ def test_full_disk_delays_records_and_loses_none(spec: StoreSpec, sql: Sql) -> N
         (f"r{n:03d}", n) for n in range(50)
     ]
     assert list(Path(spec.spool_dir).iterdir()) == []
+
+
+async def test_another_gateway_on_the_same_spool_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spec = StoreSpec(url=f"sqlite:///{tmp_path}/router.db", spool_dir=str(tmp_path / "spool"))
+    first, second = ExchangeStore(spec), ExchangeStore(spec)
+    assert not await first.is_only_gateway()  # it has not been started
+    first.start()
+    await reaches(first, lambda health: health.state == "ok")
+    assert await first.is_only_gateway()
+    assert not caplog.records
+    second.start()
+    await reaches(second, lambda health: health.has_other_gateways)
+    assert f"Another gateway uses {spec.spool_dir} as well." in second.health().detail
+    assert second.health().state == "ok"
+    assert not await first.is_only_gateway()
+    assert not await second.is_only_gateway()
+    assert len([each for each in caplog.records if "Another gateway uses the spool" in each.message]) == 2
+    await first.stop(5)
+    assert await second.is_only_gateway()
+    assert not second.health().has_other_gateways
+    await second.stop(5)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from intellirouter.core import Attempt, ExchangeRecord, Usage
+from intellirouter.core import AffinityUse, Attempt, ExchangeRecord, Usage
 from intellirouter.telemetry import CONTENT_TYPE, Metrics
 
 LABELS = ("model", "deployment", "outcome", "direction", "status", "le")
@@ -105,6 +105,19 @@ def test_attempts_are_counted_by_outcome() -> None:
     assert found["intellirouter_attempts_total{deployment=b,outcome=ok}"] == 1
 
 
+def test_continuations_are_counted_by_outcome() -> None:
+    attempts = (
+        Attempt(deployment="a", kind="first", started_ms=0.0, outcome="upstream_disconnected"),
+        Attempt(deployment="b", kind="continuation", started_ms=0.0, outcome="upstream_timeout"),
+        Attempt(deployment="c", kind="continuation", started_ms=0.0, outcome="ok"),
+    )
+    found = samples(counted(record(attempts=attempts), record()))
+    assert {key: value for key, value in found.items() if key.startswith("intellirouter_continuations")} == {
+        "intellirouter_continuations_total{outcome=upstream_timeout}": 1.0,
+        "intellirouter_continuations_total{outcome=ok}": 1.0,
+    }
+
+
 def test_request_without_a_deployment_has_empty_labels() -> None:
     found = samples(counted(record(deployment=None, status=404), model=""))
     assert found["intellirouter_requests_total{model=,deployment=,status=404}"] == 1
@@ -175,3 +188,13 @@ def test_what_the_cache_did_is_counted() -> None:
         "intellirouter_cache_requests_total{outcome=joined}": 2.0,
         "intellirouter_cache_saved_microusd_total": 14.0,
     }
+
+
+def test_affinity_is_counted_by_outcome_with_the_loss() -> None:
+    hit = AffinityUse(kind="session", outcome="hit", deployment="d")
+    broken = AffinityUse(kind="prompt", outcome="broken", deployment="e", lost_microusd=30)
+    found = samples(counted(record(), record(affinity=hit), record(affinity=hit), record(affinity=broken)))
+    assert found[f"intellirouter_affinity_total{{{PAIR},outcome=hit}}"] == 2
+    assert found[f"intellirouter_affinity_total{{{PAIR},outcome=broken}}"] == 1
+    assert found[f"intellirouter_affinity_lost_microusd_total{{{PAIR}}}"] == 30
+    assert not any("affinity" in name for name in samples(counted(record())))

@@ -143,11 +143,12 @@ class TextTail:
     `MIN_REPETITION_CHARS`. `add` does the same.
     """
 
-    __slots__ = ("pieces", "unchecked_chars")
+    __slots__ = ("checked_chars", "pieces", "unchecked_chars")
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
         self.unchecked_chars = 0
+        self.checked_chars = 0
 
     def add(self, text: str) -> None:
         """Add a piece. Raises `UpstreamMalformed` for endless repetition."""
@@ -161,6 +162,7 @@ class TextTail:
         text = "".join(self.pieces)
         left = _check_runs(text, self.unchecked_chars)
         checked, self.unchecked_chars = self.unchecked_chars - left, left
+        self.checked_chars += checked
         self.pieces = [text[-_TAIL_CHARS - left :]]
         return checked
 

@@ -31,6 +31,10 @@ class WrappedRelay:
         return self._relay.content_events
 
     @property
+    def produced_tokens(self) -> int:
+        return self._relay.produced_tokens
+
+    @property
     def buffered_bytes(self) -> int:
         return self._relay.buffered_bytes
 

@@ -54,6 +54,11 @@ def read_stop(reason: str, sequence: Any, details: Any) -> Stop:
     )
 
 
+def implied_stop(*, has_calls: bool) -> Stop:
+    """Return the stop of an answer without a stop reason, because some compatible servers leave it out."""
+    return Stop(reason="tool_calls" if has_calls else "stop")
+
+
 def write_stop_reason(stop: Stop | None, *, has_refusal: bool = False) -> str:
     """Return the most similar `stop_reason`."""
     if stop is None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from intellirouter.core import errors
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_part
-from intellirouter.dialects.anthropic_messages.stop_reasons import read_stop, read_usage
+from intellirouter.dialects.anthropic_messages.stop_reasons import implied_stop, read_stop, read_usage
 from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document
 from intellirouter.dialects.anthropic_messages.wire import DIALECT
 from intellirouter.dialects.error_causes import is_error_document
@@ -52,11 +52,9 @@ def decode_response(body: bytes, origin: str = "") -> Response:
         choices=[
             Choice(
                 parts=parts,
-                stop=read_stop(
-                    reason if isinstance(reason, str) else _implied_stop_reason(parts),
-                    message.get("stop_sequence"),
-                    message.get("stop_details"),
-                ),
+                stop=read_stop(reason, message.get("stop_sequence"), message.get("stop_details"))
+                if isinstance(reason, str)
+                else implied_stop(has_calls=any(isinstance(part, ToolCall) for part in parts)),
             )
         ],
         usage=read_usage(usage),
@@ -96,11 +94,6 @@ def read_response_part(block: dict[str, Any], path: str, origin: str) -> Part:
 def signature_token(signature: str, origin: str) -> Opaque | None:
     """Return the signature of reasoning with the endpoint that made it."""
     return Opaque(value=signature, origin=origin, dialect=DIALECT) if signature else None
-
-
-def _implied_stop_reason(parts: list[Part]) -> str:
-    """Return the stop reason of a response without one, because some compatible servers leave it out."""
-    return "tool_use" if any(isinstance(part, ToolCall) for part in parts) else "end_turn"
 
 
 def _is_empty(part: Part) -> bool:

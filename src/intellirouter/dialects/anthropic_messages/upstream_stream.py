@@ -14,7 +14,7 @@ from intellirouter.core import errors
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.anthropic_messages.client_blocks import foreign_part, read_citation
 from intellirouter.dialects.anthropic_messages.client_errors import parse_json
-from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, read_stop
+from intellirouter.dialects.anthropic_messages.stop_reasons import UsageCounts, implied_stop, read_stop
 from intellirouter.dialects.anthropic_messages.upstream_errors import decode_error_document, decode_error_event
 from intellirouter.dialects.anthropic_messages.upstream_response import read_response_part, signature_token
 from intellirouter.dialects.error_causes import is_error_document
@@ -328,8 +328,7 @@ class MessageStreamDecoder:
         if not self._has_stop and not self._part_count:
             raise errors.UpstreamMalformed("The upstream's stream ended without an answer.")
         if not self._has_stop:
-            reason = "tool_use" if self._has_calls else "end_turn"
-            self._events.append(ChoiceFinished(stop=read_stop(reason, None, None)))
+            self._events.append(ChoiceFinished(stop=implied_stop(has_calls=self._has_calls)))
         self._events.append(StreamEnded())
         self._is_finished = True
 

@@ -64,6 +64,8 @@ class RequestHead(ReservedMembers):
     top_p: float | None = None
     top_k: int | None = None
     stop_sequences: list[str] | None = None
+    container: Any = None
+    """What a code execution has left. The upstream validates it."""
 
 
 class MessagesCall(ConversationCall, kw_only=True):

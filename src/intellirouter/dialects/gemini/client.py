@@ -78,6 +78,8 @@ class _Head(ReservedMembers):
     system_instruction: _ContentHead | None = None
     generationConfig: _ConfigHead | None = None  # noqa: N815
     generation_config: _ConfigHead | None = None
+    cachedContent: Any = None  # noqa: N815
+    cached_content: Any = None
 
 
 class _CountHead(_Head):
@@ -88,6 +90,8 @@ class _CountHead(_Head):
 class GeminiCall(ConversationCall, kw_only=True):
     has_many_stops: bool = False
     """The request has more stop sequences than Google takes."""
+    has_cached_content: bool = False
+    """The prompt begins with content that was cached before."""
 
 
 _decode_head: Final = msgspec.json.Decoder(_Head)
@@ -170,6 +174,7 @@ def _build_call(head: _Head, body: bytes, context: RequestContext, operation: Op
         needs=needs,
         wants_json=media_type == "application/json" and "json_schema" not in needs,
         max_output_tokens=_read_max_output_tokens(config),
+        has_cached_content=bool(head.cachedContent or head.cached_content),
         has_many_stops=has_more_stops(config.stopSequences or config.stop_sequences, GEMINI_STOPS),
     )
 

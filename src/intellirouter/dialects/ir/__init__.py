@@ -54,7 +54,7 @@ from intellirouter.dialects.ir.parts import (
     ToolCall,
     ToolResult,
 )
-from intellirouter.dialects.ir.response import Choice, Response, Stop, StopReason
+from intellirouter.dialects.ir.response import Choice, Response, Stop, StopReason, finish_reason_of
 from intellirouter.dialects.ir.tokens import origin_of, unwrap_token, usable_token, wrap_token
 
 __all__ = [
@@ -108,6 +108,7 @@ __all__ = [
     "are_no_arguments",
     "collect",
     "events_of",
+    "finish_reason_of",
     "origin_of",
     "take_failure",
     "unwrap_token",

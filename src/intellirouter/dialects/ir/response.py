@@ -1,6 +1,7 @@
 """The complete response of every chat-like dialect."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
@@ -22,6 +23,24 @@ StopReason = Literal[
 ]
 
 
+_NAMES_OF_COMPLETE: Final = frozenset(
+    {
+        "stop",
+        "stop_sequence",
+        "end_turn",
+        "completed",
+        "eos",
+        "eos_token",
+        "tool_call",
+        "tool_calls",
+        "tool_use",
+        "function_call",
+    }
+)
+"""How the upstreams of all dialects name the end of a complete answer, in lower case."""
+_COMPLETE: Final = frozenset({"stop", "stop_sequence", "tool_calls"})
+
+
 class Stop(Struct, kw_only=True):
     reason: StopReason
     sequence: str | None = None
@@ -29,6 +48,16 @@ class Stop(Struct, kw_only=True):
     raw: str = ""
     """The reason as the upstream names it."""
     message: str = ""
+
+    @property
+    def known_reason(self) -> StopReason | None:
+        """The reason; None if it is unknown whether the answer is complete.
+
+        Clients need a reason, so `reason` counts a missing or new one as a normal end.
+        """
+        if self.reason in _COMPLETE and self.raw.lower() not in _NAMES_OF_COMPLETE:
+            return None
+        return self.reason
 
 
 class Choice(Struct, kw_only=True):
@@ -52,3 +81,9 @@ class Response(Struct, kw_only=True):
     dialect: str = ""
     """The upstream's dialect. All `extras` are members of this dialect."""
     extras: Extras = field(default_factory=dict)
+
+
+def finish_reason_of(choices: Iterable[Choice]) -> StopReason | None:
+    """Return the reason of the first choice; None if it is unknown whether one of the choices is complete."""
+    reasons = [None if choice.stop is None else choice.stop.known_reason for choice in choices]
+    return None if not reasons or None in reasons else reasons[0]

@@ -43,6 +43,7 @@ SPEC: Final = DialectSpec(
     other_paths=frozenset(f"/api/{name}" for name in ("tags", "ps", "show", "version", "pull", "create")),
     error_prefixes=("/api/",),
     allows_any_media_type=True,  # the curl examples of its documentation declare none
+    decodes_alike=False,  # answers say how long they took since the request was decoded
     chat=UPSTREAM,
     embeddings=EMBEDDINGS_UPSTREAM,
     traits=Traits(can_force_tools=False, takes_media_in_answers=True),

@@ -4,7 +4,6 @@ from typing import Final
 
 from intellirouter.core import Call, Deployment, LossReport
 from intellirouter.dialects.adapt.answer_checks import (
-    GuardedRelay,
     checked_answer,
     expected_output,
     guard_for,
@@ -12,7 +11,9 @@ from intellirouter.dialects.adapt.answer_checks import (
     relies_on_format,
 )
 from intellirouter.dialects.adapt.answer_limits import check_limits
+from intellirouter.dialects.adapt.guarded_relay import GuardedRelay
 from intellirouter.dialects.calls import answer_model
+from intellirouter.dialects.ir import finish_reason_of
 from intellirouter.dialects.openai_chat.client import ChatClient
 from intellirouter.dialects.openai_chat.client_request import decode_conversation
 from intellirouter.dialects.openai_chat.client_response import encode_response
@@ -38,9 +39,8 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
             check_limits(response, deployment.limits)
             response = checked_answer(response, expected_output(call, decode_conversation))
             response.model = answer_model(response.model, call, deployment)
-            stop = response.choices[0].stop
             encoded = encode_response(response, call, LossReport())
-            return Answer(response.usage, None if stop is None else stop.reason, encoded)
+            return Answer(response.usage, finish_reason_of(response.choices), encoded)
         answer = super().decode_response(body, call, deployment)
         if call is None or deployment is None or not relies_on_format(call):
             return answer

@@ -66,6 +66,8 @@ class Message(Struct):
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
+    audio: Any = None
+    """An earlier answer that was spoken, by its id."""
 
 
 class Function(Struct):
@@ -118,6 +120,10 @@ class ChatRequest(ReservedMembers):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
+    metadata: Any = None
+    prompt_cache_key: Any = None
+    modalities: Any = None
+    """Affinity and pins read the last three. The upstream validates them."""
 
 
 class ChatCall(ConversationCall, kw_only=True):
@@ -228,7 +234,7 @@ class OpenAIChatPassthrough(Route):
                 error.usage = decode_usage(response.usage)
                 raise
         if None in [each.finish_reason for each in response.choices]:
-            return Answer(decode_usage(response.usage), choice.finish_reason, with_finishes(body))
+            return Answer(decode_usage(response.usage), None, with_finishes(body))
         return Answer(decode_usage(response.usage), choice.finish_reason)
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from intellirouter.core import Usage, errors
+from intellirouter.core import Usage, errors, estimate_tokens
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.error_causes import FAILED_FINISHES
 from intellirouter.dialects.openai.client_errors import encode_error_event
@@ -173,6 +173,10 @@ class ChatStreamRelay:
         self.error: errors.UpstreamError | None = None
 
     @property
+    def produced_tokens(self) -> int:
+        return max(self.content_events, estimate_tokens(self._text.chars))
+
+    @property
     def buffered_bytes(self) -> int:
         return self._splitter.buffered_bytes
 
@@ -236,7 +240,8 @@ class ChatStreamRelay:
         chunks = plain_chunks(block, self._check)
         if chunks is None:
             return False
-        count = len(chunks)
+        if not (count := len(chunks)):
+            return True  # comments
         self.content_events += count
         text.unread.append(block)
         text.unread_bytes += len(block)

@@ -83,6 +83,7 @@ class RelayedText:
         "_chars",
         "_early",
         "_early_bytes",
+        "_read_chars",
         "_tails",
         "is_read",
         "max_unread_bytes",
@@ -103,6 +104,8 @@ class RelayedText:
         self._early_bytes = 0
         self._chars = 0
         """About how much text has been set aside."""
+        self._read_chars = 0
+        """How much text has been read as it arrived."""
         self._tails: dict[int, TextTail] = {}
         """By choice. The reasoning of choice n is ~n."""
 
@@ -116,10 +119,17 @@ class RelayedText:
             return None
         deltas = [choice.delta for (choice,) in map(_choices_of, chunks)]
         texts = [delta.content for delta in deltas if delta.content]
-        self._add(0, "".join(texts))
+        text = "".join(texts)
+        self._read_chars += len(text)
+        self._add(0, text)
         if len(texts) < len(deltas):
             self._add(~0, "".join([delta.reasoning_content or delta.reasoning or "" for delta in deltas]))
         return len(chunks)
+
+    @property
+    def chars(self) -> int:
+        """About how many characters the text has so far."""
+        return self._chars + self._unread_chars() + self._read_chars
 
     def add(self, block: bytes) -> None:
         """Add an event. Raises `UpstreamMalformed`."""

@@ -1,13 +1,14 @@
 """OpenAI's legacy completions (`POST /v1/completions`), served by chat upstreams.
 
 Door: `SPEC`; `CLIENT`; `CompletionsPassthrough` for upstreams of the same dialect.
-Client side: `client`. Same dialect on both sides: `passthrough`. There is no upstream codec.
+Client side: `client`, `client_reader`. Same dialect on both sides: `passthrough`. There is no upstream codec.
 """
 
 from typing import Final
 
 from intellirouter.dialects.openai.client_errors import OpenAIErrors
 from intellirouter.dialects.openai_completions.client import DIALECT, CompletionsClient
+from intellirouter.dialects.openai_completions.client_reader import CompletionsReader
 from intellirouter.dialects.openai_completions.passthrough import CompletionsPassthrough
 from intellirouter.dialects.spec import ChatEndpoint, DialectSpec
 
@@ -23,6 +24,7 @@ SPEC: Final = DialectSpec(
             client=CLIENT,
             passthrough=CompletionsPassthrough(),
             passthrough_operation="completions",
+            reader=lambda _: CompletionsReader(),
         ),
     ),
 )

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from intellirouter.core import Usage, errors
+from intellirouter.core import Usage, errors, estimate_tokens
 from intellirouter.dialects.openai.client_errors import encode_error_event
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_stream
 from intellirouter.dialects.openai_media.usage import decode_media_usage
@@ -21,6 +21,7 @@ class RawStream:
         self._makes_images = makes_images
         self._splitter = EventSplitter() if is_sse else None
         self._last = b""
+        self._content_bytes = 0
         self.has_content = False
         self.is_finished = False
         self.is_heavy = False
@@ -28,6 +29,10 @@ class RawStream:
         self.finish_reason: str | None = None
         self.content_events = 0
         self.error: errors.UpstreamError | None = None
+
+    @property
+    def produced_tokens(self) -> int:
+        return estimate_tokens(self._content_bytes)
 
     @property
     def buffered_bytes(self) -> int:
@@ -46,6 +51,7 @@ class RawStream:
             return b""
         self.has_content = True
         self.content_events += 1
+        self._content_bytes += len(data)
         # The last piece is held back until settlement.
         out, self._last = self._last, data
         return out

@@ -42,9 +42,9 @@ class OutputItem(ABC):
 class MessageItem(OutputItem):
     """A message of the assistant. Each content part is text with annotations, or a refusal."""
 
-    def __init__(self, send: Send, index: int) -> None:
+    def __init__(self, send: Send, index: int, item_id: str = "") -> None:
         super().__init__(send, index)
-        self.id = new_id("msg_")
+        self.id = item_id or new_id("msg_")
         self.has_refusal = False
         self._content: list[dict[str, Any]] = []
         self._part = -1

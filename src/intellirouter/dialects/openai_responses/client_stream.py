@@ -43,6 +43,7 @@ from intellirouter.dialects.openai_responses.client_output import (
     WholeItem,
 )
 from intellirouter.dialects.openai_responses.fields import DIALECT
+from intellirouter.dialects.openai_responses.relayed_items import RelayedItems
 from intellirouter.dialects.openai_responses.response_envelope import (
     Outcome,
     ResponseEnvelope,
@@ -95,6 +96,7 @@ class ResponseWriter:
         self._by_part: dict[int, OutputItem] = {}
         self._stop: Stop | None = None
         self._usage: Usage | None = None
+        self._relayed = RelayedItems()
 
     def _new_events(self) -> _Events:
         return _Events()
@@ -132,6 +134,32 @@ class ResponseWriter:
         """Implements `protocols.ResumingEncoder`."""
         if numbers := _SEQUENCE_NUMBER.findall(block):
             self._events.sequence = int(numbers[-1]) + 1
+
+    def observe(self, block: bytes) -> None:
+        """Implements `protocols.ResumingEncoder`."""
+        self.resume(block)
+        self._relayed.observe(block)
+
+    @property
+    def can_take_over(self) -> bool:
+        """Implements `protocols.ResumingEncoder`."""
+        return not self._relayed.has_complete_text
+
+    def take_over(self, events: Sequence[Event]) -> None:
+        """Implements `protocols.ResumingEncoder`. Items that are complete are those of the relayed stream."""
+        sequence, relayed = self._events.sequence, self._relayed
+        self._response_id = relayed.response_id or self._response_id
+        self.encode([event for event in events if isinstance(event, StreamStarted)])
+        for item_id, done in relayed.items.items():
+            if done is None:
+                message = MessageItem(self._events.send, len(self._items), item_id)
+                self._items.append(message)
+                self._closable.append(message)
+            else:
+                self._items.append(WholeItem(self._events.send, len(self._items), done))
+                self._items[-1].close("completed")
+        self.encode([event for event in events if isinstance(event, TextDelta)])
+        self._events.sequence = sequence
 
     def finish(self) -> dict[str, Any]:
         """Close all items and return the complete response."""

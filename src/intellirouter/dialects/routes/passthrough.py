@@ -22,7 +22,7 @@ from intellirouter.dialects.adapt.json_merge import merge
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS
 from intellirouter.dialects.calls import answer_model, conversation_of, original_of
 from intellirouter.dialects.edits import only_differences
-from intellirouter.dialects.ir import Conversation, Event, StreamFailed, take_failure
+from intellirouter.dialects.ir import Conversation, Event, StreamFailed, finish_reason_of, take_failure
 from intellirouter.dialects.protocols import (
     Answer,
     ChatClient,
@@ -55,14 +55,13 @@ class RelayedStream(WatchedStream):
         guard: RepetitionGuard | None,
         edit: AnswerEdit | None,
     ) -> None:
-        super().__init__(decoder, encoder)
+        super().__init__(decoder, encoder, guard or RepetitionGuard())
         self._splitter = splitter
-        self._guard = guard or RepetitionGuard()
         self._edit = edit
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._sent = b""
-        """The last block that was sent to the client."""
+        """The last block with events that was sent to the client."""
         self._error_event = b""
 
     @property
@@ -86,7 +85,7 @@ class RelayedStream(WatchedStream):
         events = self._decoder.feed(block)
         if events and events[-1].__class__ is StreamFailed:
             return self._relay_before(events, block)
-        self._watch_guarded(self._guard, events)
+        self._watch_guarded(events)
         if self._guard_error is not None:
             self._end_with(self._guard_error)
             return b""
@@ -95,7 +94,8 @@ class RelayedStream(WatchedStream):
             return b""
         if self._held:
             return self._released(block)
-        self._sent = block
+        if events or b"data:" in block:  # pings are not numbered
+            self._sent = block
         return block
 
     def _relay_valid(self, block: bytes) -> bytes:
@@ -116,7 +116,7 @@ class RelayedStream(WatchedStream):
         block = b"".join(self._splitter.documents(block)[: failed.read_documents])
         if not self.has_content and isinstance(error, errors.UpstreamAnswerTooLarge):
             raise error  # Nothing has been sent yet, so another attempt is possible.
-        self._watch_guarded(self._guard, events)
+        self._watch_guarded(events)
         if self._guard_error is not None:
             error, block = self._guard_error, b""
         out = self._released(block) if block and self.has_content else b""
@@ -167,7 +167,7 @@ class RelayedStream(WatchedStream):
         if (failed := take_failure(events)) is None:
             events += self._decoder.end()
             failed = take_failure(events)
-        self._watch_guarded(self._guard, events)
+        self._watch_guarded(events)
         if self._guard_error is not None:
             self._end_with(self._guard_error)
         elif failed is None:
@@ -212,8 +212,7 @@ class ChatPassthrough(Route):
                 changed = self._client.encode(repaired, call, LossReport())
         if changed is None and (edit := self.answer_edit(call)) is not None:
             changed = edit(body)
-        stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
-        return Answer(response.usage, None if stop is None else stop.reason, changed)
+        return Answer(response.usage, finish_reason_of(response.choices), changed)
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
         decoder, encoder = self.decoder(deployment), self._client.stream(call, LossReport())

@@ -40,6 +40,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
     ToolCallStarted,
     ToolResult,
+    finish_reason_of,
     take_failure,
 )
 from intellirouter.dialects.protocols import (
@@ -173,8 +174,7 @@ class ChatTranslation(Route):
         response.model = answer_model(response.model, call, deployment)
         losses = LossReport()
         encoded = self._client.encode(response, call, losses)
-        stop = next((choice.stop for choice in response.choices if choice.stop is not None), None)
-        return Answer(response.usage, None if stop is None else stop.reason, encoded, losses.taken())
+        return Answer(response.usage, finish_reason_of(response.choices), encoded, losses.taken())
 
     def relay(self, call: Call, deployment: Deployment) -> StreamRelay:
         conversation = conversation_of(call, self._client.decode)
@@ -192,6 +192,32 @@ class ChatTranslation(Route):
         watcher = self._watcher(call, conversation, deployment)
         guard = StreamGuard(deployment.limits, conversation.output, conversation)
         return translated_stream(decoder, self._client, call, deployment, guard, watcher)
+
+    @property
+    def dialect(self) -> str:
+        """That of the upstream."""
+        return self._upstream.dialect
+
+    def rest_of_stream(
+        self,
+        call: Call,
+        deployment: Deployment,
+        only_rest: Callable[[StreamDecoder], StreamDecoder],
+        encoder: StreamEncoder,
+        *,
+        is_whole: bool,
+    ) -> StreamRelay | None:
+        """Return the relay that writes the rest of a stream with its `encoder`. `only_rest` selects it.
+
+        `is_whole`: the upstream answers with a JSON document instead of a stream; None if its streams are JSON, too.
+        """
+        if is_whole and isinstance(self._upstream.splitter(), LineSplitter):
+            return None
+        conversation = conversation_of(call, self._client.decode)
+        decoder = WholeAnswerDecoder(self._upstream, deployment) if is_whole else self._upstream.stream(deployment)
+        if (fit := self._fit(conversation)) is not None:
+            decoder = fit.stream(decoder, deployment.limits)
+        return TranslatedStream(only_rest(decoder), encoder, StreamGuard(deployment.limits, None, conversation))
 
     def _watcher(self, call: Call, conversation: Conversation, deployment: Deployment) -> AnswerWatcher | None:
         """Return what remembers the tokens in a stream; None if there can be none."""
@@ -229,11 +255,11 @@ class TranslatedStream(WatchedStream):
         watcher: AnswerWatcher | None = None,
     ) -> None:
         """`model_of` takes the model that the upstream reports, and returns the one that the client reads."""
-        super().__init__(decoder, encoder)
+        super().__init__(decoder, encoder, guard)
         self._model_of = model_of
         self._watcher = watcher
         self._held: list[Event] = []
-        self._guard = guard
+        self._guard: StreamGuard = guard
         self._repairs: dict[type, Callable[[Event], Event]] = {
             ToolCallStarted: guard.with_unique_id,
             ChoiceFinished: guard.with_calls_or_stop,
@@ -285,7 +311,7 @@ class TranslatedStream(WatchedStream):
 
     def _encode(self, events: list[Event]) -> bytes:
         """Return the client's bytes for these events. All are held back until the first content."""
-        self._watch_guarded(self._guard, events)
+        self._watch_guarded(events)
         if self._model_of is not None:
             self._name_model(events, self._model_of)
         if self._guard.unusual_calls:

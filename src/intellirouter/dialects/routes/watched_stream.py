@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from operator import length_hint
 from typing import Final
 
-from intellirouter.core import Usage, errors
-from intellirouter.dialects.adapt.answer_limits import AnswerCounter
+from intellirouter.core import Usage, errors, estimate_tokens
+from intellirouter.dialects.adapt.answer_checks import RepetitionGuard
 from intellirouter.dialects.ir import (
     CONTENT_EVENTS,
     ChoiceFinished,
     Event,
+    Stop,
     StreamEnded,
     StreamStarted,
     TextDelta,
@@ -24,9 +25,10 @@ MAX_HELD_BYTES: Final = 256 * 1024
 class WatchedStream:
     """Implements the state of a `StreamRelay`. Subclasses produce the client's bytes."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder) -> None:
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, guard: RepetitionGuard) -> None:
         self._decoder = decoder
         self._encoder = encoder
+        self._guard = guard
         self.has_content = False
         self.is_finished = False
         self.is_heavy = False
@@ -34,11 +36,16 @@ class WatchedStream:
         self.finish_reason: str | None = None
         self.content_events = 0
         self.error: errors.UpstreamError | None = None
+        self._is_unclear = False
         self._guard_error: errors.UpstreamMalformed | None = None
 
     def fail(self, error: errors.GatewayError) -> bytes:
         """Return the error event that ends the stream."""
         return self._encoder.fail(error)
+
+    @property
+    def produced_tokens(self) -> int:
+        return max(self.content_events, estimate_tokens(self._guard.watched_chars))
 
     def _watch(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -50,7 +57,7 @@ class WatchedStream:
                 self.content_events += 1
             elif isinstance(event, ChoiceFinished):
                 self.has_content = True
-                self.finish_reason = event.stop.reason
+                self._note_finish(event.stop)
             elif isinstance(event, UsageUpdate):
                 self.usage = event.usage
             elif isinstance(event, StreamStarted):
@@ -58,7 +65,13 @@ class WatchedStream:
             elif isinstance(event, StreamEnded):
                 self.is_finished = True
 
-    def _watch_guarded(self, guard: AnswerCounter, events: list[Event]) -> None:
+    def _note_finish(self, stop: Stop) -> None:
+        """Note the reason, unless it is unknown whether this choice or one before it is complete."""
+        reason = stop.known_reason
+        self._is_unclear = self._is_unclear or reason is None
+        self.finish_reason = None if self._is_unclear else reason
+
+    def _watch_guarded(self, events: list[Event]) -> None:
         """Watch events after the guard has checked them.
 
         Sets `_guard_error` after the first content, and removes the event that caused it and those after it. Before
@@ -66,7 +79,7 @@ class WatchedStream:
         """
         unchecked = iter(events)
         try:
-            guard.watch(unchecked)
+            self._guard.watch(unchecked)
         except errors.UpstreamMalformed as error:
             if not self.has_content:
                 raise

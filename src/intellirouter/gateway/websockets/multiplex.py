@@ -20,6 +20,7 @@ from intellirouter.core import (
     TaskOwner,
     attempt_control_of,
     errors,
+    session_of,
 )
 from intellirouter.dialects import Endpoint, check_depth, check_json
 from intellirouter.gateway.websockets.frames import FrameReply, ReceivedFrame, decode_frame, encode_frame
@@ -52,8 +53,9 @@ class Multiplexer:
         self._socket = socket
         self._is_stopping = is_stopping
         self._key = socket_key(socket)
-        control = attempt_control_of(socket.head.headers)
-        self._context = EMPTY_CONTEXT if control is None else RequestContext(control=control)
+        control, session = attempt_control_of(socket.head.headers), session_of(socket.head.headers)
+        has_context = control is not None or bool(session)
+        self._context = RequestContext(control=control, session=session) if has_context else EMPTY_CONTEXT
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._owner = TaskOwner("multiplexer")

@@ -14,7 +14,7 @@ from typing import Final
 
 import httptools
 
-from intellirouter.core import Phase, Timeouts, errors, timeout_error
+from intellirouter.core import Phase, ThroughputFloor, Timeouts, TokenSource, errors, timeout_error
 
 _HIGH_WATER_BYTES: Final = 256 * 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
@@ -59,6 +59,8 @@ class Connection(asyncio.Protocol):
         self.phase: Phase = "first_token_s"
         self.timeouts: Timeouts | None = None
         """Of the current request, for error messages."""
+        self.floor: ThroughputFloor | None = None
+        """Of the current request. Checked by the pool's sweep."""
         self._served = 0
         self._reset()
 
@@ -245,6 +247,19 @@ class Connection(asyncio.Protocol):
         phase = "total_s" if self.deadline_s >= self.total_deadline_s else self.phase
         self._fail(timeout_error("The upstream", phase, self.timeouts or Timeouts()))
 
+    def require_throughput(self, source: TokenSource) -> None:
+        """Let the request fail if its stream is too slow from now on, provided that it has a required throughput."""
+        timeouts = self.timeouts
+        if timeouts is not None and timeouts.min_tokens_per_s:
+            self.floor = ThroughputFloor(timeouts, source, self._loop.time())
+
+    def check(self, now_s: float) -> None:
+        """Fail the request in progress if it has run out of time, or if its stream is too slow. Called regularly."""
+        if now_s >= self.deadline_s:
+            self.time_out()
+        elif (floor := self.floor) is not None and floor.is_missed(now_s, is_waiting=self._waiter is not None):
+            self._fail(timeout_error("The upstream", "min_tokens_per_s", self.timeouts or Timeouts()))
+
     def discard_rest(self, now_s: float) -> None:
         """Discard the rest of the response. The connection is kept if the rest is short, otherwise closed."""
         if not self.is_busy:
@@ -253,6 +268,7 @@ class Connection(asyncio.Protocol):
             self._finish()
             return
         self._is_draining = True
+        self.floor = None
         self._chunks.clear()
         self._buffered_bytes = 0
         self.deadline_s = now_s + 1.0
@@ -276,6 +292,7 @@ class Connection(asyncio.Protocol):
         if self.status >= 400 and self._transport.get_write_buffer_size():
             is_reusable = False  # the upstream refused the request before all of it was sent
         self.is_busy = False
+        self.floor = None
         self.deadline_s = self.total_deadline_s = float("inf")
         self._served += 1
         if is_reusable:

@@ -100,7 +100,8 @@ class UpstreamPool:
         state = self._states.get(deployment) or self._create_state(deployment)
         rotation = state.rotation
         now_s = self._loop.time()
-        index = rotation.pick(now_s)
+        choice = request.credential
+        index = rotation.pick(now_s) if choice is None else rotation.pick_for(choice, now_s)
         try:
             response = await self._send_with(
                 state, request, index, now_s + state.timeouts.total_s if deadline_s is None else deadline_s
@@ -438,8 +439,8 @@ class UpstreamPool:
         for connection, pool in list(self._connections.items()):
             is_any_open = True
             if connection.is_busy:
-                if now_s >= connection.deadline_s:
-                    connection.time_out()
+                if now_s >= connection.deadline_s or connection.floor is not None:
+                    connection.check(now_s)
             elif now_s - connection.idle_since_s > connection.max_idle_s and connection in pool.idle:
                 connection.close()
         if is_any_open:

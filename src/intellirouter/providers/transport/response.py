@@ -8,6 +8,7 @@ from intellirouter.core import (
     AnswerBudget,
     ArrivingAnswer,
     Secret,
+    TokenSource,
     errors,
     mask_credentials_in_bytes,
 )
@@ -63,8 +64,14 @@ class HttpResponse:
         """Names in lower case."""
         return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._raw_headers]
 
-    def content_began(self) -> None:
+    @property
+    def credential_fingerprint(self) -> str:
+        return "" if self.credential is None else self.credential.fingerprint
+
+    def content_began(self, source: TokenSource | None = None) -> None:
         self._first_token_deadline_s = None
+        if source is not None and self._connection is not None:
+            self._connection.require_throughput(source)
 
     def spare_credential(self) -> None:
         if self.undo_refusal is not None:

@@ -71,7 +71,7 @@ class LineSource(Struct, frozen=True, kw_only=True):
     is_task_owner: bool = False
 
     def identify(self, generation: Generation) -> Identity:
-        return generation.identity_of(self.line.tenant, self.line.key_name)
+        return generation.identity_of(self.line.tenant, self.line.key_name).in_background()
 
     def read(self, limits: ServerSpec) -> bytes | Awaitable[bytes]:  # noqa: ARG002
         """Return the body. Raises `InvalidRequest` for fields that are not allowed in a batch."""

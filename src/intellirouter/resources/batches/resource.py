@@ -93,7 +93,7 @@ class Batches:
         self._owner.start(self._recover(), "recovery")
 
     async def _recover(self) -> None:
-        for each in await self._objects.call_when_available(self._objects.store.unfinished, BATCH, UNFINISHED):
+        for each in await self._objects.abandoned(BATCH, UNFINISHED):
             if (each.tenant, each.id) not in self._running:
                 logger.info("Batch %s continues.", each.id)
                 self._run(read_batch(each))

@@ -136,7 +136,7 @@ class BackgroundResponses:
             endpoint=exchange.endpoint,
             context=call.context,
             request_id=exchange.request_id,
-            identity=exchange.identity,
+            identity=exchange.identity.in_background(),
             body=body,
         )
         job.task = self._owner.start(self._answer(job, source), response_id)
@@ -188,7 +188,7 @@ class BackgroundResponses:
         await self._store.save(tenant, response_id, "failed", failed)
 
     async def _recover(self) -> None:
-        for tenant, response_id in await self._store.unfinished():
+        for tenant, response_id in await self._store.abandoned():
             if (tenant, response_id) in self._by_response:
                 continue
             found = await self._store.get(tenant, response_id)

@@ -13,12 +13,11 @@ from msgspec import structs
 from intellirouter.core import Call, OffLoop, errors, is_large
 from intellirouter.dialects import responses_storage
 from intellirouter.pipeline import AnswerTap, Decoded, Exchange, StageAnswer
+from intellirouter.resources.last_event import LastEvent
 from intellirouter.resources.responses.background import BackgroundResponses, Job
 from intellirouter.resources.responses.store import ResponseStore, StoredResponse
 
 logger = logging.getLogger(__name__)
-
-_MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
 
 class ResponsesStage:
@@ -84,21 +83,13 @@ class ResponseTap(ABC):
     """Implements `pipeline.AnswerTap`: finds the response object in the answer or in the last event of the stream."""
 
     def __init__(self, *, is_stream: bool) -> None:
-        self._is_stream = is_stream
-        self._tail = b""
+        self._last = LastEvent(is_stream=is_stream)
 
     def take(self, data: bytes) -> None:
-        """Keep the last event: everything after the last blank line but one."""
-        if not self._is_stream:
-            self._tail = data
-            return
-        tail = self._tail + data
-        cut = tail.rfind(b"\n\n", 0, max(0, len(tail) - 2))
-        self._tail = tail[cut + 2 :] if cut >= 0 else tail[-_MAX_EVENT_BYTES:]
+        self._last.take(data)
 
     async def finish(self, exchange: Exchange) -> None:
-        response = responses_storage.final_response(self._tail) if self._is_stream else self._tail
-        if response is None:
+        if (response := self._last.response()) is None:
             return
         try:
             await self.save(exchange, response)

@@ -68,10 +68,9 @@ class ResponseStore:
         """Delete a response. Returns whether it existed."""
         return await self._objects.call(self._objects.store.delete, _KIND, response_id, tenant)
 
-    async def unfinished(self) -> list[tuple[str, str]]:
-        """Return tenant and id of the responses that an earlier process left unfinished. Waits for the database."""
-        found = await self._objects.call_when_available(self._objects.store.unfinished, _KIND, UNFINISHED)
-        return [(each.tenant, each.id) for each in found]
+    async def abandoned(self) -> list[tuple[str, str]]:
+        """Return tenant and id of the responses that other processes, which have ended, left unfinished. May wait."""
+        return [(each.tenant, each.id) for each in await self._objects.abandoned(_KIND, UNFINISHED)]
 
     async def history(self, tenant: str, response_id: str) -> list[Any]:
         """Return the items of a conversation up to and including this response.

@@ -6,6 +6,12 @@ from typing import Final
 
 from intellirouter.core import Deployment, Usage, format_usd
 from intellirouter.routing.strategies.base import RoutingContext, Scored, StrategyRow
+from intellirouter.routing.strategies.stickiness import (
+    saves_cached_input,
+    stays_among_equals,
+    stays_among_weighted,
+    tolerates_load,
+)
 
 _ASSUMED_OUTPUT_TOKENS: Final = 256
 
@@ -54,7 +60,8 @@ def least_busy(deployments: Sequence[Deployment], context: RoutingContext) -> li
 def power_of_two(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """The better one of two random deployments: the lower product of latency and requests in flight, per weight.
 
-    Several gateways that only see their own requests do not all choose the same deployment. The product is divided by
+    Several gateways that only see their own requests do not all choose the same deployment. One of the two is the one
+    where the session is, if it is known. The product is divided by
     the success rate. A deployment that has not been measured is assumed to be as fast as the others on average. The
     others follow, the best one first.
     """
@@ -74,6 +81,9 @@ def power_of_two(deployments: Sequence[Deployment], context: RoutingContext) -> 
         loads.append(latency_ms * (health.in_flight + 1) / (each.weight or 1e-9) / success_rate)
         reasons.append(f"{health.in_flight} in flight, {latency_ms:.0f} ms, success rate {success_rate:.0%}")
     drawn = context.rng.sample(range(len(loads)), min(2, len(loads)))
+    if context.affinity is not None and context.affinity.home in (names := [each.name for each in deployments]):
+        home = names.index(context.affinity.home)
+        drawn = drawn if home in drawn else [home, drawn[0]]
     worse = max([loads[number] for number in drawn], default=0.0)
     return [
         Scored(each, load, reason) if number in drawn else Scored(each, worse + load, f"{reason}, not drawn")
@@ -84,15 +94,17 @@ def power_of_two(deployments: Sequence[Deployment], context: RoutingContext) -> 
 def latency(deployments: Sequence[Deployment], context: RoutingContext) -> list[Scored]:
     """The lowest recent latency (time to first token for streams), divided by the success rate.
 
-    A deployment without a measurement is first, unless a request in flight already measures it.
+    A deployment without a measurement is first, unless a request in flight already measures it, or the request would
+    have to leave the deployment where its session is.
     """
     scored = []
+    is_at_home = context.affinity is not None and bool(context.affinity.home)
     for each in deployments:
         health = context.health[each.name]
         measured = health.first_token_ms if context.call.is_stream else health.latency_ms
         if measured is None:
-            is_being_measured = health.in_flight > 0 or health.has_just_failed(context.now_s)
-            scored.append(Scored(each, math.inf if is_being_measured else 0.0, "not measured yet"))
+            is_last = is_at_home or health.in_flight > 0 or health.has_just_failed(context.now_s)
+            scored.append(Scored(each, math.inf if is_last else 0.0, "not measured yet"))
         else:
             success_rate = health.success_rate_at(context.now_s)
             score = measured / max(success_rate, 0.01)
@@ -114,7 +126,12 @@ def cost(deployments: Sequence[Deployment], context: RoutingContext) -> list[Sco
     return scored
 
 
-STRATEGIES: Final = tuple(
-    StrategyRow(name=strategy.__name__, score=strategy, is_static=strategy is priority)
-    for strategy in (priority, round_robin, weighted, least_busy, power_of_two, latency, cost)
+STRATEGIES: Final = (
+    StrategyRow(name="priority", score=priority, is_static=True),
+    StrategyRow(name="round_robin", score=round_robin, stickiness=stays_among_equals),
+    StrategyRow(name="weighted", score=weighted, stickiness=stays_among_weighted),
+    StrategyRow(name="least_busy", score=least_busy, stickiness=tolerates_load),
+    StrategyRow(name="power_of_two", score=power_of_two, stickiness=tolerates_load),
+    StrategyRow(name="latency", score=latency, stickiness=tolerates_load),
+    StrategyRow(name="cost", score=cost, stickiness=saves_cached_input),
 )

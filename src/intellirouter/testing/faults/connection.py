@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Final
 
-from intellirouter.fake.faults import cut
+from intellirouter.fake.faults import cut, first_events
 from intellirouter.fake.reply import JSON_TYPE, Reply
 from intellirouter.fake.script import Cut, Script, Step, Wait, script_of
 
@@ -12,6 +12,7 @@ CUT_PLACES: Final = ("headers", "middle", "events", "body")
 _MIB: Final = 1024 * 1024
 _FILLER: Final = b"x" * 65536
 _HEADER_BYTES: Final = 4096
+_MAX_PINGS: Final = 10_000
 
 
 def slow_first_token(reply: Reply, params: Mapping[str, Any]) -> Script:
@@ -27,6 +28,20 @@ def slow_drip(reply: Reply, params: Mapping[str, Any]) -> Script:
         script.steps = split_bytes(b"".join(reply.parts), max(size, 1))
     wait: Step = Wait(params["delay_s"])
     script.steps = list(chain.from_iterable((wait, step) for step in script.steps))
+    return script
+
+
+def pings(reply: Reply, params: Mapping[str, Any]) -> Script:
+    """Stop in the middle of a stream, but keep the connection alive. Other answers come after white space."""
+    script = script_of(reply)
+    wait: Step = Wait(params["delay_s"])
+    if not reply.is_stream:
+        blank: Step = b"\n"
+        script.steps = [*[wait, blank] * _MAX_PINGS, *script.steps]
+        return script
+    comment = reply.wire.filler_comment
+    ping = b"\n" if comment is None else b"".join(comment)
+    script.steps = [*first_events(reply, int(params["after_events"])), *[wait, ping] * _MAX_PINGS]
     return script
 
 

@@ -55,6 +55,11 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = MappingProxyType(
             params={"delay_s": 0.01, "bytes": 0},
             apply=connection.slow_drip,
         ),
+        "pings": FaultKind(
+            description="Stops in the middle of a stream and sends pings; sends white space before other answers.",
+            params={"after_events": 1, "delay_s": 0.05},
+            apply=connection.pings,
+        ),
         "drop": FaultKind(
             description="Closes the connection: before the headers, in the middle, or after some events or bytes.",
             params={"at": "headers", "after_events": 1, "after_bytes": 1},

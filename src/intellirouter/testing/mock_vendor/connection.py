@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._vendor.open_connections -= 1
         self._can_write.set()
         if self._playing is not None:
-            self._playing.is_aborted = True
+            self._playing.is_aborted, self._playing.aborted_us = True, SYSTEM_CLOCK.epoch_us()
         if self._work is not None:
             self._work.cancel()
 

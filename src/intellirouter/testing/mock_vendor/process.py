@@ -156,7 +156,7 @@ class MockVendor:
         """Return the last 1000 recorded requests, oldest first.
 
         Keys: `number`, `connection`, `method`, `path`, `headers` (pairs, names in lower case), `body` (text),
-        `size_bytes`, `arrived_us`, `model`, `fault`, `status`, `sent_bytes`, `is_finished`, `is_aborted`.
+        `size_bytes`, `arrived_us`, `model`, `fault`, `status`, `sent_bytes`, `is_finished`, `is_aborted`, `aborted_us`.
         """
         received: list[dict[str, Any]] = self._control("GET", "requests")["requests"]
         return received

@@ -42,6 +42,8 @@ class Received(Struct, kw_only=True):
     """The complete answer was sent."""
     is_aborted: bool = False
     """The client disconnected before the complete answer was sent."""
+    aborted_us: int | None = None
+    """When it did, in microseconds since 1970."""
 
 
 class Match(Struct, kw_only=True, forbid_unknown_fields=True):

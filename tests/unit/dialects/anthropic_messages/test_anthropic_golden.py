@@ -47,6 +47,13 @@ def expected_response(case: dict[str, Any]) -> Response:
     return msgspec.convert(with_origin(case["form"]), Response)
 
 
+def name_implied_stop(response: Response) -> None:
+    """Name a stop reason that the upstream has left out: clients always get one."""
+    for choice in response.choices:
+        if choice.stop is not None and choice.stop.reason == "tool_calls":
+            choice.stop.raw = choice.stop.raw or "tool_use"
+
+
 def decode_stream(*pieces: bytes) -> Response:
     decoder = RaisingDecoder(UPSTREAM.stream(DEPLOYMENT))
     events: list[Event] = []
@@ -97,6 +104,7 @@ def test_a_response_is_unchanged_after_a_round_trip(case: dict[str, Any]) -> Non
     expected.model, expected.service_tier = expected.model or "public", ""  # tiers are not returned
     if expected.choices[0].stop is not None and expected.choices[0].stop.raw == "astral":
         expected.choices[0].stop.raw = "end_turn"
+    name_implied_stop(expected)
     assert result == expected
     assert not losses.taken()
 
@@ -139,6 +147,7 @@ def test_a_stream_written_for_a_client_has_the_same_content(case: dict[str, Any]
     read_stream(out)
     expected = expected_response(case)
     expected.model, expected.service_tier = expected.model or "public", ""
+    name_implied_stop(expected)
     result = decode_stream(out)
     if "message_delta" not in "".join(case["wire"]):
         result.usage = expected.usage  # estimated, because the upstream reports none

@@ -186,7 +186,12 @@ class Continuation(Struct, kw_only=True):
         """Make one attempt, and a second one if the pooled connection was dead. Return None if it fails."""
         exchange, attempts = rest.context.exchange, self.attempts
         for _ in range(_TRIES):
-            left_s = rest.deadline_s - attempts.clock.monotonic_s()
+            now_s = attempts.clock.monotonic_s()
+            left_s = rest.deadline_s - now_s
+            if (slots := attempts.board.of(deployment.name).slots) is not None:
+                if slots.is_full:
+                    return None  # the client is reading, so there is no time to wait for a slot
+                slots.take(exchange.identity.tenant, now_s)
             context = attempts.begin(exchange, call, deployment, Step(deployment.name, "continuation", 0.0))
             opening = open_within(
                 min(left_s, deployment.timeouts.total_s),

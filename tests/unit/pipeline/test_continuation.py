@@ -365,3 +365,24 @@ async def test_large_request_is_continued() -> None:
     world = World(continued(), a=begun("Once upon a time"), b=rest(" there was a fox."))
     await world.serve(body)
     assert text_of(world.reply.body) == TEXT
+
+
+async def test_slots_are_taken_and_released() -> None:
+    world = World(continued("a b c"), a=begun("Once upon a time"), b=rest("never"), c=rest(" there was a fox."))
+    world.limit(a=1, b=1, c=1)
+    busy = world.board.of("b").slots
+    assert busy is not None
+    busy.take("other", world.clock.monotonic_s())
+    await world.serve(STREAM_BODY)
+    assert text_of(world.reply.body) == TEXT
+    assert world.upstream.order == "a c", "a deployment without a free slot is not asked"
+    held = {name: slots.held for name in "abc" if (slots := world.board.of(name).slots) is not None}
+    assert held == {"a": 0, "b": 1, "c": 0}
+
+
+async def test_slots_of_failed_continuations_are_released() -> None:
+    world = World(continued("a b"), a=[begun("Once upon"), errors.UpstreamUnavailable("no")], b=begun())
+    world.limit(a=1, b=1)
+    await world.serve(STREAM_BODY)
+    assert world.reply.error is not None
+    assert [slots.held for name in "ab" if (slots := world.board.of(name).slots) is not None] == [0, 0]

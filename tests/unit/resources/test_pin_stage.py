@@ -15,6 +15,7 @@ from intellirouter.resources import AsyncObjectStore, PinStage, PinStore
 from intellirouter.store import ObjectStore
 from intellirouter.store.migrate import upgrade
 from intellirouter.testing import FakeClock
+from tests.support.objects import is_only_gateway
 from tests.support.pipeline import Response, World, deployment
 
 CHAT = {"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
@@ -51,7 +52,7 @@ class Stored:
     def __init__(self, url: str) -> None:
         self.clock = FakeClock()
         self.objects = ObjectStore(url, lambda: None)
-        self.pins = PinStore(AsyncObjectStore(self.objects, self.clock), self.clock)
+        self.pins = PinStore(AsyncObjectStore(self.objects, self.clock, is_only_gateway), self.clock)
         self.off_loop = OffLoop()
 
     def world(self, one: ResolvedModel, **answers: Any) -> World:

@@ -12,6 +12,7 @@ from intellirouter.resources import object_store as object_store_module
 from intellirouter.store import ObjectStore
 from intellirouter.store.migrate import upgrade
 from intellirouter.testing import FakeClock
+from tests.support.objects import is_only_gateway
 
 ONE, TWO = Pin("p", "one", "0123abcd"), Pin("p", "two")
 DAY_S = 86_400.0
@@ -33,7 +34,7 @@ class Pins:
         self.store = self.restarted()
 
     def restarted(self) -> PinStore:
-        return PinStore(AsyncObjectStore(self.objects, self.clock), self.clock)
+        return PinStore(AsyncObjectStore(self.objects, self.clock, is_only_gateway), self.clock)
 
 
 @pytest.fixture

@@ -82,6 +82,20 @@ SILENCE = {
         exceptions={"client speech": broken(TIMEOUT)},
         is_silent=True,
     ),
+    "pings before content": Row(
+        fault={"kind": "pings", "after_events": 0, "delay_s": 0.01}, complete=replaced(TIMEOUT), is_silent=True
+    ),
+    "pings in stream": Row(
+        fault={"kind": "pings", "after_events": 8, "delay_s": 0.01},
+        complete=replaced(TIMEOUT),
+        stream=broken(TIMEOUT),
+        exceptions={
+            "wire bedrock stream": broken(MALFORMED),  # its stream has no comments
+            "client speech": broken(TIMEOUT),
+        },
+        is_relayed_as_it_is=True,
+        is_silent=True,
+    ),
     "slow": Row(fault={"kind": "slow", "delay_s": 0.05}, complete=ANSWERED),
     "too slow": Row(fault={"kind": "slow", "delay_s": 3}, complete=replaced(TIMEOUT), is_silent=True),
     "slow first token": Row(fault={"kind": "slow_first_token", "delay_s": 0.05}, complete=ANSWERED),

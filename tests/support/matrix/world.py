@@ -19,7 +19,7 @@ FAULTY = "*-faulty"
 """The upstream models to which the vendor applies the fault."""
 SHORT_S = 0.3
 PATIENT = {"connect_s": 5, "first_token_s": 20, "idle_s": 20, "total_s": 20}
-IMPATIENT = {"connect_s": 5, "first_token_s": SHORT_S, "idle_s": SHORT_S, "total_s": 5}
+IMPATIENT = {"connect_s": 5, "first_token_s": SHORT_S, "idle_s": SHORT_S, "total_s": 2}
 ALL_UPSTREAMS = {**UPSTREAMS, "media": Upstream({"vendor": "openai-compatible"}, "/v1")}
 NEXT = dict(zip(UPSTREAMS, [*list(UPSTREAMS)[1:], next(iter(UPSTREAMS))], strict=True)) | {"media": "media"}
 """The upstream of the fallback, which speaks another dialect if there is one."""

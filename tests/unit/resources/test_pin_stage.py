@@ -48,10 +48,6 @@ def model(dialect: str, *, has_one_account: bool = False) -> ResolvedModel:
     )
 
 
-async def is_only_gateway() -> bool:
-    return True
-
-
 class Stored:
     def __init__(self, url: str) -> None:
         self.clock = FakeClock()

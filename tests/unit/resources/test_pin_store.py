@@ -18,10 +18,6 @@ ONE, TWO = Pin("p", "one", "0123abcd"), Pin("p", "two")
 DAY_S = 86_400.0
 
 
-async def is_only_gateway() -> bool:
-    return True
-
-
 class Pins:
     def __init__(self, url: str) -> None:
         self.clock = FakeClock()

@@ -43,7 +43,11 @@ MaxCostOption = Annotated[
 ]
 PriorityOption = Annotated[
     Literal["interactive", "normal", "batch"] | None,
-    typer.Option("--priority", help="Who is next at a deployment at its limit. Cannot raise that of the key."),
+    typer.Option(
+        "--priority",
+        metavar="LEVEL",
+        help="Who is next at a deployment at its limit: interactive, normal or batch. Cannot raise that of the key.",
+    ),
 ]
 
 

@@ -21,13 +21,10 @@ from intellirouter.resources.object_store import AsyncObjectStore, PageQuery
 from intellirouter.store import ObjectStore, StoredObject, part_id
 from intellirouter.store.migrate import upgrade
 from intellirouter.testing import FakeClock
+from tests.support.objects import is_only_gateway
 
 CHAT = "/v1/chat/completions"
 WAIT_S = 10.0
-
-
-async def is_only_gateway() -> bool:
-    return True
 
 
 class Lines:

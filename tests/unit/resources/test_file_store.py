@@ -14,12 +14,9 @@ from intellirouter.resources.object_store import AsyncObjectStore
 from intellirouter.store import ObjectStore
 from intellirouter.store.migrate import upgrade
 from intellirouter.testing import FakeClock
+from tests.support.objects import is_only_gateway
 
 DAY_S = 86_400
-
-
-async def is_only_gateway() -> bool:
-    return True
 
 
 class Shelf:

@@ -15,6 +15,7 @@ from intellirouter.resources import AsyncObjectStore, PinStage, PinStore
 from intellirouter.store import ObjectStore
 from intellirouter.store.migrate import upgrade
 from intellirouter.testing import FakeClock
+from tests.support.objects import is_only_gateway
 from tests.support.pipeline import Response, World, deployment
 
 CHAT = {"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}
@@ -45,10 +46,6 @@ def model(dialect: str, *, has_one_account: bool = False) -> ResolvedModel:
         has_one_account=has_one_account,
         by_name={each.name: each for each in pool},
     )
-
-
-async def is_only_gateway() -> bool:
-    return True
 
 
 class Stored:

@@ -12,13 +12,10 @@ from intellirouter.resources import object_store as object_store_module
 from intellirouter.store import ObjectStore
 from intellirouter.store.migrate import upgrade
 from intellirouter.testing import FakeClock
+from tests.support.objects import is_only_gateway
 
 ONE, TWO = Pin("p", "one", "0123abcd"), Pin("p", "two")
 DAY_S = 86_400.0
-
-
-async def is_only_gateway() -> bool:
-    return True
 
 
 class Pins:

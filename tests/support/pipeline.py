@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -256,6 +256,9 @@ class NamedModels:
 
     def resolve(self, model: str) -> ResolvedModel | None:
         return self._resolved if model == self._resolved.model else None
+
+    def offered_by_wildcards(self, _model: str) -> Iterator[str]:
+        return iter(())
 
 
 def deployment(name: str, **members: Any) -> Deployment:

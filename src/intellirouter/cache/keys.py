@@ -61,7 +61,8 @@ class CacheKeys:
 
     def known_key_of(self, tenant: str, endpoint: Endpoint, call: Call, resolved: ResolvedModel) -> bytes | None:
         """Return the key of a request that `key_of` has got before, byte by byte; None if it is not remembered."""
-        known = self._known.get((tenant, endpoint.name, call.is_stream, call.model, resolved.model, call.context))
+        outside = (tenant, endpoint.name, call.is_stream, call.model, resolved.model, _compared(call.context))
+        known = self._known.get(outside)
         return None if known is None else known.get(call.body)
 
     def _remember(self, outside: "_Outside", body: bytes, key: bytes) -> None:

@@ -235,6 +235,7 @@ class NoEligibleDeployment(PolicyError):
     """The request needs something that no deployment of the model offers."""
 
     status = 400
+    type = "invalid_request_error"
     code = "no_eligible_deployment"
 
 

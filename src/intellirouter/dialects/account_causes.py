@@ -74,21 +74,27 @@ _CREDENTIAL_WORDS: Final = re.compile(
     rf"|we(?: have|'ve)? {_STOPPED} (?:your|this) (?:\w+ )?(?:{_OWNER}|{_KEY})"
     r"|access denied,? (?:please )?make sure your account is in good standing"
 )
-_ACCOUNT_WORDS: Final = re.compile(
+_EMPTY: Final = (
     r"(?:sorry, )?(?:your )?(?:(?:credit|account|prepaid|current) )*balance is "
     r"(?:too low|insufficient|not enough|empty)"
     r"|(?:insufficient|not enough|no) (?:(?:account|credit|prepaid|available) )?(?:balance|credits?|funds)\b"
-    r"|you (?:have |have already )?(?:exceeded|reached) your (?:\w+ ){0,3}(?:usage limits?|quota|spend(?:ing)? limit)"
     r"|your [^.]{0,80}(?:used all available credits|(?:reached|exceeded) its [^.]{0,20}spending limit"
     r"|(?:doesn't|does not) have any credits)"
+)
+_EMPTY_WORDS: Final = re.compile(rf"{_EMPTY}|your [^.]{{0,80}} suspended[^.]{{0,40}} insufficient balance")
+"""Words that distinguish an empty account from a rate limit, for which some vendors say that a quota is exceeded."""
+_ACCOUNT_WORDS: Final = re.compile(
+    rf"{_EMPTY}"
+    r"|you (?:have |have already )?(?:exceeded|reached) your (?:\w+ ){0,3}(?:usage limits?|quota|spend(?:ing)? limit)"
     r"|no items in your subscription|your subscription (?:is|has) (?:inactive|expired|ended)"
 )
+_EMPTY_CODES: Final = _ACCOUNT_CODES | {"1113"}  # Zhipu
 _NAMES_OTHER: Final = re.compile(r"\b(?:models?|mcp|tools?|connectors?|plugins?|functions?|files?)\b")
 """Something that a model or the request has, which may have a credential of its own."""
 _PREFIX: Final = re.compile(r"\s*(?:error(?: code)?:? ?\d{0,4}[ :-]*|\w+error: )?")
 _MAX_SCANNED_CHARS: Final = 300
 _SEPARATORS: Final = re.compile(r"[\s_.-]+")
-_CLEAR_STATUSES: Final = frozenset({401, 402, 429})
+_CLEAR_STATUSES: Final = frozenset({401, 402})
 """Statuses that blame the credential or its account already."""
 
 
@@ -99,6 +105,8 @@ def account_error(status: int, message: str, codes: tuple[Any, ...], source: str
     """
     if not 400 <= status < 500 or status in _CLEAR_STATUSES:
         return None
+    if status == 429:
+        return _empty_account(message, codes, source)
     words = _beginning_of(message)
     plain = [plain_code(code) for code in codes if isinstance(code, str)]
     code = next((each for each in codes if isinstance(each, str) and plain_code(each) in _ACCOUNT_CODES), None)
@@ -111,6 +119,16 @@ def account_error(status: int, message: str, codes: tuple[Any, ...], source: str
         error.is_explicit = True
         return error
     return None
+
+
+def _empty_account(message: str, codes: tuple[Any, ...], source: str) -> errors.UpstreamError | None:
+    """Return the error if a rate limit is none, because the account is empty, so that waiting does not help."""
+    code = next((each for each in codes if isinstance(each, str) and plain_code(each) in _EMPTY_CODES), None)
+    if code is None and _EMPTY_WORDS.match(_beginning_of(message)) is None:
+        return None
+    sentence = _sentence(f"{source} has no credit or quota left", message)
+    is_word = code is not None and not code.isdigit()
+    return errors.UpstreamQuotaExhausted(sentence, code=code if is_word else "insufficient_quota", status=429)
 
 
 def is_about_account(message: str) -> bool:

@@ -111,6 +111,28 @@ _STATUSES: Final = {
     504: "deadlineexceeded gatewaytimeout",
 }
 _STATUS_BY_NAME: Final = {name: status for status, names in _STATUSES.items() for name in names.split()}
+_REQUEST_STATUSES: Final = frozenset({408, 500})
+_TIMED_OUT: Final = re.compile(r"\btimed?[ -]?out")
+_MINIMAX_STATUSES: Final = {
+    1000: 500,
+    1001: 504,
+    1002: 429,
+    1004: 401,
+    1008: 402,
+    1024: 500,
+    1026: 400,
+    1027: 400,
+    1033: 500,
+    1039: 429,
+    1041: 429,
+    1042: 400,
+    2013: 400,
+    2045: 429,
+    2049: 401,
+    2056: 429,
+}
+"""HTTP statuses by the codes of `base_resp`, which MiniMax returns with status 200. Source: MiniMax, "Error codes"."""
+_MINIMAX_POLICY: Final = frozenset({1026, 1027})
 _NUMBERS: Final = ("code", "status", "status_code", "http_code", "http_status", "error_code")
 _NAMES: Final = ("code", "type", "error_type", "status", "error_code", "reason")
 _ERROR_MEMBERS: Final = ("error", "error_type", "error_message", "error_msg", "error_code", "errors", "detail")
@@ -166,6 +188,20 @@ def status_of_name(name: str) -> int:
     if plain in _CAUSES_BY_CODE:
         return 400
     return _STATUS_BY_NAME.get(plain, 0)
+
+
+def blames_request(status: int, kind: str, message: str) -> bool:
+    """Return whether an error of this type is the request's fault, although its HTTP status blames the server."""
+    if status not in _REQUEST_STATUSES or status_of_name(kind) != 400:
+        return False
+    return _TIMED_OUT.search(message[:_MAX_SCANNED_CHARS].lower()) is None
+
+
+def read_minimax_code(code: Any) -> tuple[int, str | None]:
+    """Return the HTTP status and the cause for a code in `base_resp`; 0 and None if it is unknown."""
+    if not isinstance(code, int):
+        return 0, None
+    return _MINIMAX_STATUSES.get(code, 0), CONTENT_POLICY if code in _MINIMAX_POLICY else None
 
 
 def with_claimed_status(error: errors.UpstreamError, status: int) -> errors.UpstreamError:

@@ -21,7 +21,7 @@ from intellirouter.core import (
     errors,
 )
 from intellirouter.dialects import DIALECTS
-from intellirouter.dialects.adapt.forced_tool import forced_tool, with_output_schema
+from intellirouter.dialects.adapt.forced_choice import forced_call
 from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.ir import Conversation, Event, Response, collect
 from intellirouter.dialects.routes.translation import ChatTranslation
@@ -168,8 +168,8 @@ def send(call: Call, client: str, target: Deployment, form: Conversation | None 
         request = route.encode_request(call, target)
     except errors.UnsupportedFeature as refusal:
         return Sent(before=before, losses={}, refusal=refusal)
-    if target.dialects[0] == "ollama" and (tool := forced_tool(before)) is not None:
-        before = with_output_schema(before, tool, LossReport())
+    if target.dialects[0] == "ollama" and (forced := forced_call(before)) is not None:
+        before = forced.requested(before, LossReport())
         assert "emulated" in {loss.how for loss in request.losses}
     return Sent(before=before, request=request, losses={loss.field: loss.how for loss in request.losses})
 

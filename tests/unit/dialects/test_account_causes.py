@@ -101,3 +101,46 @@ def test_suspended_account_is_no_refused_content() -> None:
     words = "Your account was suspended for violating our usage policies"
     assert rejection_cause(words) is None
     assert rejection_cause("Your request violates our usage policies.") == CONTENT_POLICY
+
+
+@pytest.mark.parametrize("dialect", [*DIALECTS, "bedrock"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Insufficient balance or no resource package. Please recharge.",
+        "Your team x has either used all available credits or reached its monthly spending limit.",
+        "Your account x is suspended due to insufficient balance, please recharge your account.",
+        "Your credit balance is too low.",
+    ],
+)
+def test_empty_account_under_429_is_no_rate_limit(dialect: str, words: str) -> None:
+    error = decode(dialect, 429, words)
+    assert (type(error), error.status, error.code) == (errors.UpstreamQuotaExhausted, 429, "insufficient_quota")
+    assert (error.retryable, error.fallback) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"type": "exceeded_current_quota_error"}, "exceeded_current_quota_error"),  # Moonshot
+        ({"code": "1113"}, "insufficient_quota"),  # Zhipu
+        ({"code": "insufficient_quota"}, "insufficient_quota"),
+    ],
+)
+def test_empty_account_under_429_is_recognized_by_its_code(members: dict[str, str], code: str) -> None:
+    error = decode("openai_chat", 429, "No.", **members)
+    assert (type(error), error.code) == (errors.UpstreamQuotaExhausted, code)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "You exceeded your current quota, please check your plan and billing details.",  # also Gemini, for a minute
+        "Rate limit reached for your account: insufficient_quota is not the cause.",
+        "Allocated quota exceeded, please increase your quota limit.",
+        "you've reached your hourly usage limit, please upgrade to continue",
+    ],
+)
+def test_rate_limits_stay_rate_limits(dialect: str, words: str) -> None:
+    assert type(decode(dialect, 429, words)) is errors.UpstreamRateLimited

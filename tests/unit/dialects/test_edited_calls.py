@@ -16,7 +16,7 @@ from msgspec import structs
 
 from intellirouter.core import Call, Deployment, LossReport, UpstreamRequest, Usage, errors
 from intellirouter.dialects import Route
-from intellirouter.dialects.adapt.forced_tool import forced_tool, with_output_schema
+from intellirouter.dialects.adapt.forced_choice import forced_call
 from intellirouter.dialects.adapt.inline_media import with_fetched
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.ir import (
@@ -131,8 +131,8 @@ def lost_in_translation(
     assert before is not None
     if call.fetched:
         before = with_fetched(before, call.fetched, LossReport())
-    if target.dialects[0] == "ollama" and (tool := forced_tool(before)) is not None:
-        before = with_output_schema(before, tool, LossReport())
+    if target.dialects[0] == "ollama" and (forced := forced_call(before)) is not None:
+        before = forced.requested(before, LossReport())
     losses = {loss.field: loss.how for loss in sent.losses}
     names = client_of(client, call.body).field_names
     return silent_losses(before, after, losses, names, UPSTREAM_DEFAULTS[target.name])

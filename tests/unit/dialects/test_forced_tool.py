@@ -1,13 +1,13 @@
 """A forced tool call for upstreams without `tool_choice`."""
 
 import json
-from typing import Any
 
 import pytest
+from msgspec import structs
 
 from intellirouter.core import Loss, LossReport
 from intellirouter.dialects.adapt.custom_tools import custom_tool_schema
-from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
+from intellirouter.dialects.adapt.forced_tool import CallDecoder, callable_tools, with_output_schema, with_tool_call
 from intellirouter.dialects.ir import (
     Choice,
     ChoiceFinished,
@@ -16,6 +16,7 @@ from intellirouter.dialects.ir import (
     Event,
     FunctionTool,
     Message,
+    OutputFormat,
     Reasoning,
     ReasoningDelta,
     Response,
@@ -45,67 +46,36 @@ def conversation_with(choice: ToolChoice | None, *tools: FunctionTool | CustomTo
 
 
 @pytest.mark.parametrize(
-    ("choice", "tools", "forced"),
+    ("choice", "tools", "callable_ones"),
     [
-        (None, (ONE,), None),
-        (ToolChoice(mode="auto"), (ONE,), None),
-        (ToolChoice(mode="none"), (ONE,), None),
-        (ToolChoice(mode="named", name="two"), (ONE, TWO), TWO),
-        (ToolChoice(mode="named", name="three"), (ONE, TWO), None),
-        (ToolChoice(mode="named", name="free"), (ONE, CustomTool(name="free")), FREE),
-        (ToolChoice(mode="required"), (CustomTool(name="free"),), FREE),
-        (ToolChoice(mode="required"), (CustomTool(name="free"), ONE), ONE),
-        (ToolChoice(mode="required"), (CustomTool(name="free"), CustomTool(name="b")), None),
-        (ToolChoice(mode="required"), (ONE,), ONE),
-        (ToolChoice(mode="required"), (ONE, TWO), None),
-        (ToolChoice(mode="required", allowed=["two"]), (ONE, TWO), TWO),
+        (None, (ONE,), []),
+        (ToolChoice(mode="auto"), (ONE,), []),
+        (ToolChoice(mode="none"), (ONE,), []),
+        (ToolChoice(mode="named", name="two"), (ONE, TWO), [TWO]),
+        (ToolChoice(mode="named", name="three"), (ONE, TWO), []),
+        (ToolChoice(mode="named", name="free"), (ONE, CustomTool(name="free")), [FREE]),
+        (ToolChoice(mode="required"), (CustomTool(name="free"),), [FREE]),
+        (ToolChoice(mode="required"), (CustomTool(name="free"), ONE), [ONE]),
+        (
+            ToolChoice(mode="required"),
+            (CustomTool(name="free"), CustomTool(name="b")),
+            [FREE, structs.replace(FREE, name="b")],
+        ),
+        (ToolChoice(mode="required"), (ONE,), [ONE]),
+        (ToolChoice(mode="required"), (ONE, TWO), [ONE, TWO]),
+        (ToolChoice(mode="required", allowed=["two"]), (ONE, TWO), [TWO]),
     ],
 )
-def test_forced_tool_returns_the_one_tool_that_must_be_called(
-    choice: ToolChoice | None, tools: tuple[FunctionTool, ...], forced: FunctionTool | None
+def test_tools_of_which_one_must_be_called(
+    choice: ToolChoice | None, tools: tuple[FunctionTool, ...], callable_ones: list[FunctionTool]
 ) -> None:
-    assert forced_tool(conversation_with(choice, *tools)) == forced
+    assert callable_tools(conversation_with(choice, *tools)) == callable_ones
 
 
-@pytest.mark.parametrize(
-    ("client", "members"),
-    [
-        ("openai_chat", {"tool_choice": "required"}),
-        ("openai_responses", {"tool_choice": "required"}),
-        ("anthropic_messages", {"tool_choice": {"type": "any"}}),
-        ("gemini", {"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}}),
-    ],
-)
-def test_a_choice_among_several_forced_tools_says_what_works(client: str, members: dict[str, Any]) -> None:
-    schema: dict[str, Any] = {"type": "object", "properties": {}}
-    function = {"description": "d", "parameters": schema}
-    anthropic = {"description": "d", "input_schema": schema}
-    bodies: dict[str, dict[str, Any]] = {
-        "openai_chat": {
-            "messages": [{"role": "user", "content": "hi"}],
-            "tools": [{"type": "function", "function": {"name": name, **function}} for name in "ab"],
-        },
-        "openai_responses": {
-            "input": "hi",
-            "tools": [{"type": "function", "name": name, **function} for name in "ab"],
-        },
-        "anthropic_messages": {
-            "max_tokens": 9,
-            "messages": [{"role": "user", "content": "hi"}],
-            "tools": [{"name": name, **anthropic} for name in "ab"],
-        },
-        "gemini": {
-            "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
-            "tools": [{"functionDeclarations": [{"name": name, **function} for name in "ab"]}],
-        },
-    }
-    body = bodies[client] | members | ({} if client == "gemini" else {"model": "m"})
-    path = {"model": "m", "is_stream": False, "query": ""} if client == "gemini" else None
-    refusal = send(call_of(client, {"body": body, "path": path}), client, BY_UPSTREAM["ollama"]).refusal
-    assert refusal is not None
-    assert "a single function" in refusal.message
-    assert "tool_choice" in refusal.hint
-    assert "`auto`" in refusal.hint
+def test_no_tool_is_callable_if_the_answer_has_a_format() -> None:
+    conversation = conversation_with(ToolChoice(mode="required"), ONE, TWO)
+    conversation.output = OutputFormat(kind="json_object")
+    assert callable_tools(conversation) == []
 
 
 def test_arguments_are_requested_as_structured_output_with_a_loss() -> None:

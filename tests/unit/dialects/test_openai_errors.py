@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from intellirouter.core import errors
 from intellirouter.dialects import encode_error, encode_error_event
-from intellirouter.dialects.openai.upstream_errors import decode_error, decode_error_in_stream, retry_after_s
+from intellirouter.dialects.openai.upstream_errors import (
+    decode_error,
+    decode_error_in_200,
+    decode_error_in_stream,
+    retry_after_s,
+)
 from intellirouter.testing import FakeClock
 
 Headers = list[tuple[str, str]]
@@ -301,3 +306,47 @@ def test_the_error_that_openrouter_wraps_is_read(raw: str, message: str) -> None
 @pytest.mark.parametrize("metadata", [None, [], {}, {"raw": None}, {"raw": ""}, {"raw": "it broke"}, {"raw": "<html>"}])
 def test_without_a_wrapped_error_the_message_stays(metadata: Any) -> None:
     assert decode(400, envelope(metadata=metadata)).message == "it broke"
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind", "shown"),
+    [
+        (1002, "rate limit", errors.UpstreamRateLimited, "rate_limit_exceeded"),
+        (1001, "timeout", errors.UpstreamTimeout, "upstream_timeout"),
+        (1004, "login fail", errors.UpstreamAuthFailed, "upstream_authentication_failed"),
+        (1008, "insufficient balance", errors.UpstreamQuotaExhausted, "insufficient_quota"),
+        (1024, "internal error", errors.UpstreamUnavailable, "upstream_unavailable"),
+        (1026, "input new_sensitive", errors.UpstreamRejected, "content_policy_violation"),
+        (1027, "output new_sensitive", errors.UpstreamRejected, "content_policy_violation"),
+        (2013, "invalid params", errors.UpstreamRejected, "upstream_rejected"),
+        (2013, "invalid params, context window exceeds limit", errors.UpstreamRejected, "context_length_exceeded"),
+        (2049, "invalid api key", errors.UpstreamAuthFailed, "upstream_authentication_failed"),
+        (9999, "who knows", errors.UpstreamUnavailable, "upstream_unavailable"),
+        ("1002", "rate limit", errors.UpstreamUnavailable, "upstream_unavailable"),
+    ],
+)
+def test_minimax_reports_its_errors_with_status_200(
+    code: Any, words: str, kind: type[errors.UpstreamError], shown: str
+) -> None:
+    body = msgspec.json.encode({"choices": None, "base_resp": {"status_code": code, "status_msg": words}})
+    for error in (decode_error_in_200(body), decode_error_in_stream(body)):
+        assert (type(error), error.code) == (kind, shown)
+        assert words in error.message
+
+
+@pytest.mark.parametrize("code", [402, "402", None, "invalid_request_error", [1]])
+def test_unspecific_code_is_replaced_by_the_cause(code: Any) -> None:
+    body = envelope(message="Content Exists Risk", code=code, type="t", param=None)
+    shown = json.loads(encode_error(decode(400, body)))["error"]
+    assert (shown["code"], shown["message"]) == ("content_policy_violation", "Content Exists Risk")
+
+
+@pytest.mark.parametrize("code", ["data_inspection_failed", "1301"])
+def test_specific_code_of_the_vendor_is_passed_on(code: str) -> None:
+    body = envelope(message="Content Exists Risk", code=code, type="t", param=None)
+    assert encode_error(decode(400, body)) == body
+
+
+def test_unrelated_code_does_not_describe_an_empty_account() -> None:
+    body = envelope(message="Insufficient Balance", type="unknown_error", code="invalid_request_error")  # DeepSeek
+    assert decode(402, body).code == "insufficient_quota"

@@ -177,3 +177,33 @@ def test_media_that_cannot_be_fetched_are_not_a_missing_model(dialect: str, word
 def test_denied_feature_is_not_a_refused_credential(dialect: str, words: str) -> None:
     error = decode(dialect, 403, words)
     assert (type(error), error.blame) == (errors.UnsupportedFeature, "client")
+
+
+def decode_kind(dialect: str, status: int, message: str, kind: str) -> errors.UpstreamError:
+    """Decode an error with this type, which Google calls its status."""
+    members = {"message": message, "status" if dialect == "gemini" else "type": kind}
+    body = json.dumps({"error": members}).encode()
+    return upstream_of(dialect).decode_error(status, [], body, deployment="main", clock=FakeClock())
+
+
+TYPED = {
+    "openai_chat": "invalid_request_error",
+    "openai_responses": "invalid_request_error",
+    "anthropic_messages": "invalid_request_error",
+    "gemini": "INVALID_ARGUMENT",
+}
+
+
+@pytest.mark.parametrize("dialect", TYPED)
+@pytest.mark.parametrize("status", [408, 500])
+def test_invalid_request_under_a_servers_status_is_the_requests_fault(dialect: str, status: int) -> None:
+    error = decode_kind(dialect, status, "Messages with the role tool must follow a tool call.", TYPED[dialect])
+    assert (type(error), error.status, error.blame) == (errors.UpstreamRejected, 400, "client")
+
+
+@pytest.mark.parametrize("dialect", TYPED)
+def test_server_that_has_failed_is_still_to_blame(dialect: str) -> None:
+    failures = [(408, "The request timed out."), (500, "Timeout."), (503, "Busy.")]
+    found = [decode_kind(dialect, *failure, TYPED[dialect]) for failure in failures]
+    found.append(decode_kind(dialect, 500, "It broke.", "INTERNAL"))
+    assert all(isinstance(error, errors.UpstreamTimeout | errors.UpstreamUnavailable) for error in found)

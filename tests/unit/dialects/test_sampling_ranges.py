@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from intellirouter.core import RequestContext
-from tests.support.dialects.pairs import BY_UPSTREAM, deployment
+from tests.support.dialects.pairs import BY_UPSTREAM, call_of, deployment, send
 from tests.support.dialects.standard import ENDPOINTS
 
 UPSTREAMS = {
@@ -88,3 +88,17 @@ def test_ollama_gets_its_options_as_they_are() -> None:
 def test_values_in_the_range_are_not_reported(upstream: str) -> None:
     sent, losses = sent_with(upstream, {"temperature": 0.5})
     assert (value_of(sent, NAMES["temperature"]), losses) == (0.5, [])
+
+
+@pytest.mark.parametrize("seed", [2**31, 2**63 - 1, -(2**31), 5, -1])
+def test_seed_of_64_bits_is_accepted_by_every_upstream(seed: int) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "seed": seed}
+    for upstream in BY_UPSTREAM:
+        call = call_of("openai_chat", {"body": body})
+        sent = send(call, "openai_chat", BY_UPSTREAM[upstream])
+        assert sent.request is not None
+        if upstream == "gemini":
+            written = json.loads(sent.request.body)["generationConfig"]["seed"]
+            assert abs(written) < 2**31
+            assert (written == seed) is (abs(seed) < 2**31)
+            assert ("seed" in sent.losses) is (written != seed)

@@ -177,7 +177,7 @@ def test_every_upstream_gets_names_that_it_accepts(client: str, upstream: str, c
     conversation = conversation_with(client, choice=choice)
     sent = send(call_with(conversation), client, BY_UPSTREAM[upstream], conversation)
     if upstream == "ollama" and choice is not None and choice.mode == "required":
-        assert sent.refusal is not None
+        assert "emulated" in sent.losses.values()  # the tools have become one output format
         return
     assert sent.request is not None
     got = read_back(sent.request, upstream)

@@ -86,6 +86,7 @@ def test_unsuitable_deployment_is_excluded_with_a_reason(
     is_too_long = "has a context" in reason
     code = "context_length_exceeded" if is_too_long else "no_eligible_deployment"  # clients shorten the conversation
     assert (caught.value.status, caught.value.code, caught.value.hint) == (400, code, "")
+    assert caught.value.type == "invalid_request_error"
 
 
 def test_error_for_a_request_that_is_too_long_for_a_local_model_names_the_setting() -> None:

@@ -5,7 +5,8 @@ import pytest
 from intellirouter.catalog import HealthBoard
 from intellirouter.core import DEFAULT_BREAKER, ConcurrencyPolicy, QueuePolicy, SlotPolicy
 from intellirouter.resilience import Waiter
-from intellirouter.routing import STRATEGIES
+from intellirouter.routing import STRATEGIES, Affinity
+from tests.support.dialects.standard import ENDPOINTS
 from tests.support.routing.routes import call, decide, fail, router, succeed, target
 
 ALL = pytest.mark.parametrize("strategy", sorted(row.name for row in STRATEGIES))
@@ -75,3 +76,18 @@ def test_decision_that_is_remembered_is_not_used_while_a_deployment_is_full() ->
     assert decide(one, call(), model, 0.0) is decide(one, call(), model, 0.0)
     fill(board, "a")
     assert decide(one, call(), model, 0.0).order == ("b", "a")
+
+
+@pytest.mark.parametrize("strategy", sorted(row.name for row in STRATEGIES if row.stickiness is not None))
+def test_full_deployment_loses_the_session(strategy: str) -> None:
+    board = limited(a=2, b=1)
+    for name in "ab":
+        succeed(board, name)
+    one, model = router(board), target("a b", "f", strategy)
+    affinity = Affinity(kind="session", key=b"k", home="a", age_s=1.0)
+    endpoint = ENDPOINTS["openai_chat"]
+    assert one.decide(endpoint, call(), model, 0.0, affinity).order[0] == "a"
+    fill(board, "a")
+    decision = one.decide(endpoint, call(), model, 0.0, affinity)
+    assert (decision.order[0], decision.affinity_broken) == ("b", "at its limit of 2")
+    assert "affinity to a broken: at its limit of 2" in decision.reason

@@ -59,7 +59,6 @@ _MAX_QUICK_CHARS: Final = 128 * 1024
 _LOGPROB_CHARS: Final = 100
 """The size of the logprobs of one token, approximately."""
 _ID_PUNCTUATION: Final = re.compile(r"[^a-zA-Z0-9_-]")
-_ID: Final = re.compile(rb'"id"\s*+:\s*+"([^"\\]*+)"')
 
 
 def relies_on_format(call: Call) -> bool:
@@ -96,12 +95,6 @@ def checked_answer(response: Response, output: OutputFormat | None, used_ids: It
     except errors.UpstreamMalformed as error:
         error.usage = response.usage
         raise
-
-
-def is_unchanged(repaired: Response, response: Response, body: bytes) -> bool:
-    """Return whether neither `validate_answer` nor the decoder, which adds missing call ids, has repaired anything."""
-    ids = {part.id.encode() for choice in response.choices for part in choice.parts if isinstance(part, ToolCall)}
-    return repaired == response and (not ids or ids.issubset(_ID.findall(body)))
 
 
 def _choice(choice: Choice, output: OutputFormat | None, ids: set[str]) -> Choice:

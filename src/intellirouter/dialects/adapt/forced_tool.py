@@ -1,7 +1,7 @@
 """Forced tool calls for upstreams without `tool_choice`: the tool's arguments are requested as structured output.
 
 The model then can only write the arguments, and its answer becomes the call. This works for one tool only: the named
-one, or the only one if a call is `required`.
+one, or the only one if a call is `required`. `forced_choice` uses it, and does the same for several tools.
 """
 
 from msgspec import structs
@@ -29,13 +29,13 @@ from intellirouter.dialects.ir import (
 from intellirouter.dialects.protocols import StreamDecoder
 
 
-def forced_tool(conversation: Conversation) -> FunctionTool | None:
-    """Return the one tool that must be called; None if there is none or the client also asks for an output format."""
+def callable_tools(conversation: Conversation) -> list[FunctionTool]:
+    """Return the tools of which one must be called; none if the client also asks for an output format."""
     choice = conversation.tool_choice
     if choice is None or choice.mode not in {"named", "required"}:
-        return None
+        return []
     if conversation.output is not None and conversation.output.kind != "text":
-        return None  # The output cannot have two formats.
+        return []  # The output cannot have two formats.
     functions = [tool for tool in conversation.tools if isinstance(tool, FunctionTool)]
     customs = [tool for tool in conversation.tools if isinstance(tool, CustomTool)]
     if choice.mode == "named":
@@ -44,8 +44,7 @@ def forced_tool(conversation: Conversation) -> FunctionTool | None:
     elif choice.allowed is not None:
         functions = [tool for tool in functions if tool.name in choice.allowed]
         customs = [tool for tool in customs if tool.name in choice.allowed]
-    tools = functions or [_as_function(tool) for tool in customs]
-    return tools[0] if len(tools) == 1 else None
+    return functions or [_as_function(tool) for tool in customs]
 
 
 def _as_function(tool: CustomTool) -> FunctionTool:
@@ -59,11 +58,16 @@ def with_output_schema(conversation: Conversation, tool: FunctionTool, losses: L
     instruction = f"Answer with the arguments of a call of the function {tool.name}, as one JSON object."
     if tool.description:
         instruction += f" What the function does: {tool.description}"
+    schema = tool.parameters or {"type": "object"}
+    output = OutputFormat(kind="json_schema", name=tool.name, schema=schema, is_strict=tool.is_strict)
+    return with_instruction(conversation, instruction, output)
+
+
+def with_instruction(conversation: Conversation, instruction: str, output: OutputFormat) -> Conversation:
+    """Return the conversation without tools, with an instruction after the system prompt and an output format."""
     messages = list(conversation.messages)
     index = next((at for at, each in enumerate(messages) if each.role not in {"system", "developer"}), len(messages))
     messages.insert(index, Message(role="system", parts=[Text(text=instruction)]))
-    schema = tool.parameters or {"type": "object"}
-    output = OutputFormat(kind="json_schema", name=tool.name, schema=schema, is_strict=tool.is_strict)
     return structs.replace(conversation, messages=messages, tools=[], tool_choice=None, output=output)
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from intellirouter.core import Usage
 from intellirouter.dialects.ir import Stop, StopReason
+from intellirouter.dialects.wire.lenient import reported
 
 _STOP_REASONS: Final[dict[str, StopReason]] = {
     "end_turn": "stop",
@@ -127,7 +128,7 @@ def read_usage(raw: Any) -> Usage | None:
         return None
     counts = UsageCounts()
     counts.update(raw)
-    return counts.usage()
+    return reported(counts.usage())
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:

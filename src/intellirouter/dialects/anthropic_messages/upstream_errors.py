@@ -13,6 +13,7 @@ from intellirouter.dialects.account_causes import account_error
 from intellirouter.dialects.anthropic_messages.client_errors import OVERLOADED, TYPES, parse_json
 from intellirouter.dialects.error_causes import (
     applies_to_status,
+    blames_request,
     rejection_cause,
     status_in_document,
     with_claimed_status,
@@ -112,6 +113,8 @@ def _build_error(details: _ErrorDetails) -> errors.UpstreamError:
         error = errors.UpstreamAuthFailed(details.sentence("rejected the credential"))
     elif status == 404:
         error = errors.UpstreamModelMissing(details.sentence("does not know this model or path (HTTP 404)"))
+    elif blames_request(status, kind, details.message):
+        error = _rejected(details, None)
     elif status in {408, 504, 524}:
         error = errors.UpstreamTimeout(details.sentence(f"timed out (HTTP {status})"))
     elif status == 429:
@@ -137,7 +140,7 @@ def _error_of_request(details: _ErrorDetails) -> errors.UpstreamError | None:
 
 def _rejected(details: _ErrorDetails, cause: str | None) -> errors.UpstreamError:
     message = details.message or f"{details.source} rejected the request (HTTP {details.status})."
-    status = details.status if cause is None else 400
+    status = details.status if cause is None and 400 <= details.status < 500 and details.status != 408 else 400
     error = errors.UpstreamRejected(message, code=cause or details.code, status=status)
     error.vendor_body = details.body
     return error

@@ -38,7 +38,7 @@ from intellirouter.dialects.ir import (
     WholePart,
 )
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, decode_as
-from intellirouter.dialects.wire.lenient import text_in
+from intellirouter.dialects.wire.lenient import reported, text_in
 from intellirouter.dialects.wire.sse import EventReader, data_lines
 
 
@@ -84,6 +84,8 @@ _PLAIN_START: Final = _PLAIN_TYPE + b"data:"
 _decode_plain: Final = msgspec.json.Decoder(_PlainEvent).decode_lines
 _text_of: Final = attrgetter("delta.text")
 _index_of: Final = attrgetter("index")
+_NO_EVENTS: Final = (b"", b"[DONE]")
+"""A keep-alive of some servers, and the end of OpenAI streams, which some gateways add."""
 _decoder: Final = msgspec.json.Decoder(_WireEvent)
 _NO_DELTA: Final = _Delta()
 
@@ -187,8 +189,8 @@ class MessageStreamDecoder:
         try:
             event = _decoder.decode(data) if len(data) <= LARGE_BYTES else decode_as(_decoder, data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            if data.strip() == b"[DONE]":
-                return  # the end of OpenAI streams, which some gateways add
+            if data.strip() in _NO_EVENTS:
+                return
             if is_error_document(document := parse_json(data)):
                 raise decode_error_document(document, data) from None
             message = f"The upstream sent an invalid event: {describe_json_error(error)}."
@@ -212,7 +214,7 @@ class MessageStreamDecoder:
                 StreamStarted(
                     id=text_in(message, "id"),
                     model=text_in(message, "model"),
-                    usage=self._counts.usage() if self._has_usage else None,
+                    usage=reported(self._counts.usage()) if self._has_usage else None,
                     service_tier=tier,
                 )
             )
@@ -314,8 +316,8 @@ class MessageStreamDecoder:
     def _on_message_delta(self, event: _WireEvent) -> None:
         self._close_all_blocks()
         self._update_usage(event.usage)
-        if event.usage is not None:
-            self._events.append(UsageUpdate(usage=self._counts.usage()))
+        if event.usage is not None and (usage := reported(self._counts.usage())) is not None:
+            self._events.append(UsageUpdate(usage=usage))
         delta = event.delta or _NO_DELTA
         if delta.stop_reason and not self._has_stop:
             self._has_stop = True

@@ -24,7 +24,7 @@ from intellirouter.dialects.ir import (
     ToolCall,
 )
 from intellirouter.dialects.wire import large_json
-from intellirouter.dialects.wire.lenient import as_int, has_impossible_count
+from intellirouter.dialects.wire.lenient import as_int, has_impossible_count, reported
 from intellirouter.dialects.wire.sse import check_utf8
 
 _STOP_REASONS: Final[dict[str, StopReason]] = {
@@ -95,7 +95,7 @@ def read_usage(usage: dict[str, Any] | None) -> Usage | None:
         if isinstance(each, dict) and each.get("ttl") == "1h"
     )
     one_hour = min(one_hour, written)
-    return Usage(
+    found = Usage(
         input_tokens=fresh,
         cache_read_tokens=read,
         cache_write_tokens=written - one_hour,
@@ -103,6 +103,7 @@ def read_usage(usage: dict[str, Any] | None) -> Usage | None:
         output_tokens=output,
         is_implausible=has_impossible_count(*map(usage.get, names)),
     )
+    return reported(found)
 
 
 def decode_response(body: bytes, origin: str) -> Response:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from intellirouter.core import Usage
 from intellirouter.dialects.gemini.wire import objects_in, optional_text
 from intellirouter.dialects.ir import Stop, StopReason
-from intellirouter.dialects.wire.lenient import as_int, has_impossible_count
+from intellirouter.dialects.wire.lenient import as_int, has_impossible_count, reported
 
 _REASONS: Final[dict[str, StopReason]] = {
     "STOP": "stop",
@@ -109,7 +109,7 @@ def read_usage(raw: Any) -> Usage | None:
     reasoning, tools = _read_count(raw, "thoughtsTokenCount"), _read_count(raw, "toolUsePromptTokenCount")
     if not (prompt or output or reasoning or tools):
         prompt = _read_count(raw, "totalTokenCount")
-    return Usage(
+    usage = Usage(
         input_tokens=prompt - cached - audio_in - image_in + tools,
         cache_read_tokens=cached,
         output_tokens=output - audio_out - image_out,
@@ -120,6 +120,7 @@ def read_usage(raw: Any) -> Usage | None:
         output_image_tokens=image_out,
         is_implausible=has_impossible_count(*map(raw.get, _COUNTS)),
     )
+    return reported(usage)
 
 
 def _read_count(raw: dict[str, Any], name: str) -> int:

@@ -15,6 +15,7 @@ from intellirouter.core import Clock, errors
 from intellirouter.dialects.account_causes import account_error
 from intellirouter.dialects.error_causes import (
     applies_to_status,
+    blames_request,
     rejection_cause,
     status_in_document,
     with_claimed_status,
@@ -184,7 +185,7 @@ def _error_of_request(status: int, details: _ErrorDetails, source: str, body: by
     """Return the error if the request is at fault, whatever the status is."""
     if details.reason in _CREDENTIAL_REASONS:
         return None
-    if applies_to_status(details.cause, status):
+    if applies_to_status(details.cause, status) or blames_request(status, details.name, details.message):
         return _rejected(400, details, source, body)
     return error_of_request(status, details.message, details.name, source, body)
 

@@ -18,6 +18,7 @@ from intellirouter.dialects.gemini.upstream_reasoning import thinking_config
 from intellirouter.dialects.gemini.wire import DIALECT, camel
 from intellirouter.dialects.ir import Conversation, CustomTool, FunctionTool, Sampling, ServerTool, ToolChoice
 
+_MAX_SEED: Final = 2**31 - 1
 _MAX_TEMPERATURE: Final = 2.0
 _MAX_TOP_LOGPROBS: Final = 20
 _JSON: Final = "application/json"
@@ -169,12 +170,20 @@ def _write_modalities(conversation: Conversation, requested: list[str], losses: 
     return [_MODALITIES.get(name, name.upper()) for name in conversation.modalities]
 
 
+def _write_seed(seed: int | None, losses: LossReport) -> int | None:
+    """Return the seed as a signed integer of 32 bits. Equal seeds stay equal."""
+    if seed is None or abs(seed) <= _MAX_SEED:
+        return seed
+    losses.add("seed", "converted", str(seed % (_MAX_SEED + 1)))
+    return seed % (_MAX_SEED + 1)
+
+
 def _write_sampling(sampling: Sampling, losses: LossReport) -> dict[str, Any]:
     values = (
         ("maxOutputTokens", sampling.max_output_tokens),
         ("topP", sampling.top_p),
         ("topK", sampling.top_k),
-        ("seed", sampling.seed),
+        ("seed", _write_seed(sampling.seed, losses)),
         ("presencePenalty", sampling.presence_penalty),
         ("frequencyPenalty", sampling.frequency_penalty),
     )

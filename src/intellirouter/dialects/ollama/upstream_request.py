@@ -96,12 +96,12 @@ class RequestWriter:
         )
 
     def _forced_choice(self) -> errors.UnsupportedFeature:
-        """Return the error for a forced tool call that `adapt.forced_tool` cannot emulate."""
+        """Return the error for a forced tool call that `adapt.forced_choice` cannot emulate."""
         if self._conversation.output is not None and self._conversation.output.kind != "text":
             error = self._unsupported("be forced to call a tool and to answer in a format", "tool_choice")
             error.hint = "Remove one of the two, or use a model that supports both."
         else:
-            error = self._unsupported("be forced to call any tool but a single function in `tools`", "tool_choice")
+            error = self._unsupported("be forced to call any tool but a function in `tools`", "tool_choice")
             error.hint = "Name the function in tool_choice, let the model decide (`auto`), or use another model."
         return error
 

@@ -42,7 +42,7 @@ from intellirouter.dialects.openai.upstream_errors import (
 )
 from intellirouter.dialects.wire import large_json
 from intellirouter.dialects.wire.large_json import check_size
-from intellirouter.dialects.wire.lenient import as_int, epoch_s, has_impossible_count
+from intellirouter.dialects.wire.lenient import as_int, epoch_s, has_impossible_count, reported
 from intellirouter.dialects.wire.media_types import media_type_of
 from intellirouter.dialects.wire.sse import LineSplitter, check_utf8
 
@@ -141,11 +141,12 @@ def _usage_of(line: _Line) -> Usage | None:
     if line.prompt_eval_count is None and line.eval_count is None:
         return None
     input_tokens, output_tokens = as_int(line.prompt_eval_count), as_int(line.eval_count)
-    return Usage(
+    usage = Usage(
         input_tokens=min(input_tokens, _MAX_TOKENS),
         output_tokens=min(output_tokens, _MAX_TOKENS),
         is_implausible=has_impossible_count(line.prompt_eval_count, line.eval_count),
     )
+    return reported(usage)
 
 
 def _stop_of(line: _Line, *, has_calls: bool) -> Stop:

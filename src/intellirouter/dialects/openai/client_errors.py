@@ -1,9 +1,15 @@
 """Encoding of errors for clients, in OpenAI's envelope: `{"error": {"message", "type", "param", "code"}}`."""
 
+from typing import Any, Final
+
 import msgspec
 
 from intellirouter.core import errors
-from intellirouter.dialects.error_causes import CONTEXT_LENGTH
+from intellirouter.dialects.error_causes import CONTENT_POLICY, CONTEXT_LENGTH
+from intellirouter.dialects.request_causes import REQUEST_TOO_LARGE
+
+_CAUSES: Final = frozenset({CONTENT_POLICY, REQUEST_TOO_LARGE})
+_UNSPECIFIC_CODES: Final = frozenset({"", "invalid_request_error"})
 
 
 class OpenAIErrors:
@@ -20,6 +26,17 @@ class OpenAIErrors:
 
     def encode_event(self, error: errors.GatewayError) -> bytes:
         return encode_error_event(error)
+
+
+def _lacks_cause(vendor_code: Any, code: str) -> bool:
+    """Return whether the vendor's code does not say why the request was refused, although the gateway knows it."""
+    if code == CONTEXT_LENGTH:
+        return bool(vendor_code != CONTEXT_LENGTH)
+    if code not in _CAUSES:
+        return False
+    if isinstance(vendor_code, str) and vendor_code not in _UNSPECIFIC_CODES:
+        return len(vendor_code) == 3 and vendor_code.isdigit()
+    return True
 
 
 def encode_error(error: errors.GatewayError) -> bytes:
@@ -52,7 +69,7 @@ def _vendor_envelope(body: bytes, error: errors.GatewayError) -> bytes | None:
     if not isinstance(envelope.get("message"), str):
         return None
     defaults = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-    has_code = error.code != CONTEXT_LENGTH or envelope.get("code") == CONTEXT_LENGTH
+    has_code = not _lacks_cause(envelope.get("code"), error.code)
     if has_code and envelope.keys() >= defaults.keys():
         return body
     # Clients compact the conversation when they see OpenAI's code, which other vendors do not send.

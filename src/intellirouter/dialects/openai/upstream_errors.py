@@ -14,7 +14,9 @@ from intellirouter.core import Clock, errors, read_retry_after_s
 from intellirouter.dialects.account_causes import account_error
 from intellirouter.dialects.error_causes import (
     applies_to_status,
+    blames_request,
     is_error_document,
+    read_minimax_code,
     rejection_cause,
     status_in_document,
     with_claimed_status,
@@ -66,6 +68,8 @@ def build_error(status: int, envelope: _Envelope, source: str, body: bytes) -> e
         error = _rejected(message or f"{source} rejected the request.", cause, envelope.param, 400, body)
     elif (of_request := error_of_request(status, message, envelope.code, source, body)) is not None:
         error = of_request
+    elif blames_request(status, envelope.kind, message):
+        error = _rejected(message or f"{source} rejected the request.", code, envelope.param, 400, body)
     elif status in {401, 403}:
         error = errors.UpstreamAuthFailed(_sentence(f"{source} rejected the credential", message))
     elif status == 402 or code in ACCOUNT_CODES:
@@ -99,7 +103,7 @@ def _rejected(message: str, code: str | None, param: str | None, status: int, bo
 def _account_error(status: int, source: str, message: str, code: str | None) -> errors.UpstreamError:
     return errors.UpstreamQuotaExhausted(
         _sentence(f"{source} has no credit or quota left", message),
-        code=code or "insufficient_quota",
+        code=code if code in ACCOUNT_CODES else "insufficient_quota",
         status=429 if status == 429 else 502,
     )
 
@@ -128,7 +132,10 @@ def read_document(document: Any) -> _Envelope:
     errors_member = document.get("errors")
     first = errors_member[0] if isinstance(errors_member, list) and errors_member else errors_member
     # Some vendors send `"error": null` and a message next to it.
-    inner = document.get("error") or first or document.get("base_resp") or document
+    inner = document.get("error") or first
+    if not inner and isinstance(base := document.get("base_resp"), Mapping):
+        return _read_base_resp(base)
+    inner = inner or document
     claimed_status = status_in_document(inner, document)
     if not isinstance(inner, Mapping):
         text = str(inner)[:_MAX_MESSAGE_CHARS]
@@ -144,6 +151,12 @@ def read_document(document: Any) -> _Envelope:
         _kind_of(inner),
         claimed_status,
     )
+
+
+def _read_base_resp(base: Mapping[str, Any]) -> _Envelope:
+    """Read MiniMax's way to report an error, next to or instead of an answer."""
+    status, cause = read_minimax_code(base.get("status_code"))
+    return _Envelope(_message_of(base), kind=cause or "", claimed_status=status)
 
 
 def _message_of(source: Mapping[str, Any]) -> str:

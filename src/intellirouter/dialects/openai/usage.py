@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 from intellirouter.core import Usage
-from intellirouter.dialects.wire.lenient import MAX_TOKENS, as_int, cost_microusd, has_impossible_count
+from intellirouter.dialects.wire.lenient import MAX_TOKENS, as_int, cost_microusd, has_impossible_count, reported
 
 
 class _PromptDetails(Struct):
@@ -68,6 +68,12 @@ def decode_usage(raw: msgspec.Raw) -> Usage | None:
     if usage is None:
         return None
     return _disjoint(usage, is_implausible=has_impossible_count(usage.prompt_tokens, usage.completion_tokens))
+
+
+def read_usage(raw: msgspec.Raw) -> Usage | None:
+    """Return the usage of an answer; None also if all counts are zero."""
+    usage = decode_usage(raw)
+    return usage if usage is None or usage.input_tokens else reported(usage)
 
 
 def _lenient(document: msgspec.Raw) -> _Usage | None:

@@ -1,5 +1,6 @@
 """The passthrough with checks of answers whose format clients rely on: tool calls, and JSON that follows a schema."""
 
+import re
 from typing import Final
 
 from intellirouter.core import Call, Deployment, LossReport
@@ -7,13 +8,12 @@ from intellirouter.dialects.adapt.answer_checks import (
     checked_answer,
     expected_output,
     guard_for,
-    is_unchanged,
     relies_on_format,
 )
 from intellirouter.dialects.adapt.answer_limits import check_limits
 from intellirouter.dialects.adapt.guarded_relay import GuardedRelay
 from intellirouter.dialects.calls import answer_model
-from intellirouter.dialects.ir import finish_reason_of
+from intellirouter.dialects.ir import Response, ToolCall, finish_reason_of
 from intellirouter.dialects.openai_chat.client import ChatClient
 from intellirouter.dialects.openai_chat.client_request import decode_conversation
 from intellirouter.dialects.openai_chat.client_response import encode_response
@@ -28,6 +28,9 @@ from intellirouter.dialects.routes.other_mode import decode_whole, is_event_stre
 from intellirouter.dialects.routes.translation import relay_of_whole
 
 _UPSTREAM: Final = ChatUpstream()
+_ODD_ARGUMENTS: Final = re.compile(rb'"arguments"\s*+:\s*+(?:"\s*+"|[^"\s])')
+"""Arguments that are empty, or not a text."""
+_ID: Final = re.compile(rb'"id"\s*+:\s*+"([^"\\]*+)"')
 
 
 class CheckedChatPassthrough(OpenAIChatPassthrough):
@@ -47,7 +50,7 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
         response = decode_response(body, deployment)
         check_limits(response, deployment.limits)
         repaired = checked_answer(response, expected_output(call, decode_conversation))
-        if is_unchanged(repaired, response, body):
+        if _is_unchanged(repaired, response, body):
             return answer
         repaired.model = answer_model(response.model, call, deployment)
         return Answer(answer.usage, answer.finish_reason, encode_response(repaired, call, LossReport()))
@@ -60,3 +63,14 @@ class CheckedChatPassthrough(OpenAIChatPassthrough):
 
     def relay_whole(self, call: Call, deployment: Deployment) -> StreamRelay | None:
         return relay_of_whole(ChatClient(), _UPSTREAM, call, deployment)
+
+
+def _is_unchanged(repaired: Response, response: Response, body: bytes) -> bool:
+    """Return whether neither `checked_answer` nor the decoder has repaired anything.
+
+    The decoder adds missing ids of calls, and reads their arguments as text even if they are an object or missing.
+    """
+    ids = {part.id.encode() for choice in response.choices for part in choice.parts if isinstance(part, ToolCall)}
+    if repaired != response:
+        return False
+    return not ids or (ids.issubset(_ID.findall(body)) and _ODD_ARGUMENTS.search(body) is None)

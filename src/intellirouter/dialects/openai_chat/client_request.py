@@ -30,6 +30,7 @@ _RARE_PARAMETERS: Final = frozenset(
         "logprobs", "top_logprobs", "n", "verbosity",
     }
 )  # fmt: skip
+_MAX_SEED: Final = 2**63
 _TOOLS: Final = frozenset({"tools", "functions", "tool_choice", "function_call", "parallel_tool_calls"})
 _OUTPUT: Final = frozenset({"response_format"})
 _JSON_SCHEMA: Final = frozenset({"json_schema"})
@@ -80,7 +81,7 @@ def read_sampling(members: Members) -> Sampling:
         top_k=members.integer("top_k"),
         min_p=members.number("min_p"),
         stop=_stop(members),
-        seed=members.integer("seed"),
+        seed=members.integer_within("seed", _MAX_SEED),
         presence_penalty=members.number("presence_penalty"),
         frequency_penalty=members.number("frequency_penalty"),
         repetition_penalty=members.number("repetition_penalty"),

@@ -23,10 +23,15 @@ from intellirouter.dialects.adapt.stop_sequences import CHAT_STOPS, has_more_sto
 from intellirouter.dialects.calls import ConversationCall, narrow_call
 from intellirouter.dialects.error_causes import FAILED_FINISHES
 from intellirouter.dialects.openai import upstream_errors
-from intellirouter.dialects.openai.usage import decode_usage
+from intellirouter.dialects.openai.usage import read_usage
 from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.dialects.openai_chat.quirks import FIELD_NAMES, apply_quirks, may_apply
-from intellirouter.dialects.openai_chat.relayed_answer import check_texts, read_answer, with_finishes
+from intellirouter.dialects.openai_chat.relayed_answer import (
+    AnswerKind,
+    check_texts,
+    read_answer,
+    with_members,
+)
 from intellirouter.dialects.protocols import Answer, Route, StreamRelay
 from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.duplicates import check_nested
@@ -156,6 +161,7 @@ class OpenAIChatPassthrough(Route):
     dialect = "openai_chat"
     is_local = False
     path = "/chat/completions"
+    answer_kind = AnswerKind("chat.completion", "chatcmpl-")
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - everything is in the body
         request = decode_body(_decode_request, body)
@@ -231,11 +237,15 @@ class OpenAIChatPassthrough(Route):
             try:
                 check_texts(body, response.choices)
             except errors.UpstreamMalformed as error:
-                error.usage = decode_usage(response.usage)
+                error.usage = read_usage(response.usage)
                 raise
+        usage = read_usage(response.usage)
         if None in [each.finish_reason for each in response.choices]:
-            return Answer(decode_usage(response.usage), None, with_finishes(body))
-        return Answer(decode_usage(response.usage), choice.finish_reason)
+            return Answer(usage, None, with_members(body, self.answer_kind))
+        has_types = response.id.__class__ is str and response.object.__class__ is str
+        if has_types and response.created.__class__ is int:
+            return Answer(usage, choice.finish_reason)
+        return Answer(usage, choice.finish_reason, with_members(body, self.answer_kind))
 
     def relay(self, call: Call, deployment: Deployment | None = None) -> StreamRelay:  # noqa: ARG002
         return ChatStreamRelay(keeps_usage=call.wants_usage)

@@ -21,7 +21,7 @@ from intellirouter.dialects.openai.upstream_errors import (
     error_without_answer,
     failed_finish,
 )
-from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.openai.usage import NOT_REPORTED, read_usage
 from intellirouter.dialects.openai_chat.complete_calls import CallCompletion
 from intellirouter.dialects.openai_chat.relayed_text import RelayedText, plain_chunks
 from intellirouter.dialects.wire.search import contains
@@ -39,6 +39,7 @@ _MATTERS: Final = re.compile(rb'"usage"[ ]*:[ ]*\{|"error"[ ]*:|"finish_reason"[
 _ERROR_TYPE: Final = re.compile(rb"event:[ ]?error[\r\n]")
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
+_KEEP_ALIVE: Final = b":\n\n"
 _NULL_USAGE: Final = re.compile(rb',[ ]*"usage"[ ]*:[ ]*null')
 _COMMENT_STARTS: Final = (b":", b"\n")
 _LAST_EVENTS: Final = 3
@@ -289,8 +290,10 @@ class ChatStreamRelay:
 
     def _read_event(self, event: bytes, data: bytes) -> bytes:
         """Read one event, and return what the client gets for it."""
-        if data.strip() == _DONE:
+        if (stripped := data.strip()) == _DONE:
             return self._read_done(event)
+        if not stripped:
+            return _KEEP_ALIVE  # Clients cannot decode an event whose data is empty.
         try:
             chunk = _decode_chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -318,9 +321,9 @@ class ChatStreamRelay:
         return b""
 
     def _read_chunk(self, event: bytes, data: bytes, chunk: _Chunk) -> bytes:
-        if chunk.usage is not NOT_REPORTED and (usage := decode_usage(chunk.usage)) is not None:
-            self.usage = usage
-            if not chunk.choices:
+        if chunk.usage is not NOT_REPORTED:
+            self.usage = read_usage(chunk.usage) or self.usage
+            if not chunk.choices and bytes(chunk.usage).startswith(b"{"):
                 return event if self._keeps_usage else b""
         if not chunk.choices:
             if chunk.choices is None and (error := _error_without_answer(event, data)) is not None:
@@ -339,6 +342,8 @@ class ChatStreamRelay:
             if choice.delta is not None and choice.delta.tool_calls:
                 calls = self._calls.setdefault(choice.index or 0, CallCompletion())
                 is_changed = calls.complete(choice.delta.tool_calls) or is_changed
+                if calls.is_renumbering:
+                    self._check = _check_none
         return is_changed
 
     def _read_choices(self, event: bytes, choices: list[_Choice]) -> bytes:

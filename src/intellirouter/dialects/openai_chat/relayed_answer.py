@@ -1,12 +1,13 @@
 """Reads what the gateway needs of a complete answer that is relayed, in one decoding, and checks its texts."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from intellirouter.core import errors
+from intellirouter.core import errors, new_id
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.adapt.repetition import MIN_REPETITION_CHARS, MIN_RUN_CHARS, check_text
 from intellirouter.dialects.openai.usage import NOT_REPORTED
@@ -14,12 +15,22 @@ from intellirouter.dialects.wire.json_encode import encode_document
 from intellirouter.dialects.wire.large_json import LARGE_BYTES, check_size
 
 
-class Choice(Struct):
+class AnswerKind(Struct, frozen=True):
+    """What the answers of an endpoint are called."""
+
+    object: str
+    id_prefix: str
+
+
+class Choice(Struct, gc=False):
     finish_reason: str | None = None
     error: Any = None
 
 
-class RelayedAnswer(Struct):
+class RelayedAnswer(Struct, gc=False):
+    id: Any = ""
+    object: Any = ""
+    created: Any = 0
     choices: tuple[Choice, ...] | None = None
     usage: msgspec.Raw = NOT_REPORTED
     error: Any = None
@@ -80,12 +91,19 @@ def check_texts(body: bytes, choices: Sequence[Choice]) -> None:
                     check_text(text, is_at_limit=is_at_limit)
 
 
-def with_finishes(body: bytes) -> bytes:
-    """Return an answer in which every choice has a finish reason, which clients require and some servers leave out.
+def with_members(body: bytes, kind: AnswerKind) -> bytes:
+    """Return an answer whose choices have a finish reason, and whose other members have the types that clients read.
 
-    It is not recorded: whether the answer is complete is unknown.
+    A finish reason that is put in is not recorded: whether the answer is complete is unknown.
     """
     answer = msgspec.json.decode(body)
+    known, created = answer.get("id", ""), answer.get("created", 0)
+    if not isinstance(known, str):
+        answer["id"] = new_id(kind.id_prefix) if known is None else str(known)
+    if not isinstance(answer.get("object", ""), str):
+        answer["object"] = kind.object
+    if type(created) is not int:
+        answer["created"] = int(created) if isinstance(created, float) else int(time.time())
     for choice in answer["choices"]:
         if choice.get("finish_reason") is None:
             choice["finish_reason"] = _implied_finish(choice.get("message"))

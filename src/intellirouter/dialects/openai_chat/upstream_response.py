@@ -12,7 +12,7 @@ from intellirouter.core import Deployment, Usage, errors
 from intellirouter.core.json_errors import describe_json_error
 from intellirouter.dialects.ir import Event, Response, StreamStarted, UsageUpdate, collect
 from intellirouter.dialects.openai.upstream_errors import decode_error_in_200, error_without_answer
-from intellirouter.dialects.openai.usage import NOT_REPORTED, decode_usage
+from intellirouter.dialects.openai.usage import NOT_REPORTED, read_usage
 from intellirouter.dialects.openai_chat.reasoning import DIALECT
 from intellirouter.dialects.openai_chat.upstream_deltas import ChoiceReader, malformed
 from intellirouter.dialects.wire import large_json
@@ -104,13 +104,13 @@ def _text(value: Any) -> str:
 
 def usage_of(completion: _Completion, choices: list[dict[str, Any]]) -> Usage | None:
     """Return the usage, which some vendors put into `x_groq` or into a choice."""
-    usage = None if completion.usage is NOT_REPORTED else decode_usage(completion.usage)
+    usage = None if completion.usage is NOT_REPORTED else read_usage(completion.usage)
     if usage is None and isinstance(completion.x_groq, dict) and completion.x_groq.get("usage"):
-        usage = decode_usage(msgspec.Raw(msgspec.json.encode(completion.x_groq["usage"])))
+        usage = read_usage(msgspec.Raw(msgspec.json.encode(completion.x_groq["usage"])))
     if usage is None:
         for choice in choices:
             if choice_usage := choice.get("usage"):
-                return decode_usage(msgspec.Raw(msgspec.json.encode(choice_usage)))
+                return read_usage(msgspec.Raw(msgspec.json.encode(choice_usage)))
     return usage
 
 

@@ -13,6 +13,7 @@ from intellirouter.dialects.openai_chat.passthrough import (
     StreamOptions,
     wants_usage,
 )
+from intellirouter.dialects.openai_chat.relayed_answer import AnswerKind
 from intellirouter.dialects.wire import value_ranges
 from intellirouter.dialects.wire.request_validation import check_model, decode_body
 from intellirouter.dialects.wire.reserved_members import ReservedMembers
@@ -57,6 +58,7 @@ class CompletionsPassthrough(OpenAIChatPassthrough):
     """`POST /completions` with the OpenAI dialect on both sides. Responses are read like those of chat completions."""
 
     path = "/completions"
+    answer_kind = AnswerKind("text_completion", "cmpl-")
 
     def decode_request(self, body: bytes, context: RequestContext = EMPTY_CONTEXT) -> ConversationCall:  # noqa: ARG002 - everything is in the body
         request = decode_body(_decode_request, body)

@@ -122,6 +122,10 @@ class EmbeddingsPassthrough(Route):
             if (reported := upstream_errors.error_without_answer(body)) is not None:
                 raise reported
             raise errors.UpstreamMalformed("The upstream returned a list of embeddings without `data`.")
+        if call is not None and len(response.data) != (count := _count_inputs(source_of(call).input)):
+            raise errors.UpstreamMalformed(
+                f"The upstream's response has {len(response.data)} vectors for {count} inputs."
+            )
         if call is not None and response.data and self._has_wrong_encoding(response.data[0], call):
             decoded = decode_response(body)
             if (usage := decoded.usage) is None:
@@ -140,6 +144,11 @@ class EmbeddingsPassthrough(Route):
         raise errors.InvalidRequest("Embeddings cannot be streamed.", param="stream")
 
     decode_error = staticmethod(upstream_errors.decode_error)
+
+
+def _count_inputs(value: str | list[str | int | list[int]]) -> int:
+    """Return the number of inputs: texts, or lists of tokens. A list of numbers is one input."""
+    return 1 if isinstance(value, str) or isinstance(value[0], int) else len(value)
 
 
 def source_of(call: Call) -> EmbeddingsBody:

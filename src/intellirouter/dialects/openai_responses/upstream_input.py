@@ -232,8 +232,8 @@ class InputWriter:
             self._losses.add("messages[].content[].is_error", "converted", "text")
         kind = "function_call_output" if result.kind == "function" else "custom_tool_call_output"
         content = [written for part in result.parts for written in self._write_client_part(part)]
-        if result.is_error and not content:
-            content = [{"type": "input_text", "text": "The tool failed."}]
+        if result.is_error:
+            content = _marked_as_error(content)
         output = _simplify(content) if content else ""
         call_id = shortened_id(result.call_id, _MAX_ID_CHARS)
         return {"type": kind, "call_id": call_id, "output": output, **self._extras(result)}
@@ -243,6 +243,14 @@ class InputWriter:
             yield part.raw
         else:
             self._losses.dropped(f"messages[].content[].{part.kind}")
+
+
+def _marked_as_error(content: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the content of the result of a failed tool. The text says so, because the API has no member for it."""
+    if content and content[0]["type"] == "input_text":
+        text = content[0]["text"]
+        return content if text[:5].lower() == "error" else [content[0] | {"text": f"Error: {text}"}, *content[1:]]
+    return [{"type": "input_text", "text": "The tool failed."}, *content]
 
 
 def _is_item(part: Foreign) -> bool:

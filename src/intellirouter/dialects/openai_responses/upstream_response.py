@@ -32,7 +32,7 @@ from intellirouter.dialects.openai_responses.client_content import read_citation
 from intellirouter.dialects.openai_responses.fields import DIALECT
 from intellirouter.dialects.openai_responses.response_envelope import REJECTED_CODES
 from intellirouter.dialects.wire import large_json
-from intellirouter.dialects.wire.lenient import as_int, cost_microusd, has_impossible_count, text_in
+from intellirouter.dialects.wire.lenient import as_int, cost_microusd, has_impossible_count, reported, text_in
 
 _MAX_TOKENS: Final = 10**12
 """Larger counts are not plausible, and their cost would not fit the integers of the ledger."""
@@ -228,7 +228,7 @@ def read_usage(raw: Any) -> Usage | None:
     if is_outside(reasoning, total_input, total_output, as_int(raw.get("total_tokens"))):
         total_output += reasoning
     reasoning = min(reasoning, total_output)
-    return Usage(
+    usage = Usage(
         input_tokens=total_input - cache_read - cache_write,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
@@ -237,6 +237,7 @@ def read_usage(raw: Any) -> Usage | None:
         is_implausible=has_impossible_count(raw.get("input_tokens"), raw.get("output_tokens")),
         provider_cost_microusd=cost_microusd(raw.get("cost_in_usd_ticks"), per_usd=10**10),
     )
+    return reported(usage)
 
 
 def _read_count(source: Any, name: str, maximum: int) -> int:

@@ -12,7 +12,7 @@ from intellirouter.dialects.adapt.answer_media import with_answer_media_of_user
 from intellirouter.dialects.adapt.auto_cache_marks import with_auto_marks
 from intellirouter.dialects.adapt.cache_marks import count_marks
 from intellirouter.dialects.adapt.choices import MAX_COPIES, ChoicesDecoder, join_responses, read_frames
-from intellirouter.dialects.adapt.forced_tool import CallDecoder, forced_tool, with_output_schema, with_tool_call
+from intellirouter.dialects.adapt.forced_choice import ForcedCall, forced_call
 from intellirouter.dialects.adapt.inline_media import urls_to_fetch, with_fetched
 from intellirouter.dialects.adapt.no_arguments import NoArguments
 from intellirouter.dialects.adapt.paired_results import with_paired_results
@@ -32,7 +32,6 @@ from intellirouter.dialects.ir import (
     ChoiceFinished,
     Conversation,
     Event,
-    FunctionTool,
     Media,
     StreamEnded,
     StreamFailed,
@@ -115,8 +114,8 @@ class ChatTranslation(Route):
             conversation = with_fitted_sampling(conversation, self._upstream.dialect, deployment, losses)
         if (fit := self._fit(conversation)) is not None:
             conversation = fit.for_upstream(conversation, losses)
-        if (tool := self._forced_tool(conversation)) is not None:
-            conversation = with_output_schema(conversation, tool, losses)
+        if (forced := self._forced_call(conversation)) is not None:
+            conversation = forced.requested(conversation, losses)
         marked = self._with_marks(conversation, deployment) if copies == 1 else None
         request = self._upstream.encode(marked or conversation, deployment, losses)
         if self._is_between_dialects(conversation):
@@ -139,8 +138,8 @@ class ChatTranslation(Route):
         """Return whether an answer can have something that its client may not send back."""
         return bool(conversation.tools or issuer.signs_texts) and self._is_between_dialects(conversation)
 
-    def _forced_tool(self, conversation: Conversation) -> FunctionTool | None:
-        return None if self._traits.can_force_tools else forced_tool(conversation)
+    def _forced_call(self, conversation: Conversation) -> ForcedCall | None:
+        return None if self._traits.can_force_tools else forced_call(conversation)
 
     def _fit(self, conversation: Conversation) -> ToolFit | None:
         has_tools = conversation.tools or conversation.tool_choice
@@ -160,8 +159,8 @@ class ChatTranslation(Route):
         else:
             response, _ = decode_whole(self._upstream, body, deployment)
         check_limits(response, deployment.limits)
-        if (tool := self._forced_tool(conversation)) is not None:
-            response = with_tool_call(response, tool)
+        if (forced := self._forced_call(conversation)) is not None:
+            response = forced.answered(response)
         if (fit := self._fit(conversation)) is not None:
             response = fit.for_client(response)
         response = validate_answer(response, conversation)
@@ -180,8 +179,8 @@ class ChatTranslation(Route):
         conversation = conversation_of(call, self._client.decode)
         copies = self._copies(conversation, deployment)
         decoders = [self._upstream.stream(deployment) for _ in range(copies)]
-        if (tool := self._forced_tool(conversation)) is not None:
-            decoders = [CallDecoder(decoder, tool) for decoder in decoders]
+        if (forced := self._forced_call(conversation)) is not None:
+            decoders = [forced.decoder(decoder, deployment.limits) for decoder in decoders]
         return self._relay_of(decoders[0] if copies == 1 else ChoicesDecoder(decoders), call, conversation, deployment)
 
     def _relay_of(
@@ -233,8 +232,8 @@ class ChatTranslation(Route):
         if self._copies(conversation, deployment) > 1 or isinstance(self._upstream.splitter(), LineSplitter):
             return None
         decoder: StreamDecoder = WholeAnswerDecoder(self._upstream, deployment)
-        if (tool := self._forced_tool(conversation)) is not None:
-            decoder = CallDecoder(decoder, tool)
+        if (forced := self._forced_call(conversation)) is not None:
+            decoder = forced.decoder(decoder, deployment.limits)
         return self._relay_of(decoder, call, conversation, deployment)
 
     def decode_error(

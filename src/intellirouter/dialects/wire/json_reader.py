@@ -162,10 +162,14 @@ class Members:
         return value
 
     def integer(self, name: str) -> int | None:
+        return self.integer_within(name, _MAX_NUMBER)
+
+    def integer_within(self, name: str, limit: int) -> int | None:
+        """Return an integer whose absolute value is at most `limit`."""
         value = self.number(name)
         if value is None:
             return None
-        if abs(value) > _MAX_NUMBER:
+        if abs(value) > limit:
             path = self.path_of(name)
             raise errors.InvalidRequest(
                 f"Invalid '{path}': the integer is out of range.", code="invalid_value", param=path

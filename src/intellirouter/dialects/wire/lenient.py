@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from intellirouter.core import NO_USAGE, Usage
+
 MAX_TOKENS: Final = 10**12
 """No count of tokens is higher, and the cost of more would exceed the range of the ledger's integers."""
 _MAX_COST: Final = 1_000_000
@@ -20,6 +22,11 @@ def as_int(value: Any) -> int:
 def has_impossible_count(*counts: Any) -> bool:
     """Return whether one of a vendor's counts cannot be true: it is negative or astronomical."""
     return any(isinstance(each, _NUMBERS) and not 0 <= each <= MAX_TOKENS for each in counts)
+
+
+def reported(usage: Usage) -> Usage | None:
+    """Return a usage; None if all of its counts are zero, because no answer is free of tokens: nothing was counted."""
+    return None if usage == NO_USAGE else usage
 
 
 def cost_microusd(amount: Any, *, per_usd: int = 1) -> int | None:

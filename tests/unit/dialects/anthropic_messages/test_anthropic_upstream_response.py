@@ -163,6 +163,7 @@ def test_incomplete_events_of_compatible_servers_are_accepted() -> None:
     assert [getattr(part, "text", None) for part in parts] == ["a", "b", "c"]
     assert decoder.end() == []
     assert RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(b"data: [DONE]\n\n") == []
+    assert RaisingDecoder(UPSTREAM.stream(DEPLOYMENT)).feed(b"data:\n\ndata: \n\n") == []  # a keep-alive
 
 
 def test_invalid_input_of_a_server_tool_is_stored_as_text() -> None:

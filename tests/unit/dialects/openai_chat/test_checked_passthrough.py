@@ -112,3 +112,15 @@ def test_a_stream_with_endless_repetition_ends_with_an_error() -> None:
     out, relay = streamed(chunk(role="assistant", content="Well, "), *again, tools=TOOLS)
     assert isinstance(relay.error, UpstreamMalformed)
     assert len(out) < len(b"".join(again))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read"), [({"a": 1}, {"a": 1}), ("", {}), ("  ", {}), (None, {}), ("null", {}), ([], {})]
+)
+def test_arguments_are_always_the_text_of_an_object(arguments: Any, read: dict[str, Any]) -> None:
+    unusual = answer("tool_calls", tool_calls=[call('{"b":2}', "b"), call(arguments, "a")])
+    changed = PASSTHROUGH.decode_response(unusual, call_of(tools=TOOLS), UP).body
+    assert changed is not None
+    first, second = json.loads(changed)["choices"][0]["message"]["tool_calls"]
+    assert (first["id"], json.loads(first["function"]["arguments"])) == ("b", {"b": 2})
+    assert (second["id"], json.loads(second["function"]["arguments"])) == ("a", read)

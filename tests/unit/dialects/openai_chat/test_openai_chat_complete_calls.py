@@ -38,6 +38,27 @@ STREAMS = {
         piece(index=None, id="a", type="function", function={"name": "f", "arguments": "{}"}),
         piece(index=None, id="b", type="function", function={"name": "g", "arguments": "{}"}),
     ],
+    "the same index": [  # Gemini's endpoint for OpenAI clients
+        piece(index=0, id="a", type="function", function={"name": "f", "arguments": "{}"}),
+        piece(index=0, id="b", type="function", function={"name": "g", "arguments": "{"}),
+        piece(index=0, function={"arguments": "}"}),
+    ],
+    "the same index, then others": [
+        piece(index=0, id="a", type="function", function={"name": "f", "arguments": ""}),
+        piece(index=0, id="b", type="function", function={"name": "g", "arguments": ""}),
+        piece(index=0, id="a", type="function", function={"name": "f", "arguments": "{}"}),
+        piece(index=0, id="b", type="function", function={"name": "g", "arguments": "{}"}),
+    ],
+    "a repeated name": [
+        piece(index=0, id="a", type="function", function={"name": "f", "arguments": "{"}),
+        piece(index=0, id="a", type="function", function={"name": "f", "arguments": "}"}),
+        piece(index=1, id="b", type="function", function={"name": "g", "arguments": ""}),
+        piece(index=1, id="b", type="function", function={"name": "g", "arguments": "{}"}),
+    ],
+    "arguments as an object": [
+        piece(index=0, id="a", type="function", function={"name": "f", "arguments": {}}),
+        piece(index=1, id="b", type="function", function={"name": "g", "arguments": {}}),
+    ],
     "an index only at first": [
         piece(index=0, id="a", type="function", function={"name": "f", "arguments": ""}),
         piece(function={"arguments": "{}"}),
@@ -62,6 +83,8 @@ def test_members_that_clients_require_are_put_in(name: str, before: list[bytes],
             assert each["type"] == "function"
             assert each["function"]["arguments"] is not None
             known |= {"id": each["id"], "name": each["function"]["name"]}
+        elif each["function"].get("name"):
+            known["name"] += each["function"]["name"]
         known["arguments"] += each["function"].get("arguments") or ""
     assert [joined[index]["name"] for index in sorted(joined)] == ["f", "g"]
     assert [joined[index]["arguments"] for index in sorted(joined)] == ["{}", "{}"]
@@ -84,3 +107,22 @@ def test_the_finish_that_is_put_in_after_a_legacy_function_call(before: list[byt
     _, last, relay = relayed([b"".join(events)] if is_one_block else events)
     assert relay.finish_reason is None
     assert b'"finish_reason":"function_call"' in last
+
+
+def test_calls_with_the_same_index_are_not_joined_with_later_ones() -> None:
+    pieces = [
+        piece(index=at // 2, id=name, function={"name": name, "arguments": "{}"}) for at, name in enumerate("abcd")
+    ]
+    out, last, _ = relayed([*map(stream, (*pieces, chunk("tool_calls"))), END])
+    assert [(each["index"], each["function"]["name"]) for each in calls_in(out + last)] == [*enumerate("abcd")]
+
+
+@pytest.mark.parametrize("before", [[], [TEXT], [TEXT] * 300])
+def test_event_with_empty_data_becomes_a_comment(before: list[bytes]) -> None:
+    events = [*map(stream, (*before, TEXT)), b"data:\n\n", *map(stream, (TEXT, chunk("stop"))), b"data: \n\n", END]
+    for blocks in (events, [b"".join(events)]):
+        out, last, relay = relayed(blocks)
+        assert relay.error is None
+        assert (out + last).endswith(END)
+        assert b"data:\n" not in out + last
+        assert b"data: \n" not in out + last

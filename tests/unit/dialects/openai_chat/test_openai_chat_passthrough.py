@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from intellirouter.core import Usage, errors
 from intellirouter.dialects.openai_chat.passthrough import OpenAIChatPassthrough
+from intellirouter.dialects.openai_chat.passthrough_stream import ChatStreamRelay
 from intellirouter.testing import FakeClock
 
 codec = OpenAIChatPassthrough()
@@ -346,3 +347,35 @@ def test_an_error_with_status_200_is_a_failure(text: bytes) -> None:
 def test_errors_are_decoded_from_openais_envelope() -> None:
     error = codec.decode_error(401, [], b"", deployment="d", clock=FakeClock())
     assert isinstance(error, errors.UpstreamAuthFailed)
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"id": 5, "object": None, "created": 1.7}, {"id": "5", "object": "chat.completion", "created": 1}),
+        ({"id": "a", "object": "chat.completion", "created": "now"}, {"id": "a", "object": "chat.completion"}),
+        ({"id": None, "object": "chat.completion", "created": True}, {"object": "chat.completion"}),
+    ],
+)
+def test_members_of_another_type_are_replaced_in_a_complete_answer(
+    members: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    sent = {"choices": [{"index": 0, "finish_reason": "stop"}], "x_vendor": 1, **members}
+    changed = OpenAIChatPassthrough().decode_response(json.dumps(sent).encode()).body
+    assert changed is not None
+    shown = json.loads(changed)
+    assert shown | expected == shown
+    assert (type(shown["id"]), type(shown["created"]), shown["x_vendor"]) == (str, int, 1)
+    assert shown["id"]
+
+
+@pytest.mark.parametrize("wants_usage", [True, False])
+def test_usage_of_zeros_is_not_recorded(wants_usage: bool) -> None:
+    zeros = b'{"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}'
+    relay = ChatStreamRelay(keeps_usage=wants_usage)
+    text = b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'
+    out = relay.feed(text + b"data: " + zeros + b"\n\ndata: [DONE]\n\n") + relay.end()
+    assert relay.usage is None
+    assert (zeros in out) is wants_usage
+    whole = zeros.replace(b"[]", b'[{"finish_reason":"stop"}]')
+    assert OpenAIChatPassthrough().decode_response(whole).usage is None

@@ -102,3 +102,18 @@ def test_errors_are_decoded_from_openais_envelope() -> None:
     error = codec.decode_error(429, [("retry-after", "3")], b"", deployment="d", clock=FakeClock())
     assert isinstance(error, errors.UpstreamRateLimited)
     assert error.retry_after_s == 3.0
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [("a", 1), (["a", "b"], 2), ([1, 2, 3], 1), ([[1, 2], [3]], 2), (["a"] * 3, 3)]
+)
+def test_answer_without_one_vector_per_input_is_malformed(value: Any, count: int) -> None:
+    call = codec.decode_request(json.dumps({"model": "m", "input": value}).encode())
+    vectors = [{"index": at, "embedding": [0.5]} for at in range(4)]
+    for size in range(5):
+        body = json.dumps({"object": "list", "data": vectors[:size]}).encode()
+        if size == count:
+            assert codec.decode_response(body, call).body is None
+        else:
+            with pytest.raises(errors.UpstreamMalformed, match=f"{size} vectors for {count} inputs"):
+                codec.decode_response(body, call)

@@ -174,14 +174,17 @@ def test_the_translation_between_dialects() -> None:
 @pytest.mark.parametrize(("encoding", "sent"), [("base64", [0.5]), ("float", packed(0.5)), (None, packed(0.5))])
 def test_a_relayed_answer_with_the_wrong_encoding_is_converted(encoding: str | None, sent: Any) -> None:
     """After it has requested base64, the SDK for Node decodes numbers as if they were base64."""
-    converted = PASSTHROUGH.decode_response(answer(sent), call_of(encoding_format=encoding), deployment())
+    converted = PASSTHROUGH.decode_response(answer(sent), call_of(encoding_format=encoding, input="a"), deployment())
     assert converted.body is not None
     assert json.loads(converted.body)["data"][0]["embedding"] == (packed(0.5) if encoding == "base64" else [0.5])
 
 
 @pytest.mark.parametrize(("encoding", "sent"), [("base64", packed(0.5)), ("float", [0.5]), (None, [0.5])])
 def test_a_relayed_answer_with_the_requested_encoding_is_unchanged(encoding: str | None, sent: Any) -> None:
-    assert PASSTHROUGH.decode_response(answer(sent), call_of(encoding_format=encoding), deployment()).body is None
+    assert (
+        PASSTHROUGH.decode_response(answer(sent), call_of(encoding_format=encoding, input="a"), deployment()).body
+        is None
+    )
 
 
 def test_relayed_requests_omit_members_that_the_vendor_rejects() -> None:

@@ -47,11 +47,15 @@ def model(dialect: str, *, has_one_account: bool = False) -> ResolvedModel:
     )
 
 
+async def is_only_gateway() -> bool:
+    return True
+
+
 class Stored:
     def __init__(self, url: str) -> None:
         self.clock = FakeClock()
         self.objects = ObjectStore(url, lambda: None)
-        self.pins = PinStore(AsyncObjectStore(self.objects, self.clock), self.clock)
+        self.pins = PinStore(AsyncObjectStore(self.objects, self.clock, is_only_gateway), self.clock)
         self.off_loop = OffLoop()
 
     def world(self, one: ResolvedModel, **answers: Any) -> World:

@@ -17,6 +17,10 @@ ONE, TWO = Pin("p", "one", "0123abcd"), Pin("p", "two")
 DAY_S = 86_400.0
 
 
+async def is_only_gateway() -> bool:
+    return True
+
+
 class Pins:
     def __init__(self, url: str) -> None:
         self.clock = FakeClock()
@@ -33,7 +37,7 @@ class Pins:
         self.store = self.restarted()
 
     def restarted(self) -> PinStore:
-        return PinStore(AsyncObjectStore(self.objects, self.clock), self.clock)
+        return PinStore(AsyncObjectStore(self.objects, self.clock, is_only_gateway), self.clock)
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_insufficient_quota_keeps_its_code(world: World, client: str, upstream: 
     world.vendor.fault("error", status=429, type="insufficient_quota", code="insufficient_quota")
     answer = world.ask(client, upstream)
     assert answer.status == 429
-    assert answer.parsed.error_code == ("rate_limit_exceeded" if upstream == "azure" else "insufficient_quota")
+    assert answer.parsed.error_code == "insufficient_quota"
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,10 @@ def test_losses_are_those_of_the_attempt_that_answered(world: World, stream: boo
 
 @pytest.mark.parametrize("stream", BOTH)
 def test_unsupported_feature_leads_to_a_deployment_that_supports_it(world: World, stream: bool) -> None:
-    """Ollama does not support that one of several tools must be called, so another deployment is tried."""
-    answer = world.ask(
-        "chat", "ollama-then-anthropic", stream=stream, text="hi", tools=[WEATHER, CLOCK], tool_choice="required"
-    )
+    """Ollama does not support a forced tool together with an output format, so another deployment is tried."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    wanted = {"tools": [WEATHER, CLOCK], "tool_choice": "required", "schema": schema}
+    answer = world.ask("chat", "ollama-then-anthropic", stream=stream, text="hi", **wanted)
     assert answer.status == 200, answer.body
     assert answer.parsed.calls
     outcomes = [each["outcome"] for each in world.record(answer)["attempts"]]

@@ -21,6 +21,7 @@ _MESSAGES: Final = {
     400: "The request is not valid.",
     401: "Incorrect API key provided.",
     403: "You are not allowed to do that.",
+    408: "Request timed out.",
     429: "Rate limit reached. Please try again later.",
     500: "The server had an error while processing your request. Sorry about that!",
     503: "The engine is currently overloaded, please try again later.",

@@ -24,6 +24,7 @@ _MESSAGES: Final = {
     402: "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or "
     "purchase credits.",
     403: "Your API key does not have permission to use the specified resource.",
+    408: "Request timed out",
     413: "Request exceeds the maximum size",
     429: "This request would exceed your account's rate limit. Please try again later.",
     500: "Internal server error",

@@ -21,6 +21,7 @@ _STATUSES: Final = {
     504: "DEADLINE_EXCEEDED",
 }
 _MESSAGES: Final = {
+    408: "The request timed out.",
     429: "You exceeded your current quota, please check your plan and billing details.",
     500: "An internal error has occurred. Please retry or report in "
     "https://developers.generativeai.google/guide/troubleshooting",

@@ -25,6 +25,7 @@ _MESSAGES: Final = {
     401: "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an "
     "active subscription and use a correct regional API endpoint for your resource.",
     404: "Resource not found",
+    408: "The operation timed out.",
     500: "The server had an error processing your request. Sorry about that! You can retry your request, or contact us "
     "through an Azure support request if you keep seeing this error.",
 }

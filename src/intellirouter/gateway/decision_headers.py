@@ -7,6 +7,8 @@ from intellirouter.core import Degradation, format_usd
 from intellirouter.pipeline import CacheUse, Exchange, Headers
 
 _CACHE_OFF: Final = (b"x-intellirouter-cache", b"off")
+_MAX_CACHED: Final = 512
+"""How many values are remembered. Those of usual decisions repeat; reasons that contain a time do not."""
 Lines = tuple[tuple[bytes, bytes], ...]
 
 
@@ -69,7 +71,7 @@ def late_headers(exchange: Exchange) -> bytes:
     return b"".join(lines) + b"\n" if lines else b""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_MAX_CACHED)
 def _routed(deployment: str, model: str, upstream_model: str) -> Lines:
     return (
         (b"x-intellirouter-deployment", header_value(deployment)),
@@ -78,7 +80,7 @@ def _routed(deployment: str, model: str, upstream_model: str) -> Lines:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_MAX_CACHED)
 def _decided(strategy: str, reason: str, attempts: int) -> Lines:
     return (
         (b"x-intellirouter-strategy", header_value(strategy)),
@@ -93,7 +95,7 @@ def _decided_with_cache(strategy: str, reason: str, attempts: int) -> Lines:
     return _decided(strategy, reason, attempts)[:-1]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_MAX_CACHED)
 def header_value(text: str) -> bytes:
     """Return the text as a header value. Characters outside printable ASCII become `?`."""
     if text.isascii() and text.isprintable():

@@ -129,13 +129,15 @@ def stop_sequences_are_reported_where_there_are_none(case: Case) -> None:
 
 
 @check(only=["via-ollama"])
-def one_tool_can_be_forced_but_not_any_of_several(case: Case) -> None:
+def tools_can_be_forced_but_not_with_a_format(case: Case) -> None:
     create = client(case).chat.completions.create
-    answer = create(model=case.model, messages=said("hello"), tools=[WEATHER], tool_choice="required")
-    assert answer.choices[0].message.tool_calls[0].function.name == "weather"
     clock: Any = {"type": "function", "function": {"name": "clock", "parameters": WEATHER_SCHEMA}}
+    for tools in ([WEATHER], [WEATHER, clock]):
+        answer = create(model=case.model, messages=said("hello"), tools=tools, tool_choice="required")
+        assert answer.choices[0].message.tool_calls[0].function.name in {"weather", "clock"}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "place", "schema": WEATHER_SCHEMA}}
     with raises(openai.BadRequestError) as caught:
-        create(model=case.model, messages=said("hello"), tools=[WEATHER, clock], tool_choice="required")
+        create(model=case.model, messages=said("hello"), tools=[WEATHER], tool_choice="required", response_format=form)
     assert (caught[0].code, caught[0].param) == ("unsupported_feature", "tool_choice")
 
 

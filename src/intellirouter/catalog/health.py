@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy, SlotPolicy
+from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy, FallbackCause, SlotPolicy
 from intellirouter.resilience import Breaker, DelayHistogram, Slots
 
 _ALPHA: Final = 0.2
@@ -92,7 +92,7 @@ class DeploymentHealth:
             self.affects_decisions(now_s)
         return has_changed
 
-    def fail(self, ticket: int, code: str, now_s: float) -> bool:
+    def fail(self, ticket: int, code: str, now_s: float, kind: FallbackCause = "error") -> bool:
         """End an attempt that failed. Return whether the breaker has opened."""
         self.in_flight -= 1
         self._count_successes()
@@ -104,7 +104,7 @@ class DeploymentHealth:
         self.last_error = code
         self.success_rate -= _ALPHA * self.success_rate
         self.is_suspect = True
-        return self.breaker.fail(ticket, code, now_s)
+        return self.breaker.fail(ticket, code, now_s, kind)
 
     @property
     def recent_successes(self) -> int:

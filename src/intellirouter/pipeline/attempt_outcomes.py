@@ -14,7 +14,7 @@ from intellirouter.core import HEDGE_LOST, Attempt, Call, Clock, CredentialRotat
 from intellirouter.pipeline.attempt_errors import is_stale, name_deployment
 from intellirouter.pipeline.breaker_log import BreakerLog
 from intellirouter.pipeline.exchange import Decided, Exchange
-from intellirouter.resilience import Step, counts_against_deployment, is_overload
+from intellirouter.resilience import Step, counts_against_deployment, fallback_cause, is_overload
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class AttemptOutcomes(Struct, frozen=True, kw_only=True):
             self._end_neutrally(context)
             return
         health, now_s = context.health, self.clock.monotonic_s()
-        if health.fail(context.ticket, error.code, now_s):
+        if health.fail(context.ticket, error.code, now_s, fallback_cause(error)):
             self.transitions.log(attempt.deployment, health.breaker, now_s)
         if health.slots is not None:
             if is_overload(error, attempt.status):

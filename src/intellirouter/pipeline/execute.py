@@ -161,6 +161,9 @@ class Executor(Struct, frozen=True, kw_only=True):
         deployment = context.deployment
         if len(deployment.credentials) > 1:
             return self._send_with_choice(context, request)
+        return self._transmit(deployment, request)
+
+    def _transmit(self, deployment: Deployment, request: UpstreamRequest) -> Awaitable[UpstreamResponse]:
         if request.copies == 1:
             return self.upstream.send(deployment, request)
         return send_copies(self.upstream, deployment, request)
@@ -170,10 +173,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         deployment, place = context.deployment, context.exchange.place
         if place is not None:
             request = with_credential_choice(request, place, deployment)
-        if request.copies == 1:
-            response = await self.upstream.send(deployment, request)
-        else:
-            response = await send_copies(self.upstream, deployment, request)
+        response = await self._transmit(deployment, request)
         context.attempt.credential = response.credential_fingerprint
         return response
 

@@ -13,7 +13,6 @@ from typing import Final
 from msgspec import Struct
 
 from intellirouter.core import DEFAULT_BREAKER, BreakerPolicy, BreakerState, FallbackCause
-from intellirouter.resilience.causes import cause_of_code
 
 NOT_CLOSED: Final = -1
 """The value of `Breaker.closed_ticket` while the breaker is not closed."""
@@ -125,8 +124,11 @@ class Breaker:
             return self._open_if(self._slow_cause(), "timeout", now_s)
         return False
 
-    def fail(self, ticket: int, code: str, now_s: float) -> bool:
-        """End an attempt that failed; return whether the breaker has opened. A failed probe keeps it open."""
+    def fail(self, ticket: int, code: str, now_s: float, kind: FallbackCause = "error") -> bool:
+        """End an attempt that failed; return whether the breaker has opened. A failed probe keeps it open.
+
+        `code` is for people. `kind` says which fallbacks are tried while the breaker is open.
+        """
         if ticket == self.closed_ticket:
             if now_s >= self._step_ends_s:
                 self._move_window(now_s)
@@ -135,7 +137,7 @@ class Breaker:
             self._successes_before = successes
             self._ended += 1
             self._failed += 1
-            return self._open_if(self._failure_cause(code), cause_of_code(code), now_s)
+            return self._open_if(self._failure_cause(code), kind, now_s)
         if ticket >> 1 == self._generation and ticket & 1:
             self._probing -= 1
             if now_s >= self.open_until_s:

@@ -16,21 +16,6 @@ _TOO_LONG: Final = _CONTEXT_CODES | _SIZE_CODES
 _CODES: Final = _CONTEXT_CODES | _POLICY_CODES | _SIZE_CODES
 
 
-_KINDS: Final[dict[str, FallbackCause]] = {
-    errors.UpstreamTimeout.code: "timeout",
-    errors.CONNECT_TIMEOUT: "timeout",
-    errors.UpstreamRateLimited.code: "rate_limit",
-    errors.Overloaded.code: "rate_limit",
-    errors.UpstreamAuthFailed.code: "credential",
-    errors.UpstreamQuotaExhausted.code: "credential",
-}
-
-
-def cause_of_code(code: str) -> FallbackCause:
-    """Return the kind of a failure that counts against a deployment, from the code of its error."""
-    return _KINDS.get(code, "error")
-
-
 def may_be_served_elsewhere(error: errors.GatewayError) -> bool:
     """Return whether another deployment may serve a request that failed with `error`.
 

@@ -67,7 +67,7 @@ def decide(by: Router, one: Call, model: ResolvedModel, now_s: float) -> Decisio
 def fail(board: HealthBoard, name: str, times: int = 1, now_s: float = 0.0) -> None:
     for _ in range(times):
         ticket = board.of(name).begin(now_s)
-        board.of(name).fail(ticket, "upstream_timeout", now_s)
+        board.of(name).fail(ticket, "upstream_timeout", now_s, "timeout")
 
 
 def succeed(

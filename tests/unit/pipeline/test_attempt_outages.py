@@ -167,3 +167,12 @@ async def test_only_so_many_requests_probe_a_deployment_at_the_same_time(probes:
     await asyncio.gather(*running)
     assert health.breaker.state_at(world.clock.monotonic_s()) == "closed"
     assert {record.status for record in world.journal.records} == {200}
+
+
+async def test_open_circuit_leads_to_the_fallback_for_what_has_opened_it_whatever_code_the_vendor_uses() -> None:
+    limited = [errors.UpstreamRateLimited("slow down", code="tokens_per_minute") for _ in range(3)]
+    model = structs.replace(resolved("a", "f"), fallback_causes={"f": frozenset({"rate_limit"})})
+    world = World(model, a=limited, f=[Response(ANSWER) for _ in range(4)])
+    for _ in range(4):
+        await world.serve()
+    assert world.upstream.order == "a f a f a f f"
